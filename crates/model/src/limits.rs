@@ -1,0 +1,158 @@
+//! Every bound of the product with its unit. It never enforces one.
+
+use serde::{Deserialize, Serialize};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $min:expr, $default:expr, $max:expr;)*) => {
+        /// The bounds of one function. All are on by default; a manifest may set each between its minimum
+        /// and the node's ceiling.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Limits { $($(#[$doc])* #[schemars(range(min = $min))] pub $name: u64,)* }
+
+        /// One row of the table of limits: name, minimum, default, the ceiling of a node that sets none.
+        pub const TABLE: &[(&str, u64, u64, u64)] = &[$((stringify!($name), $min, $default, $max),)*];
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// The highest that a node allows unless its configuration says otherwise.
+            pub const CEILING: Self = Self { $($name: $max,)* };
+
+            /// Names the first bound that is below its minimum or above the ceiling, with value and allowed
+            /// range.
+            pub fn outside(&self, ceiling: &Self) -> Option<(&'static str, u64, u64, u64)> {
+                $(if self.$name < $min || self.$name > ceiling.$name {
+                    return Some((stringify!($name), self.$name, $min, ceiling.$name));
+                })*
+                None
+            }
+
+            /// Each bound with its name, in the table's order.
+            pub fn rows(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+limits! {
+    /// CPU time of one run, in milliseconds.
+    cpu_ms: 1, 1_000, 60_000;
+    /// Time of one run from start to the end of its answer, in milliseconds.
+    wall_ms: 1, 30_000, 900_000;
+    /// Linear memory of the whole instance, all memories together, in bytes.
+    memory_bytes: 64 * KIB, 128 * MIB, 1024 * MIB;
+    /// Elements of all tables together.
+    table_elements: 1, 100_000, 1_000_000;
+    /// Core instances, and as many memories and tables.
+    instances: 1, 50, 200;
+    /// Wasm stack, in bytes; rounded up to the next class that the engine has.
+    stack_bytes: 64 * KIB, 1024 * KIB, 4096 * KIB;
+    /// Body of a request, in bytes.
+    request_body_bytes: 0, 10 * MIB, 1024 * MIB;
+    /// Head of a request (names, values and target), in bytes.
+    request_header_bytes: 256, 32 * KIB, 64 * KIB;
+    /// Body of an answer, in bytes.
+    response_body_bytes: 0, 10 * MIB, 1024 * MIB;
+    /// Headers and trailers of an answer (names and values), in bytes.
+    response_header_bytes: 64, 32 * KIB, 64 * KIB;
+    /// Until the head of the answer, in milliseconds.
+    first_byte_ms: 1, 15_000, 900_000;
+    /// How long a body may stand still, either way, in milliseconds.
+    idle_ms: 1, 10_000, 300_000;
+    /// Calls from the guest into the host.
+    host_calls: 10, 1_000_000, 100_000_000;
+    /// Log of one run, in bytes; the rest is dropped and counted.
+    log_bytes: 0, 64 * KIB, 16 * MIB;
+    /// Outbound calls of one run.
+    outbound_calls: 0, 50, 1_000;
+    /// Runs of the function at once.
+    concurrency: 1, 100, 1_000;
+    /// Requests that wait for a free run of the function.
+    queue: 0, 1_000, 10_000;
+}
+
+/// Runs of one tenant at once.
+pub const TENANT_CONCURRENCY: u64 = 500;
+/// Runs in one worker at once: the slots of its instance pools.
+pub const WORKER_RUNS_MAX: u32 = 128;
+/// A component as uploaded, in bytes.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+/// A manifest's text, in bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 64 * KIB;
+/// Compiled code of one component, in bytes.
+pub const COMPILED_BYTES_MAX: u64 = 512 * MIB;
+/// Compilation of one component, in milliseconds of wall time.
+pub const COMPILE_WALL_MS: u64 = 120_000;
+/// Compilation of one component, in seconds of CPU time over all its threads.
+pub const COMPILE_CPU_S: u64 = 180;
+/// Address space of a compilation, in bytes.
+pub const COMPILE_MEMORY_BYTES: u64 = 4096 * MIB;
+/// How long a request may wait for a free run, in milliseconds.
+pub const QUEUE_WAIT_MS: u64 = 10_000;
+/// How long a node waits for its requests when it stops, in milliseconds.
+pub const DRAIN_MS: u64 = 30_000;
+/// How long a worker may leave a heartbeat unanswered, in milliseconds.
+pub const WORKER_STALL_MS: u64 = 3_000;
+/// One frame between node and worker, in bytes.
+pub const FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// Body bytes under way in one direction of one run before the sender waits, in bytes.
+pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Random bytes that a guest may ask for in one call.
+pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
+/// Granularity of a guest's clocks, in nanoseconds (coarse: a defence against timing attacks).
+pub const CLOCK_GRAIN_NS: u64 = 1_000_000;
+/// Open connections of a node.
+pub const CONNECTIONS_MAX: u64 = 10_000;
+/// Open connections of one source address.
+pub const CONNECTIONS_PER_SOURCE_MAX: u64 = 1_000;
+/// A TLS handshake, in milliseconds.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// The head of a request, from its first byte, in milliseconds.
+pub const REQUEST_HEAD_MS: u64 = 10_000;
+/// A connection with no request, in milliseconds.
+pub const KEEP_ALIVE_MS: u64 = 60_000;
+/// Header lines of a request.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+/// A request's target, in bytes.
+pub const REQUEST_TARGET_BYTES_MAX: usize = 8 * 1024;
+/// HTTP/2 streams of one connection at once.
+pub const H2_STREAMS_MAX: u32 = 128;
+/// Requests a second of one source address, and how many may come at once.
+pub const SOURCE_RATE: (u32, u32) = (50_000, 10_000);
+/// Requests a second of one caller, and how many may come at once.
+pub const CALLER_RATE: (u32, u32) = (50_000, 10_000);
+/// Refused proofs of identity a minute of one source address.
+pub const FAILED_PROOFS_PER_MINUTE: u32 = 60;
+/// Sources and callers that the rate limiter remembers; the longest idle goes first.
+pub const RATE_KEYS_MAX: usize = 100_000;
+/// Body of a control request other than a deploy, in bytes.
+pub const CONTROL_BODY_BYTES_MAX: u64 = MIB;
+/// Events that wait to be recorded; when it is full, the answer is no.
+pub const LEDGER_QUEUE: usize = 65_536;
+/// Log lines kept for each function, in bytes.
+pub const LOG_KEEP_BYTES: u64 = 4 * MIB;
+/// One outbound answer's head, in milliseconds.
+pub const OUTBOUND_HEAD_MS: u64 = 30_000;
+/// Connecting to an outbound destination, in milliseconds.
+pub const OUTBOUND_CONNECT_MS: u64 = 10_000;
+/// Body of an outbound request or answer, in bytes.
+pub const OUTBOUND_BODY_BYTES_MAX: u64 = 64 * MIB;
+/// Connections to one outbound destination at once.
+pub const OUTBOUND_CONNECTIONS_MAX: usize = 64;
+/// Redirects that an outbound call may follow where the operator's client asks for it.
+pub const OUTBOUND_REDIRECTS_MAX: usize = 5;
+/// How long a token may live at most, in days.
+pub const TOKEN_DAYS_MAX: u64 = 365;
+/// How long a waiver may last at most, in days.
+pub const WAIVER_DAYS_MAX: u64 = 365;
+/// Policies of one tenant, in bytes of text.
+pub const POLICY_BYTES_MAX: u64 = MIB;

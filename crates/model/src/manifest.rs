@@ -1,0 +1,270 @@
+//! `casemate.toml`: what was typed, and what is proved valid. It never reads a file.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{FunctionName, Limits, OutboundGrant, Route, Timestamp, Waiver, limits};
+
+/// How the component is built from its source. Only the command line uses it; a node never runs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// A shell command, run in the manifest's folder.
+    pub command: Option<String>,
+    /// A shell command that tests the function, run by `casemate test` in the manifest's folder.
+    pub test: Option<String>,
+    /// Files and folders whose change makes `casemate dev` build again; the manifest's folder by default.
+    #[serde(default)]
+    pub watch: Vec<String>,
+}
+
+/// A named answer to "who may call".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Only who another policy of the tenant permits (its owners, say).
+    Nobody,
+    /// Every authenticated caller of the tenant whose token has the scope `invoke`.
+    Tenant,
+    /// Anyone, without a credential. Wants a waiver.
+    Public,
+}
+
+/// Who may call: a preset, or Cedar text; and the waiver that a public route wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// A preset. `nobody` where neither this nor `policy` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Preset>,
+    /// Cedar policies about `Action::"invoke"` on this function, instead of a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Why and until when callers without a credential are let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<Waiver>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { allow: Some(Preset::Nobody), policy: None, waiver: None }
+    }
+}
+
+/// What the function may ask of the world. Absent means refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Capabilities {
+    /// Outbound HTTP destinations.
+    #[serde(default)]
+    pub http: Vec<OutboundGrant>,
+}
+
+/// A function's manifest, `casemate.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The function's name, unique in its tenant.
+    pub name: FunctionName,
+    /// The built component, relative to the manifest.
+    pub component: String,
+    /// How to build it.
+    #[serde(default)]
+    pub build: Build,
+    /// Where it answers; `/NAME/...` where none is given.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
+    /// Who may call it; nobody where it is absent.
+    #[serde(default)]
+    pub access: Access,
+    /// Its bounds, each with a default.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What it may ask for.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}
+
+/// What is wrong with a manifest, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestError {
+    /// Line and column, from 1, where they are known.
+    pub at: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.at {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, " ({suggestion})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads and proves a manifest. `ceiling` is the highest that the node allows.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: not TOML, an unknown key (with the nearest known one), a bad name,
+    /// route, grant or limit, a public preset without a waiver.
+    pub fn parse(text: &str, ceiling: &Limits) -> Result<Self, ManifestError> {
+        if text.len() as u64 > limits::MANIFEST_BYTES_MAX {
+            return Err(wrong(format!("a manifest has at most {} bytes", limits::MANIFEST_BYTES_MAX)));
+        }
+        let mut manifest: Self = toml::from_str(text).map_err(|e| from_toml(text, &e))?;
+        if manifest.routes.is_empty() {
+            manifest.routes.push(Route { path: format!("/{}/...", manifest.name), methods: Vec::new() });
+        }
+        manifest.check(ceiling).map_err(|e| locate(text, e))?;
+        Ok(manifest)
+    }
+
+    /// The JSON schema of the file (draft 2020-12), for editors.
+    pub fn json_schema() -> serde_json::Value {
+        let mut schema = schemars::schema_for!(Self).to_value();
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("title".into(), "casemate.toml".into());
+        }
+        schema
+    }
+
+    fn check(&self, ceiling: &Limits) -> Result<(), ManifestError> {
+        if self.component.is_empty() {
+            return Err(wrong("`component` is empty".into()));
+        }
+        self.routes.iter().try_for_each(check_route)?;
+        self.check_access()?;
+        if let Some((name, value, min, max)) = self.limits.outside(ceiling) {
+            return Err(wrong(format!("`limits.{name}` is {value}, but must be from {min} to {max}")));
+        }
+        self.capabilities.http.iter().try_for_each(check_grant)
+    }
+
+    fn check_access(&self) -> Result<(), ManifestError> {
+        let access = &self.access;
+        if access.allow.is_some() && access.policy.is_some() {
+            return Err(wrong("`access.allow` and `access.policy` exclude each other".into()));
+        }
+        if access.allow == Some(Preset::Public) && access.waiver.is_none() {
+            return Err(ManifestError {
+                at: None,
+                message: "`access.allow = \"public\"` wants a waiver".into(),
+                suggestion: Some(
+                    "add `[access.waiver]` with `reason = \"…\"` and `until = \"YYYY-MM-DD\"`".into(),
+                ),
+            });
+        }
+        match &access.waiver {
+            Some(waiver) if waiver.reason.trim().len() < 8 => {
+                Err(wrong("`access.waiver.reason` wants a sentence (8 characters or more)".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether the waiver has ended or lasts longer than is allowed, at `now`.
+    ///
+    /// # Errors
+    /// If it has, with what to write.
+    pub fn check_waiver(&self, now: Timestamp) -> Result<(), ManifestError> {
+        let Some(waiver) = &self.access.waiver else { return Ok(()) };
+        if waiver.until <= now {
+            return Err(wrong(format!("`access.waiver.until` is {}, which has passed", waiver.until)));
+        }
+        if waiver.until.since_ms(now) > limits::WAIVER_DAYS_MAX * 86_400_000 {
+            let days = limits::WAIVER_DAYS_MAX;
+            return Err(wrong(format!("`access.waiver.until` is more than {days} days away")));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(message: String) -> ManifestError {
+    ManifestError { at: None, message, suggestion: None }
+}
+
+fn check_route(route: &Route) -> Result<(), ManifestError> {
+    let path = route.path.as_str();
+    let body = path.strip_suffix("/...").unwrap_or(path);
+    let plain = path.starts_with('/')
+        && !body.contains("...")
+        && !body.contains("//")
+        && !body.split('/').any(|part| part == "." || part == "..")
+        && body.bytes().all(|b| b.is_ascii_graphic() && !b"?#%\\\"<>{}^`|".contains(&b));
+    if !plain {
+        return Err(ManifestError {
+            at: None,
+            message: format!("`{path}` is no route"),
+            suggestion: Some("write `/path` or `/path/...`, without `%`, `?`, `#`, `//` or dots".into()),
+        });
+    }
+    route.methods.iter().try_for_each(|m| check_method(m))
+}
+
+fn check_method(method: &str) -> Result<(), ManifestError> {
+    let token = !method.is_empty()
+        && method.len() <= 32
+        && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    if token { Ok(()) } else { Err(wrong(format!("`{method}` is no method: write it as `GET`"))) }
+}
+
+fn check_grant(grant: &OutboundGrant) -> Result<(), ManifestError> {
+    grant.methods.iter().try_for_each(|m| check_method(m))?;
+    let rest = grant.url.strip_prefix("https://").or_else(|| grant.url.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let plain = !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+        && !grant.url.contains(['?', '#', '@', ' ', '*']);
+    if plain {
+        return Ok(());
+    }
+    Err(ManifestError {
+        at: None,
+        message: format!("`{}` is no outbound destination", grant.url),
+        suggestion: Some("write `https://host/path/...`; wildcards in hosts are not taken".into()),
+    })
+}
+
+/// Turns the parser's error into ours, with the nearest known key where a key is unknown.
+fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
+    let at = error.span().map(|span| position(text, span.start));
+    let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let suggestion = message.starts_with("unknown").then(|| {
+        let unknown = quoted.next()?;
+        let best = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
+        (best.0 <= 3).then(|| format!("did you mean `{}`?", best.1))
+    });
+    ManifestError { at, message, suggestion: suggestion.flatten() }
+}
+
+/// Finds the line of an error that names a key or a value of the text.
+fn locate(text: &str, mut error: ManifestError) -> ManifestError {
+    let named = error.message.split('`').nth(1).unwrap_or_default();
+    let last = named.rsplit('.').next().unwrap_or_default().split(' ').next().unwrap_or_default();
+    let found = [named, last].into_iter().filter(|t| !t.is_empty()).find_map(|t| text.find(t));
+    error.at = found.map(|offset| position(text, offset));
+    error
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests;

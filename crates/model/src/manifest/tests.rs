@@ -1,0 +1,54 @@
+use super::*;
+
+fn check(text: &str, expect: Result<(), &str>) {
+    let got = Manifest::parse(text, &Limits::CEILING);
+    match (got, expect) {
+        (Ok(_), Ok(())) => {}
+        (Err(error), Err(part)) => {
+            let said = error.to_string();
+            assert!(said.contains(part), "`{said}` does not say `{part}`");
+        }
+        (got, expect) => panic!("{text}\nwanted {expect:?}, got {got:?}"),
+    }
+}
+
+const HEAD: &str = "name = \"hello\"\ncomponent = \"hello.wasm\"\n";
+
+#[test]
+fn what_passes() {
+    check(HEAD, Ok(()));
+    check(&format!("{HEAD}[access]\nallow = \"tenant\"\n"), Ok(()));
+    check(&format!("{HEAD}[[route]]\npath = \"/a/...\"\nmethods = [\"GET\"]\n"), Ok(()));
+    check(&format!("{HEAD}[[capabilities.http]]\nurl = \"https://example.com/v1/...\"\n"), Ok(()));
+    let public =
+        "[access]\nallow = \"public\"\nwaiver = { reason = \"the landing page\", until = \"2027-01-01\" }\n";
+    check(&format!("{HEAD}{public}"), Ok(()));
+}
+
+#[test]
+fn the_default_route_is_the_name() {
+    let manifest = Manifest::parse(HEAD, &Limits::CEILING).unwrap();
+    assert_eq!(manifest.routes, [Route { path: "/hello/...".into(), methods: vec![] }]);
+}
+
+#[test]
+fn what_does_not() {
+    check("name = 1", Err("line 1"));
+    check("name = \"Hello\"\ncomponent = \"x\"", Err("not a function name"));
+    check(&format!("{HEAD}componnet = \"x\""), Err("line 3, column 1: unknown field `componnet`"));
+    check(&format!("{HEAD}componnet = \"x\""), Err("did you mean `component`?"));
+    check(&format!("{HEAD}[limits]\ncpu_msec = 5"), Err("did you mean `cpu_ms`?"));
+    check(&format!("{HEAD}[limits]\ncpu_ms = 0"), Err("line 4, column 1: `limits.cpu_ms` is 0"));
+    check(&format!("{HEAD}[limits]\nmemory_bytes = 999999999999"), Err("must be from"));
+    check(&format!("{HEAD}[access]\nallow = \"publik\""), Err("did you mean `public`?"));
+    check(&format!("{HEAD}[access]\nallow = \"public\""), Err("wants a waiver"));
+    check(&format!("{HEAD}[access]\nallow = \"tenant\"\npolicy = \"\""), Err("exclude each other"));
+    for path in ["", "a", "/a/../b", "/a//b", "/a%2e", "/.../b", "/a?x"] {
+        check(&format!("{HEAD}[[route]]\npath = \"{path}\""), Err("is no route"));
+    }
+    check(&format!("{HEAD}[[route]]\npath = \"/a\"\nmethods = [\"get\"]"), Err("is no method"));
+    for url in ["example.com", "ftp://x", "https://", "https://u@h/", "https://*.example.com/"] {
+        check(&format!("{HEAD}[[capabilities.http]]\nurl = \"{url}\""), Err("no outbound destination"));
+    }
+    check(&" ".repeat(70_000), Err("at most"));
+}
