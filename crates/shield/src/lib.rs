@@ -1,1 +1,15 @@
-//! …
+//! The first look at a request: sizes, ambiguity, rates and the firewall's lists. It never opens a socket,
+//! reads a clock, or knows who the caller is.
+//!
+//! The only exit is [`Screened`], which [`Shield::screen`] alone makes.
+
+mod blocked;
+mod firewall;
+mod head;
+mod rate;
+mod screen;
+
+pub use blocked::Blocked;
+pub use firewall::{Cidr, CidrError, Firewall};
+pub use rate::{Limiter, Rate};
+pub use screen::{Peer, Screened, Shield, ShieldConfig};

@@ -1,0 +1,144 @@
+//! Lists of address ranges. It never asks a name server.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A range of addresses, `192.0.2.0/24` or `2001:db8::/32`; an address alone is a range of one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    base: IpAddr,
+    bits: u8,
+}
+
+/// A text that is no range of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no range of addresses: write `192.0.2.0/24`, `2001:db8::/32`, or one address")]
+pub struct CidrError(String);
+
+impl Cidr {
+    /// The first and the last address as 128-bit numbers; IPv4 in its mapped form (`::ffff:0:0/96`).
+    fn range(self) -> (u128, u128) {
+        let host_bits = match self.base {
+            IpAddr::V4(_) => 32 - u32::from(self.bits),
+            IpAddr::V6(_) => 128 - u32::from(self.bits),
+        };
+        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+        let base = number(self.base);
+        (base & mask, base | !mask)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let bad = || CidrError(text.chars().take(80).collect());
+        let (base, bits) = match text.split_once('/') {
+            Some((base, bits)) => (base, Some(bits)),
+            None => (text, None),
+        };
+        let base: IpAddr = base.parse().map_err(|_| bad())?;
+        let most = if base.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse().map_err(|_| bad())?,
+            Some(_) => return Err(bad()),
+            None => most,
+        };
+        let found = Self { base, bits };
+        // A base with bits beyond its mask is most often a slip: `10.0.0.1/8` for `10.0.0.1/32`.
+        if bits > most || found.range().0 != number(base) {
+            return Err(bad());
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.bits)
+    }
+}
+
+impl fmt::Debug for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Cidr {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which peers may speak to the node at all. Empty lists let everyone in.
+#[derive(Debug, Clone, Default)]
+pub struct Firewall {
+    /// Sorted and merged; `None`: there is no list of those allowed, so everyone is.
+    allow: Option<Vec<(u128, u128)>>,
+    /// Sorted and merged.
+    deny: Vec<(u128, u128)>,
+}
+
+impl Firewall {
+    /// A firewall of two lists. `deny` goes before `allow`; where `allow` names any range, an address
+    /// outside it is refused.
+    pub fn new(allow: &[Cidr], deny: &[Cidr]) -> Self {
+        Self { allow: (!allow.is_empty()).then(|| merged(allow)), deny: merged(deny) }
+    }
+
+    /// Whether a peer with this address may speak. IPv4-mapped IPv6 addresses count as IPv4.
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let address = number(address);
+        !holds(&self.deny, address) && self.allow.as_ref().is_none_or(|allow| holds(allow, address))
+    }
+}
+
+/// Both families on one line: IPv4 stands where its mapped form stands.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The address that a source is counted under: IPv4 whole (also from its mapped form), IPv6 by its /64,
+/// which is what one subscriber gets.
+pub(crate) fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits())),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+fn merged(list: &[Cidr]) -> Vec<(u128, u128)> {
+    let mut ranges: Vec<_> = list.iter().map(|cidr| cidr.range()).collect();
+    ranges.sort_unstable();
+    let mut out: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match out.last_mut() {
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+            _ => out.push((first, last)),
+        }
+    }
+    out
+}
+
+fn holds(ranges: &[(u128, u128)], address: u128) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= address);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The checks in their order, and the proof that a request passed them. It never identifies anyone.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use http::{header, request::Parts};
+use model::{Limits, limits};
+
+use crate::{
+    Blocked,
+    firewall::{Firewall, source},
+    head,
+    rate::{Limiter, Rate},
+};
+
+/// The other end of a connection, as the transport knows it. Nothing of it comes from a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// The name that it asked for in the TLS handshake (SNI, RFC 6066 §3).
+    pub server_name: Option<Arc<str>>,
+}
+
+/// A request that passed the screen. Only [`Shield::screen`] makes one.
+///
+/// ```compile_fail
+/// # fn forged(head: http::request::Parts, peer: shield::Peer) {
+/// let screened = shield::Screened { head, body: (), peer };
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Screened<B> {
+    head: Parts,
+    body: B,
+    peer: Peer,
+}
+
+impl<B> Screened<B> {
+    /// The request without its body.
+    pub const fn head(&self) -> &Parts {
+        &self.head
+    }
+
+    /// The body.
+    pub const fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// Who is at the other end.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Takes it apart. It cannot be put together again.
+    pub fn into_parts(self) -> (Parts, B, Peer) {
+        (self.head, self.body, self.peer)
+    }
+}
+
+/// What a [`Shield`] holds requests to. The default is the bounds of `model::limits` and no firewall.
+#[derive(Debug, Clone)]
+pub struct ShieldConfig {
+    /// Requests a second of one source address, and how many at once.
+    pub source_rate: (u32, u32),
+    /// Requests a second of one caller, and how many at once.
+    pub caller_rate: (u32, u32),
+    /// Refused proofs of identity a minute of one source address.
+    pub failed_proofs_per_minute: u32,
+    /// Sources, and callers, that are remembered.
+    pub keys_max: usize,
+    /// A target (path and query), in bytes.
+    pub target_bytes_max: usize,
+    /// Header lines.
+    pub headers_max: usize,
+    /// Header names and values, in bytes. A function's own bound may be lower.
+    pub header_bytes_max: usize,
+    /// Who may speak to the node at all.
+    pub firewall: Firewall,
+}
+
+impl Default for ShieldConfig {
+    fn default() -> Self {
+        Self {
+            source_rate: limits::SOURCE_RATE,
+            caller_rate: limits::CALLER_RATE,
+            failed_proofs_per_minute: limits::FAILED_PROOFS_PER_MINUTE,
+            keys_max: limits::RATE_KEYS_MAX,
+            target_bytes_max: limits::REQUEST_TARGET_BYTES_MAX,
+            headers_max: limits::REQUEST_HEADERS_MAX,
+            header_bytes_max: usize::try_from(Limits::CEILING.request_header_bytes).unwrap_or(usize::MAX),
+            firewall: Firewall::default(),
+        }
+    }
+}
+
+/// The screen of one node. All times are milliseconds of a clock that never goes back.
+#[derive(Debug)]
+pub struct Shield {
+    sources: Limiter<IpAddr>,
+    callers: Limiter<String>,
+    failed_proofs: Limiter<IpAddr>,
+    config: ShieldConfig,
+}
+
+impl Shield {
+    /// A screen that remembers nobody yet.
+    pub fn new(config: ShieldConfig) -> Self {
+        let failed = config.failed_proofs_per_minute;
+        Self {
+            sources: Limiter::new(Rate::per_second(config.source_rate), config.keys_max),
+            callers: Limiter::new(Rate::per_second(config.caller_rate), config.keys_max),
+            failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
+            config,
+        }
+    }
+
+    /// Whether a peer may speak at all: for the moment of accepting a connection, before any byte is read.
+    ///
+    /// # Errors
+    /// [`Blocked::Firewall`].
+    pub fn admit_peer(&self, address: IpAddr) -> Result<(), Blocked> {
+        if self.config.firewall.permits(address) { Ok(()) } else { Err(Blocked::Firewall) }
+    }
+
+    /// Looks at a request before anything else does: the firewall, the source's rate, its failed proofs (if
+    /// it presents another), then method, target, headers, host and framing.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn screen<B>(&self, head: Parts, body: B, peer: &Peer, now_ms: u64) -> Result<Screened<B>, Blocked> {
+        self.admit_peer(peer.address.ip())?;
+        let source = source(peer.address.ip());
+        self.sources.take(&source, now_ms).map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })?;
+        if head.headers.contains_key(header::AUTHORIZATION)
+            && let Some(retry_after_ms) = self.failed_proofs.wait_ms(&source, now_ms)
+        {
+            return Err(Blocked::FailedProofs { retry_after_ms });
+        }
+        head::method(head.method.as_str())?;
+        head::target(&head.uri, self.config.target_bytes_max)?;
+        head::headers(&head.headers, self.config.headers_max, self.config.header_bytes_max)?;
+        head::host(&head)?;
+        head::framing(&head)?;
+        Ok(Screened { head, body, peer: peer.clone() })
+    }
+
+    /// Counts a request of an identified caller. `key` names the caller, not its credential, so that a
+    /// caller with ten tokens has one rate (`Caller::key` in `identity`).
+    ///
+    /// # Errors
+    /// [`Blocked::CallerRate`].
+    pub fn admit_caller(&self, key: &str, now_ms: u64) -> Result<(), Blocked> {
+        self.callers.take(key, now_ms).map_err(|wait| Blocked::CallerRate { retry_after_ms: wait })
+    }
+
+    /// Notes that a source presented a credential that did not hold. When it has done so too often, its
+    /// requests with credentials are refused unread; those without go on.
+    pub fn note_failed_proof(&self, address: IpAddr, now_ms: u64) {
+        // A refusal here means that the source is already slowed, which `screen` will see for itself.
+        let _ = self.failed_proofs.take(&source(address), now_ms);
+    }
+
+    /// How many sources and callers are remembered, for the metrics.
+    pub fn remembered(&self) -> (usize, usize) {
+        (self.sources.len(), self.callers.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
