@@ -1,0 +1,139 @@
+//! How many runs there may be at once, of a function, a tenant and the node, and who waits. It never runs
+//! anything.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use model::{Fault, Limits, limits};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The places of one function.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    places: Arc<Semaphore>,
+    waiting: AtomicU64,
+    queue: u64,
+}
+
+/// The places of a tenant or of the node.
+#[derive(Debug, Clone)]
+pub(crate) struct Places(Arc<Semaphore>);
+
+/// The right to one run. Dropping it lets the next in.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    _function: OwnedSemaphorePermit,
+    _tenant: OwnedSemaphorePermit,
+    _node: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(crate) fn new(places: u64) -> Self {
+        Self(Arc::new(Semaphore::new(as_permits(places))))
+    }
+
+    pub(crate) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+}
+
+/// One more who waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let places = Arc::new(Semaphore::new(as_permits(limits.concurrency)));
+        Self { places, waiting: AtomicU64::new(0), queue: limits.queue }
+    }
+
+    /// Waits for a place of the function and one of the node, at most [`limits::QUEUE_WAIT_MS`] and behind
+    /// at most `queue` others. A tenant that has all its places in use is refused at once, so that it cannot
+    /// fill the queues of others.
+    ///
+    /// # Errors
+    /// [`Fault::FunctionBusy`], [`Fault::TenantBusy`] or [`Fault::NodeBusy`].
+    pub(crate) async fn enter(&self, tenant: &Places, node: &Places) -> Result<Pass, Fault> {
+        let _tenant = tenant.0.clone().try_acquire_owned().map_err(|_| Fault::TenantBusy)?;
+        let (function, place) =
+            (self.places.clone().try_acquire_owned(), node.0.clone().try_acquire_owned());
+        if let (Ok(_function), Ok(_node)) = (function, place) {
+            return Ok(Pass { _function, _tenant, _node });
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Fault::FunctionBusy);
+        }
+        let _waiting = Waiting(&self.waiting);
+        let wait = Duration::from_millis(limits::QUEUE_WAIT_MS);
+        let turn = async {
+            let function = self.places.clone().acquire_owned().await;
+            (function, node.0.clone().acquire_owned().await)
+        };
+        match tokio::time::timeout(wait, turn).await {
+            Ok((Ok(_function), Ok(_node))) => Ok(Pass { _function, _tenant, _node }),
+            _ if node.free() == 0 => Err(Fault::NodeBusy),
+            _ => Err(Fault::FunctionBusy),
+        }
+    }
+}
+
+fn as_permits(places: u64) -> usize {
+    usize::try_from(places).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(concurrency: u64, queue: u64) -> Gate {
+        Gate::new(&Limits { concurrency, queue, ..Limits::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_bound_has_its_fault() {
+        let (tenant, node) = (Places::new(10), Places::new(10));
+        let one = gate(1, 0);
+        let held = one.enter(&tenant, &node).await.unwrap();
+        assert_eq!(one.enter(&tenant, &node).await.unwrap_err(), Fault::FunctionBusy);
+        drop(held);
+        assert!(one.enter(&tenant, &node).await.is_ok());
+        assert_eq!(gate(5, 5).enter(&Places::new(0), &node).await.unwrap_err(), Fault::TenantBusy);
+        assert_eq!(gate(5, 5).enter(&tenant, &Places::new(0)).await.unwrap_err(), Fault::NodeBusy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_gets_the_place_that_is_left() {
+        let (tenant, node) = (Places::new(10), Places::new(10));
+        let one = Arc::new(gate(1, 1));
+        let held = one.enter(&tenant, &node).await.unwrap();
+        let waiter = tokio::spawn({
+            let (one, tenant, node) = (one.clone(), tenant.clone(), node.clone());
+            async move { one.enter(&tenant, &node).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(one.enter(&tenant, &node).await.unwrap_err(), Fault::FunctionBusy, "the queue is full");
+        drop(held);
+        assert!(waiter.await.unwrap());
+        assert_eq!(one.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends() {
+        let (tenant, node) = (Places::new(10), Places::new(10));
+        let one = gate(1, 1);
+        let _held = one.enter(&tenant, &node).await.unwrap();
+        assert_eq!(one.enter(&tenant, &node).await.unwrap_err(), Fault::FunctionBusy);
+        assert_eq!(tenant.free(), 9, "a refused one leaves no place taken");
+    }
+}
