@@ -113,6 +113,22 @@ impl fmt::Display for ManifestError {
 
 impl std::error::Error for ManifestError {}
 
+impl ManifestError {
+    /// Turns the parser's error about `text` into one with line and column, and with the nearest known key
+    /// where a key is unknown.
+    pub fn from_toml(text: &str, error: &toml::de::Error) -> Self {
+        let at = error.span().map(|span| position(text, span.start));
+        let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        let suggestion = message.starts_with("unknown").then(|| {
+            let unknown = quoted.next()?;
+            let best = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
+            (best.0 <= 3).then(|| format!("did you mean `{}`?", best.1))
+        });
+        Self { at, message, suggestion: suggestion.flatten() }
+    }
+}
+
 impl Manifest {
     /// Reads and proves a manifest. `ceiling` is the highest that the node allows.
     ///
@@ -123,7 +139,7 @@ impl Manifest {
         if text.len() as u64 > limits::MANIFEST_BYTES_MAX {
             return Err(wrong(format!("a manifest has at most {} bytes", limits::MANIFEST_BYTES_MAX)));
         }
-        let mut manifest: Self = toml::from_str(text).map_err(|e| from_toml(text, &e))?;
+        let mut manifest: Self = toml::from_str(text).map_err(|e| ManifestError::from_toml(text, &e))?;
         if manifest.routes.is_empty() {
             manifest.routes.push(Route { path: format!("/{}/...", manifest.name), methods: Vec::new() });
         }
@@ -235,19 +251,6 @@ fn check_grant(grant: &OutboundGrant) -> Result<(), ManifestError> {
         message: format!("`{}` is no outbound destination", grant.url),
         suggestion: Some("write `https://host/path/...`; wildcards in hosts are not taken".into()),
     })
-}
-
-/// Turns the parser's error into ours, with the nearest known key where a key is unknown.
-fn from_toml(text: &str, error: &toml::de::Error) -> ManifestError {
-    let at = error.span().map(|span| position(text, span.start));
-    let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let suggestion = message.starts_with("unknown").then(|| {
-        let unknown = quoted.next()?;
-        let best = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
-        (best.0 <= 3).then(|| format!("did you mean `{}`?", best.1))
-    });
-    ManifestError { at, message, suggestion: suggestion.flatten() }
 }
 
 /// Finds the line of an error that names a key or a value of the text.
