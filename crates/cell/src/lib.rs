@@ -10,7 +10,7 @@ mod compile;
 mod engine;
 mod node;
 pub mod protocol;
-mod wall;
+pub mod wall;
 mod walls;
 mod worker;
 

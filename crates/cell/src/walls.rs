@@ -41,8 +41,9 @@ impl Walls {
 
     /// Without these a node does not start, unless its configuration allows it under `dangerous`. The
     /// namespaces are the others: kernels and containers often withhold them.
-    pub const REQUIRED: Self =
-        Self(Self::NO_NEW_PRIVS.0 | Self::LANDLOCK.0 | Self::SECCOMP.0 | Self::RLIMITS.0 | Self::PARENT_DEATH.0);
+    pub const REQUIRED: Self = Self(
+        Self::NO_NEW_PRIVS.0 | Self::LANDLOCK.0 | Self::SECCOMP.0 | Self::RLIMITS.0 | Self::PARENT_DEATH.0,
+    );
 
     /// Both together.
     #[must_use]

@@ -84,6 +84,8 @@ limits! {
 pub const TENANT_CONCURRENCY: u64 = 500;
 /// Runs in one worker at once: the slots of its instance pools.
 pub const WORKER_RUNS_MAX: u32 = 128;
+/// Writable memory of one worker, all of its runs together, in bytes.
+pub const WORKER_DATA_BYTES_MAX: u64 = 160 * 1024 * MIB;
 /// A component as uploaded, in bytes.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
 /// A manifest's text, in bytes.
@@ -104,6 +106,8 @@ pub const DRAIN_MS: u64 = 30_000;
 pub const WORKER_STALL_MS: u64 = 3_000;
 /// One frame between node and worker, in bytes.
 pub const FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// Header lines in one frame between node and worker.
+pub const FRAME_HEADERS_MAX: usize = 1_000;
 /// Body bytes under way in one direction of one run before the sender waits, in bytes.
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Random bytes that a guest may ask for in one call.

@@ -2,6 +2,7 @@
 //!
 //! One stream socket, little-endian, each frame `length u32 | kind u8 | run u64 | payload`. A run's id is
 //! given by the node and never used twice on one socket. The node believes nothing that a worker says.
+#![expect(missing_docs, reason = "the docstring of a frame covers its fields")]
 
 use bytes::Bytes;
 use model::{Fault, Limits, Usage, World};
