@@ -1,1 +1,24 @@
-//! …
+//! Who may do what: Cedar policies in layers, compiled into slices that answer one question at a time. It
+//! never reads a clock, a file or a store, and never acts on its answers.
+//!
+//! The layers, from the one that nobody can lift to the narrowest: guard rails (`guards.cedar`, forbid only),
+//! roles (`roles.cedar`), the tenant's own policies, the function's own. Nothing is permitted that no policy
+//! permits; an evaluation that errs is a denial. The only exit is [`Permit`], which [`Slice::decide`] alone
+//! makes.
+
+mod action;
+mod cache;
+mod entry;
+mod errors;
+mod permit;
+mod question;
+mod shipped;
+mod slice;
+
+pub use action::{Action, UnknownAction};
+pub use entry::TenantPolicies;
+pub use errors::{PolicyError, PolicyErrors};
+pub use permit::{Denial, Permit, Reason};
+pub use question::{Context, Question, Resource};
+pub use shipped::{GUARDS, PRESETS, ROLES, SCHEMA};
+pub use slice::{Slice, check_access};
