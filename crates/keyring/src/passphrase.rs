@@ -34,6 +34,9 @@ pub enum KdfError {
     /// The stored parameters were altered or belong to another version.
     #[error("the passphrase parameter `{0}` is out of bounds; restore the record from a backup")]
     Bounds(&'static str),
+    /// The stored parameters are not what was written.
+    #[error("the record of the passphrase parameters is malformed; restore it from a backup")]
+    Malformed,
     /// Ours: Argon2 refused, for want of memory say.
     #[error("stretching the passphrase failed: {0}")]
     Failed(String),
@@ -51,6 +54,21 @@ impl KdfParams {
         let mut salt = [0_u8; 16];
         entropy.fill(&mut salt)?;
         Ok(Self { memory_kib: 65_536, passes: 3, lanes: 4, salt })
+    }
+
+    /// The public record of these parameters: JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`KdfParams::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`KdfError`] if it is no such record, or a parameter is out of bounds.
+    pub fn decode(record: &[u8]) -> Result<Self, KdfError> {
+        let params: Self = serde_json::from_slice(record).map_err(|_| KdfError::Malformed)?;
+        params.check()?;
+        Ok(params)
     }
 
     fn check(&self) -> Result<(), KdfError> {
