@@ -1,5 +1,5 @@
-# source rust-env.sh SYSROOT: then `guest-cargo build --release --target wasm32-wasip2` emits a component with the
-# sysroot that rust-sysroot.sh made. wasm-component-ld and the Wasm linker ship inside rustup's own toolchain.
+# source rust-env.sh SYSROOT: then `guest-cargo build --release --target wasm32-wasip2` emits a component with
+# the sysroot that rust-sysroot.sh made. wasm-component-ld and the Wasm linker ship inside rustup's toolchain.
 GUEST_SYSROOT=$(cd "${1:?the sysroot that rust-sysroot.sh made}" && pwd)
 _guest_bin=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin
 guest-cargo() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpacks a wasi-libc that knows wasm32-wasip2 (from Debian's unstable; an architecture-independent package) into DEST.
-# It never touches the system's own package sources. usage: wasi-libc.sh DEST
+# Unpacks a wasi-libc that knows wasm32-wasip2 (an architecture-independent package of Debian's unstable) into
+# DEST. It never touches the system's own package sources. usage: wasi-libc.sh DEST
 set -euo pipefail
 dest=${1:?where to unpack}
 work=$(mktemp -d)

@@ -1,4 +1,4 @@
-//! Counts its own calls in a static, for WASI 0.2. It never answers anything but `1` where instances are fresh.
+//! Counts its own calls in a static, for WASI 0.2. It never answers but `1` where instances are fresh.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! Answers what it was asked, for WASI 0.3: `POST` streams the body back through its own memory, anything else
-//! gets method and target as text. It never keeps a whole body in memory.
+//! Answers what it was asked, for WASI 0.3: `POST` streams the body back through its own memory, anything
+//! else gets method and target as text. It never keeps a whole body in memory.
 
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response};
 use wasip3::wit_bindgen::StreamResult;

@@ -60,13 +60,14 @@ fn describe(request: &IncomingRequest) -> String {
         None => "null".into(),
     };
     let authority = request.authority().map_or("null".into(), |authority| json(&authority));
-    let headers: Vec<_> = request.headers().entries();
+    let headers = request.headers().entries();
     let headers: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("[{},{}]", json(name), json(&String::from_utf8_lossy(value))))
         .collect();
     format!(
-        "{{\"method\":{},\"scheme\":{scheme},\"authority\":{authority},\"path\":{},\"query\":{},\"headers\":[{}]}}\n",
+        "{{\"method\":{},\"scheme\":{scheme},\"authority\":{authority},\"path\":{},\"query\":{},\
+        \"headers\":[{}]}}\n",
         json(&method),
         json(&path),
         json(&query),

@@ -11,9 +11,10 @@ use crate::{send, start};
 /// A text that stands for what must never leave a node: an inner error, a secret.
 const INNER: &str = "s3cret-inner-detail at /srv/app/secret.rs:42";
 
-const NAMES: &str = "loop loop-after-answer hostcall-loop memory-bomb recursion random-huge log-flood sleep spin-yield \
-task-bomb stream-bomb future-bomb trap panic exit no-answer error-code endless-answer drip gigabyte \
-headers-10000 header-big header-split slow-first-byte idle-after-head trap-after-head no-trailers error-trailers";
+const NAMES: &str = "loop loop-after-answer hostcall-loop memory-bomb recursion random-huge log-flood sleep \
+spin-yield task-bomb stream-bomb future-bomb trap panic exit no-answer error-code endless-answer drip gigabyte \
+headers-10000 header-big header-split slow-first-byte idle-after-head trap-after-head no-trailers \
+error-trailers";
 
 /// Runs the attack of that name; lists all where there is none.
 pub(crate) async fn run(name: &str, n: Option<u64>) -> Result<Response, ErrorCode> {

@@ -1,8 +1,8 @@
-//! Every misbehaviour that a function of WASI 0.3 can show and that is not the same in 0.2, one for each path.
-//! It never does two at once.
+//! Every misbehaviour that a function of WASI 0.3 can show, as far as it may go another way than in 0.2, one
+//! for each path. It never does two at once.
 //!
-//! The last part of the path names the attack; `/` lists them. `?n=` sets the size or the milliseconds where one is
-//! said below.
+//! The last part of the path names the attack; `/` lists them. `?n=` sets the size or the milliseconds where
+//! one is said below.
 
 mod attacks;
 

@@ -120,7 +120,7 @@ pub(crate) fn flood_log(call: Call) {
     answer::send(call.out, 200, "text/plain", b"flooded\n");
 }
 
-/// Writes one log line that pretends to be more: line breaks, colours, a forged record, no UTF-8; then answers.
+/// Writes a log line that pretends to be more: line breaks, colours, a forged record, no UTF-8; then answers.
 pub(crate) fn log_line(call: Call) {
     use std::io::Write;
     let forged: &[u8] =

@@ -1,7 +1,7 @@
 //! Every misbehaviour that a function of WASI 0.2 can show, one for each path. It never does two at once.
 //!
-//! The last part of the path names the attack; `/` lists them. `?n=` sets the size or the milliseconds where one is
-//! said below.
+//! The last part of the path names the attack; `/` lists them. `?n=` sets the size or the milliseconds where
+//! one is said below.
 
 mod answers;
 mod hogs;

@@ -29,7 +29,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Kitchen {
         eprintln!("kitchen says this on stderr");
         let attempts: Vec<_> = attempts().into_iter().map(|(what, ok, got)| object(what, ok, &got)).collect();
         let report = format!(
-            "{{\"environment\":{},\"arguments\":{},\"preopens\":{},\"stdin\":{},\"clock\":{},\"random\":{},\"attempts\":{{{}}}}}\n",
+            "{{\"environment\":{},\"arguments\":{},\"preopens\":{},\
+            \"stdin\":{},\"clock\":{},\"random\":{},\"attempts\":{{{}}}}}\n",
             list(env::vars().map(|(name, value)| format!("{name}={value}"))),
             list(env::args()),
             list(preopens::get_directories().into_iter().map(|(_, path)| path)),
@@ -125,7 +126,8 @@ fn clock() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let step = if step == u64::MAX { "null".into() } else { step.to_string() };
     format!(
-        "{{\"monotonic_ns\":{start},\"step_ns\":{step},\"resolution_ns\":{},\"wall_s\":{},\"wall_ns\":{},\"unix_ms\":{}}}",
+        "{{\"monotonic_ns\":{start},\"step_ns\":{step},\"resolution_ns\":{},\
+        \"wall_s\":{},\"wall_ns\":{},\"unix_ms\":{}}}",
         monotonic_clock::resolution(),
         wall.seconds,
         wall.nanoseconds,

@@ -1,6 +1,6 @@
-//! Calls the URL in its query, for WASI 0.3, and passes the answer's stream on untouched. It never follows a redirect.
+//! Calls the URL in its query, for WASI 0.3, and passes the answer's stream on. It never follows a redirect.
 //!
-//! `?url=…` (not percent-encoded, last in the query) is called with the method and the body of the request itself.
+//! `?url=…` (not percent-encoded, last in the query) is called with the method and the body of the request.
 //! Where the call fails, so does the function, with the same `wasi:http` error.
 
 use wasip3::http::client;

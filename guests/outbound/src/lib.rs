@@ -1,6 +1,6 @@
 //! Calls the URL in its query, for WASI 0.2. It never follows a redirect.
 //!
-//! `?url=…` is called with the method and the body of the request itself; its status and body are the answer.
+//! `?url=…` is called with the method and the body of the request; its status and body are the answer.
 //! `&times=N` calls it N times and answers the last. `&header=NAME:VALUE` adds a header.
 //! Where a call fails, the answer is 502 and the name of the `wasi:http` error (`HTTP-request-denied`).
 

@@ -1,0 +1,4 @@
+;; A core module, not a component.
+(module
+  (memory (export "memory") 1)
+  (func (export "_start")))
