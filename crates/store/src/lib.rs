@@ -1,6 +1,8 @@
 //! All persistence behind one small trait: ordered keys, conditional atomic commit, watch, blobs by digest.
 //! A tenant's plaintext never reaches a backend: what the platform holds is [`Sealed`] over one.
 
+mod blobs;
+mod embedded;
 mod handle;
 mod key;
 mod memory;
@@ -12,6 +14,7 @@ use std::{future::Future, pin::Pin};
 use bytes::Bytes;
 use model::{Digest, TenantId};
 
+pub use embedded::{Embedded, OpenError};
 pub use handle::{Batch, SystemStore, TenantStore};
 pub use key::{Key, Range, Space, Span};
 pub use memory::{Faults, Memory};
