@@ -2,6 +2,9 @@
 //! on the disk, never guesses after a failed write, and never changes a folder that it refuses.
 
 mod folder;
+#[cfg(test)]
+mod tests;
+mod trial;
 mod writer;
 
 use std::{

@@ -2,6 +2,8 @@
 //! A tenant's plaintext never reaches a backend: what the platform holds is [`Sealed`] over one.
 
 mod blobs;
+#[cfg(test)]
+mod conformance;
 mod embedded;
 mod handle;
 mod key;

@@ -1,6 +1,9 @@
 //! A store that seals every value and blob before a backend sees it, with keys that lie wrapped in the
 //! backend. It never gives a backend a tenant's plaintext, and never opens with a wrong root key.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;

@@ -13,7 +13,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, backends::FileBackend,
 };
 
-use super::{CACHE_BYTES, FORMAT, META, META_FORMAT, META_REVISION, OpenError, ROWS};
+use super::{CACHE_BYTES, FORMAT, META, META_FORMAT, META_REVISION, OpenError, ROWS, trial::Trial};
 use crate::blobs::sync_folder;
 
 const FILE: &str = "data.redb";
@@ -70,10 +70,17 @@ impl Folder {
         if fs::metadata(&file).map_err(|error| self.io(error))?.len() == 0 {
             return Err(self.damaged("the file is empty"));
         }
+        let revision = self.try_out(&file)?;
         let opened = OpenOptions::new().read(true).write(true).open(&file).map_err(|e| self.io(e))?;
-        let db = self.open(wrap(FileBackend::new(opened).map_err(|e| self.refused(e))?))?;
-        let revision = self.read_meta(&db)?;
+        let db = self.open(wrap(FileBackend::new(opened).map_err(|e| self.refused(e))?), false)?;
         Ok((db, revision))
+    }
+
+    /// Opens the file with every page verified (and repaired, after a crash), all in memory: what cannot be
+    /// opened is left as it was found.
+    fn try_out(&self, file: &Path) -> Result<u64, OpenError> {
+        let trial = File::open(file).and_then(Trial::new).map_err(|e| self.io(e))?;
+        self.read_meta(&self.open(trial, true)?)
     }
 
     /// What a start that was broken off leaves may be there, and nothing else.
@@ -99,7 +106,7 @@ impl Folder {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let opened = options.open(&new).map_err(io)?;
-        let db = self.open(FileBackend::new(opened).map_err(|e| self.refused(e))?)?;
+        let db = self.open(FileBackend::new(opened).map_err(|e| self.refused(e))?, false)?;
         let made = (|| -> Result<(), redb::Error> {
             let txn = db.begin_write()?;
             txn.open_table(ROWS)?;
@@ -115,11 +122,11 @@ impl Folder {
         fs::rename(&new, &file).and_then(|()| sync_folder(&self.path)).map_err(io)
     }
 
-    /// redb verifies every page here; what it cannot make sense of, it may still panic on.
-    fn open(&self, backend: impl StorageBackend) -> Result<Database, OpenError> {
+    /// What redb cannot make sense of, it may panic on.
+    fn open(&self, backend: impl StorageBackend, verify: bool) -> Result<Database, OpenError> {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut builder = Builder::new();
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(verify);
             builder.create_with_backend(backend)
         }));
         match opened {

@@ -1,0 +1,390 @@
+//! The embedded store against crashes, failing disks, damage and folders that are not its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write as _},
+    ops::Bound,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::*;
+use crate::{Space, Span, Write};
+
+const PAIRS: Space = Space::new("pairs");
+
+fn put(id: &str, value: &[u8]) -> Commit {
+    Commit {
+        checks: Vec::new(),
+        writes: vec![Write::Put(Key::system(PAIRS, id), Bytes::copy_from_slice(value))],
+    }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Every file under a folder with its bytes.
+fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            out.insert(name.clone(), Vec::new());
+            out.extend(snapshot(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else {
+            out.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    out
+}
+
+fn with_rows(path: &Path, rows: usize) {
+    let store = Embedded::open(path).unwrap();
+    for n in 0..rows {
+        wait(store.commit(put(&format!("{n:05}"), &[n as u8; 700]))).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_its_own_is_refused_and_left_alone() {
+    let check = |prepare: &dyn Fn(&Path), expect: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        prepare(&path);
+        let before = snapshot(folder.path());
+        let refused = Embedded::open(&path).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(refused.contains(expect), "expected `{expect}`, found `{refused}`");
+        assert!(snapshot(folder.path()) == before, "a refusal changed the folder: {expect}");
+    };
+    let data = |bytes: &'static [u8]| move |path: &Path| fs::write(path.join("data.redb"), bytes).unwrap();
+    check(&|p| fs::write(p.join("notes.txt"), "mine").unwrap(), "holds `notes.txt` and no store");
+    check(&|p| fs::create_dir(p.join("photos")).unwrap(), "holds `photos` and no store");
+    check(&data(b""), "damaged");
+    check(&data(b"short"), "damaged");
+    check(&data(&[0x5a; 40_000]), "damaged");
+    check(&data(b"SQLite format 3\0"), "damaged");
+    check(
+        &|p| {
+            fs::create_dir_all(p.join("blobs/alice")).unwrap();
+            fs::write(p.join("blobs/alice/ab"), "x").unwrap();
+        },
+        "the file is missing",
+    );
+    check(&|p| fs::set_permissions(p, fs::Permissions::from_mode(0o750)).unwrap(), "chmod 0700");
+    check(
+        &|p| {
+            fs::remove_dir(p).unwrap();
+            fs::write(p, "a file").unwrap();
+        },
+        "is not a folder",
+    );
+    // A database of redb that is somebody else's.
+    check(
+        &|p| {
+            let db = Database::create(p.join("data.redb")).unwrap();
+            let txn = db.begin_write().unwrap();
+            txn.open_table(TableDefinition::<&str, u64>::new("theirs")).unwrap();
+            txn.commit().unwrap();
+        },
+        "and no store",
+    );
+    check(
+        &|p| {
+            drop(Embedded::open(p).unwrap());
+            let db = Database::open(p.join("data.redb")).unwrap();
+            let txn = db.begin_write().unwrap();
+            txn.open_table(META).unwrap().insert(META_FORMAT, 9).unwrap();
+            txn.commit().unwrap();
+        },
+        "has the format 9",
+    );
+}
+
+#[test]
+fn what_a_broken_start_left_is_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b/store");
+    fs::create_dir_all(path.join("blobs")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(path.join("data.redb.new"), "half").unwrap();
+    drop(Embedded::open(&path).unwrap());
+    let alice = path.join("blobs/alice");
+    fs::create_dir(&alice).unwrap();
+    fs::write(alice.join(".new-0011"), "half").unwrap();
+    fs::write(alice.join("0011"), "whole").unwrap();
+    drop(Embedded::open(&path).unwrap());
+    assert!(!alice.join(".new-0011").exists());
+    assert!(alice.join("0011").exists());
+    let fresh = folder.path().join("c/store");
+    drop(Embedded::open(&fresh).unwrap());
+    let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&fresh), mode(&fresh.join("data.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn damage_is_found_at_the_start_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    with_rows(&path, 60);
+    let file = path.join("data.redb");
+    let whole = fs::read(&file).unwrap();
+    let check = |bytes: Vec<u8>, what: String| {
+        fs::write(&file, &bytes).unwrap();
+        match Embedded::open(&path) {
+            // What lies in no page in use may be anything.
+            Ok(store) => {
+                let page = wait(store.scan(&Range { tenant: None, span: Span::all(PAIRS) }, 100)).unwrap();
+                assert_eq!(page.rows.len(), 60, "{what}");
+                for (n, row) in page.rows.iter().enumerate() {
+                    assert_eq!(row.value, [n as u8; 700].as_slice(), "{what}");
+                }
+                false
+            }
+            Err(OpenError::Damaged { .. }) => {
+                assert!(fs::read(&file).unwrap() == bytes, "a refusal changed the file: {what}");
+                true
+            }
+            Err(other) => panic!("{what}: {other}"),
+        }
+    };
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(whole.len() / 97) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        refused += usize::from(check(bytes, format!("byte {at} flipped")));
+    }
+    assert!(refused > 0, "no flipped byte was ever found");
+    for length in [whole.len() / 2, 4096, 100] {
+        assert!(check(whole[..length].to_vec(), format!("cut to {length}")));
+    }
+    assert!(!check(whole, "as it was".into()));
+}
+
+#[test]
+fn two_nodes_never_open_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = Embedded::open(&path).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(Embedded::open(&path), Err(OpenError::Locked(_))));
+    }
+    drop(store);
+    drop(Embedded::open(&path).unwrap());
+}
+
+/// A disk that fails at the n-th sync or write from now on.
+#[derive(Debug, Clone, Default)]
+struct Failing {
+    /// Syncs to go before one fails; below 0: none fails.
+    syncs: Arc<AtomicI64>,
+    full: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct FailingFile {
+    file: FileBackend,
+    plan: Failing,
+}
+
+impl StorageBackend for FailingFile {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.file.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        if self.plan.full.load(Ordering::SeqCst) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        if self.plan.syncs.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Err(std::io::Error::other("injected: the sync failed"));
+        }
+        self.file.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        if self.plan.full.load(Ordering::SeqCst) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.file.write(offset, data)
+    }
+    fn close(&self) -> Result<(), std::io::Error> {
+        self.file.close()
+    }
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, redb::BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+}
+
+fn open_failing(path: &Path, plan: &Failing) -> Embedded {
+    plan.syncs.store(-1, Ordering::SeqCst);
+    Embedded::open_on(path, |file| FailingFile { file, plan: plan.clone() }).unwrap()
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_until_it_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let plan = Failing::default();
+    let store = open_failing(&path, &plan);
+    wait(store.commit(put("a", b"1"))).unwrap();
+    plan.syncs.store(0, Ordering::SeqCst);
+    let failed = wait(store.commit(put("b", b"1")));
+    assert!(matches!(failed, Err(CommitError::Failed(StoreError::Unknown(_)))), "{failed:?}");
+    // The disk works again, but nobody knows what it holds.
+    for _ in 0..3 {
+        let refused = wait(store.commit(put("c", b"1")));
+        assert!(matches!(refused, Err(CommitError::Failed(StoreError::Stopped(_)))), "{refused:?}");
+    }
+    drop(store);
+    let store = Embedded::open(&path).unwrap();
+    let found = |id: &str| wait(store.get(&Key::system(PAIRS, id))).unwrap().is_some();
+    assert!(found("a") && !found("c"));
+    wait(store.commit(put("c", b"1"))).unwrap();
+}
+
+#[test]
+fn a_full_disk_stops_the_writes_and_keeps_what_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let plan = Failing::default();
+    let store = open_failing(&path, &plan);
+    wait(store.commit(put("a", b"1"))).unwrap();
+    plan.full.store(true, Ordering::SeqCst);
+    assert!(wait(store.commit(put("b", &[1; 2 << 20]))).is_err());
+    assert!(wait(store.commit(put("c", b"1"))).is_err());
+    drop(store);
+    plan.full.store(false, Ordering::SeqCst);
+    let store = open_failing(&path, &plan);
+    assert!(wait(store.get(&Key::system(PAIRS, "a"))).unwrap().is_some());
+    assert!(wait(store.get(&Key::system(PAIRS, "b"))).unwrap().is_none());
+    wait(store.commit(put("d", b"1"))).unwrap();
+}
+
+const CHILD: &str = "CASEMATE_STORE_CRASH_FOLDER";
+
+/// Not a test of its own: the process that is killed. It writes pairs until it dies, and says which were
+/// acknowledged.
+#[test]
+fn crash_child() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let store = Arc::new(Embedded::open(Path::new(&path)).unwrap());
+    let start = Instant::now().elapsed().as_nanos();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                for n in 0_u64.. {
+                    let id = format!("{}-{start}-{writer}-{n:06}", std::process::id());
+                    let value = Bytes::from(n.to_le_bytes().repeat(1 + (n % 300) as usize));
+                    let pair = ["l-", "r-"]
+                        .map(|side| Write::Put(Key::system(PAIRS, format!("{side}{id}")), value.clone()));
+                    wait(store.commit(Commit { checks: Vec::new(), writes: pair.to_vec() })).unwrap();
+                    // One write of one line: whole or not at all.
+                    std::io::stderr().write_all(format!("kept {id}\n").as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut acknowledged = Vec::new();
+    for round in 0..5_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["embedded::tests::crash_child", "--exact", "--nocapture", "--test-threads=1"])
+            .env(CHILD, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            let lines = lines.lines().map_while(Result::ok);
+            lines.filter_map(|line| line.strip_prefix("kept ").map(str::to_string)).collect::<Vec<_>>()
+        });
+        std::thread::sleep(Duration::from_millis(250 + round * 137));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        acknowledged.extend(reader.join().unwrap());
+        let store = Embedded::open(&path).unwrap();
+        let mut sides: BTreeMap<String, Vec<(bool, Bytes)>> = BTreeMap::new();
+        let mut next = Some(Span::all(PAIRS));
+        while let Some(span) = next {
+            let page = wait(store.scan(&Range { tenant: None, span }, 1000)).unwrap();
+            for row in page.rows {
+                let id = String::from_utf8(row.id).unwrap();
+                sides.entry(id[2..].into()).or_default().push((id.starts_with("l-"), row.value));
+            }
+            next = page.next;
+        }
+        for id in &acknowledged {
+            assert!(sides.contains_key(id), "round {round}: `{id}` was acknowledged and is gone");
+        }
+        for (id, both) in &sides {
+            assert!(both.len() == 2 && both[0].1 == both[1].1, "round {round}: `{id}` is half there");
+        }
+    }
+    assert!(acknowledged.len() > 20, "the child wrote too little to prove anything: {}", acknowledged.len());
+}
+
+/// Figures, not a test: `cargo test --release -p store -- --ignored --nocapture commits_per_second`.
+#[test]
+#[ignore = "a measurement"]
+fn commits_per_second() {
+    let folder = tempfile::tempdir_in(std::env::var_os("CASEMATE_BENCH_FOLDER").unwrap_or("/var/tmp".into()));
+    let path = folder.unwrap().path().join("store");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let inner: Arc<dyn Store> = Arc::new(Embedded::open(&path).unwrap());
+    let root = keyring::RootKey::ephemeral(&keyring::SystemEntropy).unwrap();
+    let sealed: Arc<dyn Store> =
+        runtime.block_on(crate::Sealed::open(inner.clone(), root, Arc::new(keyring::SystemEntropy))).unwrap();
+    for (name, store) in [("embedded", inner), ("sealed", sealed)] {
+        for writers in [1_u64, 64] {
+            let until = Instant::now() + Duration::from_secs(3);
+            let task = |writer: u64, store: Arc<dyn Store>| async move {
+                let mut count = 0_u64;
+                while Instant::now() < until {
+                    store.commit(put(&format!("{writer}-{count}"), &[7; 300])).await.unwrap();
+                    count += 1;
+                }
+                count
+            };
+            let total: u64 = runtime.block_on(async {
+                let tasks: Vec<_> = (0..writers).map(|w| tokio::spawn(task(w, store.clone()))).collect();
+                let mut total = 0;
+                for task in tasks {
+                    total += task.await.unwrap();
+                }
+                total
+            });
+            println!("{name}, {writers} writers: {} commits/s of 300 bytes", total / 3);
+        }
+        let key = Key::system(PAIRS, "0-0");
+        let start = Instant::now();
+        for _ in 0..100_000 {
+            runtime.block_on(store.get(&key)).unwrap().unwrap();
+        }
+        println!("{name}: get {} ns", start.elapsed().as_nanos() / 100_000);
+    }
+}
