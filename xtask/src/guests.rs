@@ -126,7 +126,11 @@ fn check(root: &Path) -> Result<()> {
 }
 
 fn recorded(root: &Path) -> Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(root.join("guests/DIGESTS")).context("guests/DIGESTS")?;
+    rows(&fs::read_to_string(root.join("guests/DIGESTS")).context("guests/DIGESTS")?)
+}
+
+/// Component → digest.
+fn rows(text: &str) -> Result<BTreeMap<String, String>> {
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     rows.map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
         [digest, _, name] => Ok((name.to_owned(), digest.to_owned())),
@@ -173,4 +177,24 @@ fn command(command: &mut Command) -> Result<()> {
 /// Says whether a program is there and answers `--version`.
 fn there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn rows_are_read_and_what_is_no_row_is_refused() {
+        let rows = super::rows("# a comment\nabc 12 one.wasm\ndef   345 two.wasm\n").unwrap();
+        assert_eq!(rows["one.wasm"], "abc");
+        assert_eq!(rows["two.wasm"], "def");
+        for bad in ["abc one.wasm", "abc 12 one.wasm more", ""] {
+            assert!(super::rows(&format!("{bad}\n")).is_err(), "`{bad}`");
+        }
+    }
+
+    #[test]
+    fn the_committed_components_are_what_they_are_said_to_be() {
+        super::check(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()).unwrap();
+    }
 }

@@ -49,7 +49,7 @@ pub(crate) fn take_memory(_call: Call) {
 pub(crate) fn count_memory(call: Call) {
     while grow(16) != usize::MAX {}
     while grow(1) != usize::MAX {}
-    let bytes = core::arch::wasm32::memory_size(0) * PAGE;
+    let bytes = core::arch::wasm32::memory_size(0) as u64 * PAGE as u64;
     answer::send(call.out, 200, "text/plain", bytes.to_string().as_bytes());
 }
 
@@ -129,23 +129,34 @@ pub(crate) fn log_line(call: Call) {
     answer::send(call.out, 200, "text/plain", b"logged\n");
 }
 
-/// Calls `https://example.com/` `n` times, without end by default; answers how many calls were let through.
+/// Calls `url` (`https://example.com/` by default) `n` times, without end by default, and goes on when it is
+/// refused; answers how many calls were answered and how many were not.
 pub(crate) fn call_out(call: Call) {
-    let mut made = 0;
-    while made < call.n(u64::MAX) {
-        let request = OutgoingRequest::new(Fields::new());
-        let _ = request.set_scheme(Some(&Scheme::Https));
-        let _ = request.set_authority(Some("example.com"));
-        let body = request.body().unwrap();
-        let Ok(answer) = outgoing_handler::handle(request, None) else { break };
-        let _ = OutgoingBody::finish(body, None);
-        answer.subscribe().block();
-        if !matches!(answer.get(), Some(Ok(Ok(_)))) {
-            break;
+    let url = answer::parameter(&call.query, "url").unwrap_or_else(|| "https://example.com/".into());
+    let (mut answered, mut refused) = (0, 0);
+    while answered + refused < call.n(u64::MAX) {
+        match call_once(&url) {
+            Some(()) => answered += 1,
+            None => refused += 1,
         }
-        made += 1;
     }
-    answer::send(call.out, 200, "text/plain", made.to_string().as_bytes());
+    let text = format!("answered {answered}, refused {refused}\n");
+    answer::send(call.out, 200, "text/plain", text.as_bytes());
+}
+
+fn call_once(url: &str) -> Option<()> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let request = OutgoingRequest::new(Fields::new());
+    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+    request.set_scheme(Some(&scheme)).ok()?;
+    request.set_authority(Some(authority)).ok()?;
+    request.set_path_with_query(Some(path)).ok()?;
+    let body = request.body().ok()?;
+    let answer = outgoing_handler::handle(request, None).ok()?;
+    OutgoingBody::finish(body, None).ok()?;
+    answer.subscribe().block();
+    answer.get()?.ok()?.ok().map(drop)
 }
 
 /// Sleeps `n` milliseconds, a day by default, and answers.
