@@ -3,5 +3,6 @@
 mod codec;
 mod frame;
 
+pub(crate) use codec::encode_start;
 pub use codec::{Malformed, PART_BYTES_MAX, TooLong};
 pub use frame::*;

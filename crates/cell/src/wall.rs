@@ -159,7 +159,8 @@ fn limit(kind: WallKind) -> Result<(), WallError> {
     set(Resource::Msgqueue, 0)?;
     match kind {
         WallKind::Worker => {
-            set(Resource::Fsize, 0)?;
+            // No file but memory, and of that no more than a component's image takes.
+            set(Resource::Fsize, limits::COMPILED_BYTES_MAX)?;
             set(Resource::Nofile, WORKER_DESCRIPTORS_MAX)?;
             // Writable private memory. The address space stays open: pools of instances reserve terabytes
             // of it, which no guest can write to before the engine says so.
@@ -169,7 +170,10 @@ fn limit(kind: WallKind) -> Result<(), WallError> {
             set(Resource::Fsize, limits::COMPILED_BYTES_MAX)?;
             set(Resource::Nofile, COMPILER_DESCRIPTORS_MAX)?;
             set(Resource::As, limits::COMPILE_MEMORY_BYTES)?;
-            set(Resource::Cpu, limits::COMPILE_CPU_S)
+            // One second between the signal that says why and the one that ends.
+            let (soft, hard) = (limits::COMPILE_CPU_S, limits::COMPILE_CPU_S + 1);
+            setrlimit(Resource::Cpu, Rlimit { current: Some(soft), maximum: Some(hard) })
+                .map_err(WallError::kernel("resource limits"))
         }
     }
 }

@@ -192,6 +192,19 @@ impl ToNode {
     }
 }
 
+/// Appends the frame that [`ToWorker::Start`] stands for, without the copies that it would be made of.
+pub(crate) fn encode_start(
+    out: &mut BytesMut,
+    (run, code): (RunId, CodeId),
+    limits: &model::Limits,
+    head: &http::request::Parts,
+    (body, body_ends): (&[u8], bool),
+) -> Result<(), TooLong> {
+    framed(out, 3, run.0, |w| {
+        w.u64(code.0).limits(limits).request_parts(head).flag(body_ends).rest(body);
+    })
+}
+
 fn framed(
     out: &mut BytesMut,
     kind: u8,

@@ -38,7 +38,16 @@ const fn refused(number: i64, error: i32) -> Call {
 
 /// `PAGEMAP_SCAN`: `_IOWR('f', 16, struct pm_scan_arg)`, of 96 bytes.
 const PAGEMAP_SCAN: u32 = 0xc060_6610;
-const FCNTL: &[u32] = &[libc::F_GETFD as u32, libc::F_GETFL as u32, libc::F_DUPFD_CLOEXEC as u32];
+/// Flags, duplicates and seals of a descriptor; not its owner, signals, locks or leases.
+/// The process itself, where a descriptor of a process is wanted.
+const PIDFD_SELF: u32 = (-10_000_i32).cast_unsigned();
+const FCNTL: &[u32] = &[
+    libc::F_GETFD as u32,
+    libc::F_GETFL as u32,
+    libc::F_DUPFD_CLOEXEC as u32,
+    libc::F_GET_SEALS as u32,
+    libc::F_ADD_SEALS as u32,
+];
 
 /// What both kinds of process need.
 const COMMON: &[Call] = &[
@@ -53,7 +62,7 @@ const COMMON: &[Call] = &[
     // it where no mount namespace stands: that tells a file's size and times, and opens nothing.)
     Call { number: libc::SYS_statx, when: When::Bits(2, libc::AT_EMPTY_PATH as u32) },
     Call { number: libc::SYS_newfstatat, when: When::Bits(3, libc::AT_EMPTY_PATH as u32) },
-    one_of(libc::SYS_fcntl, 1, FCNTL), // duplicating a descriptor; not its signals, locks or leases
+    one_of(libc::SYS_fcntl, 1, FCNTL),
     // Memory. Code is mapped from memfds and made executable, so both stay open.
     always(libc::SYS_mmap),
     always(libc::SYS_munmap),
@@ -98,7 +107,9 @@ const WORKER: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     always(libc::SYS_poll),
     always(libc::SYS_ppoll),
+    always(libc::SYS_memfd_create), // the image from which a guest's memory is copied on write
     one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]), // which pages did the last guest write?
+    one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]), // giving back the memory of many guests at once
 ];
 
 /// What a compiler needs besides: threads.

@@ -300,3 +300,35 @@ fn what_is_too_long_is_not_written() {
     };
     assert_eq!(cut, "ü".repeat(2048));
 }
+
+#[test]
+fn a_start_of_parts_is_the_same_frame() {
+    let check = |uri: &str, scheme: &str, authority: &str, target: &str| {
+        let request = http::Request::post(uri).header("host", "other.example").header("x-a", "1");
+        let (parts, ()) = request.header("x-a", "2").body(()).unwrap().into_parts();
+        let mut out = BytesMut::new();
+        let limits = Limits::default();
+        super::encode_start(&mut out, (RunId(3), CodeId(4)), &limits, &parts, (b"body", true)).unwrap();
+        let head = RequestHead {
+            method: "POST".into(),
+            scheme: scheme.to_owned().into(),
+            authority: authority.to_owned().into(),
+            target: target.to_owned().into(),
+            headers: [("host", "other.example"), ("x-a", "1"), ("x-a", "2")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .to_vec(),
+        };
+        let start = ToWorker::Start {
+            run: RunId(3),
+            code: CodeId(4),
+            limits,
+            head,
+            body: "body".into(),
+            body_ends: true,
+        };
+        assert_eq!(ToWorker::decode(&mut out).unwrap(), Some(start));
+    };
+    check("http://localhost:80/a?b=c", "http", "localhost:80", "/a?b=c");
+    check("/a", "https", "other.example", "/a");
+    check("https://localhost", "https", "localhost", "/");
+}

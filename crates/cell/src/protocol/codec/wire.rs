@@ -67,6 +67,21 @@ impl Writer<'_> {
         self.headers(&head.headers)
     }
 
+    /// The same of a request's parts. One that names no authority is sent to its `host`.
+    pub(super) fn request_parts(&mut self, head: &http::request::Parts) -> &mut Self {
+        let host = || head.headers.get(http::header::HOST).map_or(&b""[..], |h| h.as_bytes());
+        let authority = head.uri.authority().map_or_else(host, |a| a.as_str().as_bytes());
+        let target = head.uri.path_and_query().map_or("/", |t| t.as_str());
+        self.bytes(head.method.as_str().as_bytes());
+        self.bytes(head.uri.scheme_str().unwrap_or("https").as_bytes());
+        self.bytes(authority).bytes(target.as_bytes());
+        self.u32(u32::try_from(head.headers.len()).unwrap_or(u32::MAX));
+        for (name, value) in &head.headers {
+            self.bytes(name.as_str().as_bytes()).bytes(value.as_bytes());
+        }
+        self
+    }
+
     pub(super) fn response_head(&mut self, head: &ResponseHead) -> &mut Self {
         self.u16(head.status).headers(&head.headers)
     }

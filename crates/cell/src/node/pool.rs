@@ -1,0 +1,240 @@
+//! The workers of one trust label: which of them gets a run, and how those that go are replaced. It never
+//! gives a run to a worker of another label.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use model::{Fault, TrustLabel, Usage};
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    CellConfig, StartError,
+    birth::{self, Born},
+    drive::{End, drive},
+    link::{Link, Submitted},
+    live::Pending,
+    spawn::Spawner,
+};
+
+/// How often a run may be given to another worker because the last one died before it began.
+const MOVES_MAX: u8 = 3;
+/// Between two vain attempts to start a worker: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// What all pools of a node share.
+pub(super) struct Shared {
+    pub(super) config: CellConfig,
+    pub(super) spawner: Spawner,
+    pub(super) stopping: AtomicBool,
+    /// The walls that stand around every worker.
+    pub(super) walls: AtomicU16,
+}
+
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    label: TrustLabel,
+    members: RwLock<Members>,
+    /// Runs that came while there was no worker at all.
+    waiting: Mutex<VecDeque<Box<Pending>>>,
+    turn: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Members {
+    links: Vec<Arc<Link>>,
+    /// Ready, with no run, to take the place of one that goes.
+    spares: Vec<Arc<Link>>,
+}
+
+impl Pool {
+    pub(super) fn new(shared: Arc<Shared>, label: TrustLabel) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            label,
+            members: RwLock::default(),
+            waiting: Mutex::default(),
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Starts all workers at once.
+    ///
+    /// # Errors
+    /// The first one's reason not to be ready.
+    pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
+        let born =
+            (0..self.shared.config.wanted()).map(|_| birth::bear(&self.shared.config, &self.shared.spawner));
+        for born in futures_util::future::join_all(born).await {
+            self.join(born?);
+        }
+        Ok(())
+    }
+
+    /// The same, in the background and with patience.
+    pub(super) fn start_later(self: &Arc<Self>) {
+        for _ in 0..self.shared.config.wanted() {
+            tokio::spawn(Arc::clone(self).replace());
+        }
+    }
+
+    /// Gives a run to the worker with the fewest, the next in turn among equals.
+    pub(super) fn dispatch(self: &Arc<Self>, mut pending: Box<Pending>) {
+        if pending.moves > MOVES_MAX {
+            return pending.fail(Fault::WorkerDied, "every worker that it was given to died");
+        }
+        loop {
+            if self.shared.stopping.load(Ordering::Relaxed) {
+                return pending.fail(Fault::Draining, "the node is stopping");
+            }
+            let members = self.members.read();
+            let Some(link) = self.choose(&members.links) else {
+                let most = self.shared.config.workers.max(1) * self.shared.config.runs_max();
+                let mut waiting = self.waiting.lock();
+                if waiting.len() < most {
+                    waiting.push_back(pending);
+                    return;
+                }
+                drop((waiting, members));
+                return pending.fail(Fault::NodeBusy, "no worker is ready");
+            };
+            drop(members);
+            if link.load() == usize::MAX {
+                // All are closed, and about to be replaced: whoever closes them takes them off the list.
+                self.forget(&link);
+                continue;
+            }
+            match link.submit(pending) {
+                Submitted::Taken => return,
+                Submitted::Over(pending, fault) => return pending.fail(fault, fault.sentence()),
+                Submitted::Back(back) if link.load() == usize::MAX => pending = back,
+                Submitted::Back(back) => return back.fail(Fault::NodeBusy, "every worker is full"),
+            }
+        }
+    }
+
+    fn choose(&self, links: &[Arc<Link>]) -> Option<Arc<Link>> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let inturn = (0..links.len()).filter_map(|at| links.get((first.wrapping_add(at)) % links.len()));
+        // The first of the least.
+        inturn.min_by_key(|link| link.load()).cloned()
+    }
+
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.members.read().links.iter().map(|link| link.pid).collect()
+    }
+
+    pub(super) fn spare_pids(&self) -> Vec<u32> {
+        self.members.read().spares.iter().map(|link| link.pid).collect()
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.members.read().links.iter().map(|link| link.load()).filter(|load| *load != usize::MAX).sum()
+    }
+
+    /// Ends all workers and everything that waits.
+    pub(super) fn stop(&self) {
+        let members = std::mem::take(&mut *self.members.write());
+        for link in members.links.iter().chain(&members.spares) {
+            link.close();
+        }
+        self.fail_waiting(Fault::Draining, "the node is stopping");
+    }
+
+    fn fail_waiting(&self, fault: Fault, detail: &str) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for pending in waiting {
+            pending.fail(fault, detail);
+        }
+    }
+
+    /// Takes a ready worker in, and lets a task of its own work with it.
+    fn join(self: &Arc<Self>, born: Born) {
+        self.shared.walls.fetch_and(born.link.walls.0, Ordering::Relaxed);
+        let link = Arc::clone(&born.link);
+        let mut members = self.members.write();
+        if members.links.len() < self.shared.config.workers.max(1) {
+            members.links.push(link);
+        } else {
+            members.spares.push(link);
+        }
+        drop(members);
+        tokio::spawn(Arc::clone(self).work_with(born));
+        self.dispatch_waiting();
+    }
+
+    fn dispatch_waiting(self: &Arc<Self>) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for pending in waiting {
+            self.dispatch(pending);
+        }
+    }
+
+    async fn work_with(self: Arc<Self>, born: Born) {
+        let Born { link, child, stream, input } = born;
+        let (end, written) = drive(&link, stream, input).await;
+        self.shared.spawner.end(child);
+        let runs = link.shut();
+        let asked = matches!(end, End::Asked) || self.shared.stopping.load(Ordering::Relaxed);
+        self.forget(&link);
+        if !asked {
+            let (label, pid) = (&self.label.0, link.pid);
+            tracing::warn!(pid, label, runs = runs.len(), %end, "a worker is replaced");
+            tokio::spawn(Arc::clone(&self).replace());
+            self.dispatch_waiting();
+        }
+        let fault = if asked { Fault::Draining } else { end.fault() };
+        for (live, mapped) in runs {
+            let kept = if asked { Err(live) } else { live.moved(written, mapped) };
+            match kept {
+                Ok(pending) => self.dispatch(Box::new(pending)),
+                Err(live) => {
+                    let waker = live.end(Usage::default(), Some((fault, end.to_string())));
+                    waker.into_iter().for_each(std::task::Waker::wake);
+                }
+            }
+        }
+    }
+
+    /// Takes a link off the list, and a spare into its place.
+    fn forget(&self, link: &Arc<Link>) {
+        let mut members = self.members.write();
+        members.spares.retain(|l| !Arc::ptr_eq(l, link));
+        if let Some(at) = members.links.iter().position(|l| Arc::ptr_eq(l, link)) {
+            members.links.swap_remove(at);
+            if let Some(spare) = members.spares.pop() {
+                members.links.push(spare);
+            }
+        }
+    }
+
+    /// Starts one worker, until one starts or the node stops.
+    async fn replace(self: Arc<Self>) {
+        let (mut pause, longest) = RETRY;
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            match birth::bear(&self.shared.config, &self.shared.spawner).await {
+                Ok(born) => {
+                    self.join(born);
+                    // The node may have stopped between the look above and the joining.
+                    if self.shared.stopping.load(Ordering::Relaxed) {
+                        self.stop();
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(label = self.label.0, %error, "a worker did not start");
+                    if self.members.read().links.is_empty() {
+                        self.fail_waiting(Fault::WorkerDied, "no worker starts");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        }
+    }
+}
