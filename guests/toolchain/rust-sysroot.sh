@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lays out a Rust standard library for wasm32-wasip2 where rustup can fetch no target: built from Debian's own
 # sources of it (rust-web-src), by Debian's own compiler of the same version (rustc-web). Needs root for apt-get
-# when those packages are missing. About two minutes and 160 MB, once.
+# when those packages are missing. About two minutes and 80 MB, once.
 # usage: rust-sysroot.sh DEST        then: source rust-env.sh DEST; guest-cargo build --release
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
