@@ -29,10 +29,10 @@ macro_rules! limits {
             /// Names the first bound that is below its minimum or above the ceiling, with value and allowed
             /// range.
             pub fn outside(&self, ceiling: &Self) -> Option<(&'static str, u64, u64, u64)> {
-                $(if self.$name < $min || self.$name > ceiling.$name {
-                    return Some((stringify!($name), self.$name, $min, ceiling.$name));
-                })*
-                None
+                let maxima = ceiling.rows();
+                let rows = TABLE.iter().zip(self.rows()).zip(maxima);
+                rows.map(|((row, (name, value)), (_, max))| (name, value, row.1, max))
+                    .find(|(_, value, min, max)| value < min || value > max)
             }
 
             /// Each bound with its name, in the table's order.

@@ -65,8 +65,7 @@ impl Gate {
     /// [`Fault::FunctionBusy`], [`Fault::TenantBusy`] or [`Fault::NodeBusy`].
     pub(crate) async fn enter(&self, tenant: &Places, node: &Places) -> Result<Pass, Fault> {
         let _tenant = tenant.0.clone().try_acquire_owned().map_err(|_| Fault::TenantBusy)?;
-        let (function, place) =
-            (self.places.clone().try_acquire_owned(), node.0.clone().try_acquire_owned());
+        let (function, place) = (self.places.clone().try_acquire_owned(), node.0.clone().try_acquire_owned());
         if let (Ok(_function), Ok(_node)) = (function, place) {
             return Ok(Pass { _function, _tenant, _node });
         }

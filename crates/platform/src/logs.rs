@@ -64,7 +64,11 @@ impl LogBook {
     /// Lines that are in memory alone, a batch for each function that has some; they count as saved from now.
     pub(crate) fn take_unsaved(&self) -> Vec<(Name, Vec<LogLine>)> {
         let books: Vec<_> = self.books.lock().iter().map(|(n, log)| (n.clone(), log.clone())).collect();
-        books.into_iter().map(|(name, log)| (name, log.take_unsaved())).filter(|(_, l)| !l.is_empty()).collect()
+        books
+            .into_iter()
+            .map(|(name, log)| (name, log.take_unsaved()))
+            .filter(|(_, l)| !l.is_empty())
+            .collect()
     }
 }
 

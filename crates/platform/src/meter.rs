@@ -46,7 +46,6 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
- 
     /// Goes on from totals that were saved.
     pub(crate) fn resume(saved: Totals) -> Self {
         Self {

@@ -17,11 +17,11 @@ pub enum RouteMiss {
 /// Two functions want the same path and method.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` is taken by the function `{by}`")]
-pub struct RouteTaken {
+pub(crate) struct RouteTaken {
     /// The path as the manifest has it.
-    pub path: String,
+    pub(crate) path: String,
     /// Whose it is.
-    pub by: String,
+    pub(crate) by: String,
 }
 
 /// The routes of one tenant. `T` is what a route leads to; a clone of it is handed out.

@@ -1,0 +1,173 @@
+//! What one run may ask for, around that run's frozen grants, and what is noted when it ends. It never runs
+//! anything.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use cell::{BodyStream, Broker, CallError, Called, LogStream};
+use ledger::Kind;
+use model::{Fault, Outcome, RequestId, Usage};
+use parking_lot::Mutex;
+
+use crate::{
+    Platform,
+    catalog::Target,
+    gate::Pass,
+    logs::{LineCutter, LogLine},
+    recorder::{About, resource_text},
+};
+
+/// The broker of one run.
+pub(crate) struct RunBroker {
+    platform: Arc<Platform>,
+    target: Arc<Target>,
+    id: RequestId,
+    principal: Arc<str>,
+    source: std::net::IpAddr,
+    lines: Mutex<[LineCutter; 2]>,
+    /// The run's place, given back when it ends.
+    pass: Mutex<Option<Pass>>,
+    /// Told when it ends, where somebody waits for it.
+    ended: Mutex<Option<tokio::sync::oneshot::Sender<(Usage, Outcome)>>>,
+}
+
+impl RunBroker {
+    pub(crate) fn new(
+        platform: Arc<Platform>,
+        target: Arc<Target>,
+        id: RequestId,
+        principal: Arc<str>,
+        source: std::net::IpAddr,
+        pass: Pass,
+    ) -> Self {
+        let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
+        let pass = Mutex::new(Some(pass));
+        Self { platform, target, id, principal, source, lines, pass, ended: Mutex::new(None) }
+    }
+
+    /// Told once, when the run is over.
+    pub(crate) fn ended(&self) -> tokio::sync::oneshot::Receiver<(Usage, Outcome)> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        *self.ended.lock() = Some(sender);
+        receiver
+    }
+
+    fn line(&self, stream: &str, text: String) {
+        let at = self.platform.clock().now();
+        let (revision, request) = (self.target.revision.number, self.id);
+        let stream = stream.to_owned();
+        self.target.life.log.push(LogLine { seq: 0, at, revision, request, stream, text });
+    }
+
+    /// A fault is in the function's log (with its detail) and in the record (without).
+    fn failed(&self, usage: Usage, fault: Fault, detail: &str) {
+        let text = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        self.line("platform", format!("{}{text}", fault.code()).replace('\n', " "));
+        let target = &self.target;
+        let about =
+            About { request: Some(self.id), tenant: Some(target.tenant()), source: Some(self.source) };
+        let mut event = about.on(self.platform.recorder().event(Kind::Run));
+        event.principal = self.principal.clone();
+        event.action = "invoke".into();
+        event.resource = resource_text(target.tenant(), target.function());
+        event.code = fault.code().into();
+        event.detail = fault.sentence().into();
+        event.usage = Some(usage);
+        if let Err(error) = self.platform.recorder().record(&event) {
+            tracing::error!(request = %self.id, code = fault.code(), %error, "a fault is not in the record");
+        }
+    }
+}
+
+impl Broker for RunBroker {
+    fn log(&self, stream: LogStream, bytes: Bytes) {
+        let (slot, name) = match stream {
+            LogStream::Stdout => (0, "stdout"),
+            LogStream::Stderr => (1, "stderr"),
+        };
+        if let Some(cutter) = self.lines.lock().get_mut(slot) {
+            cutter.push(&bytes, |text| self.line(name, text));
+        }
+    }
+
+    fn call(&self, request: http::Request<BodyStream>) -> Pin<Box<dyn Future<Output = Called> + Send>> {
+        let about =
+            About { request: Some(self.id), tenant: Some(self.target.tenant()), source: Some(self.source) };
+        let mut event = about.on(self.platform.recorder().event(Kind::Decision));
+        let place: Arc<str> = format!("{} {}", request.method(), bare(request.uri())).into();
+        event.principal = self.principal.clone();
+        event.action = "call-out".into();
+        event.resource = place.clone();
+        event.allowed = self.target.destinations.permits(request.method(), request.uri());
+        if !event.allowed {
+            event.code = "no-grant".into();
+            event.detail = "no `capabilities.http` of the manifest covers it".into();
+            self.line("platform", format!("outbound {place}: no `capabilities.http` covers it"));
+        }
+        let recorded = self.platform.recorder().record(&event).is_ok();
+        if !event.allowed || !recorded {
+            let error = if event.allowed { CallError::Internal } else { CallError::Denied };
+            return Box::pin(async move { Err(error) });
+        }
+        let (platform, target, id) = (self.platform.clone(), self.target.clone(), self.id);
+        Box::pin(async move {
+            let answer = platform.call_out(&target, request).await;
+            answer.map_err(|error| {
+                let at = platform.clock().now();
+                let (revision, stream) = (target.revision.number, "platform".to_owned());
+                let text = format!("outbound {place}: {error}");
+                target.life.log.push(LogLine { seq: 0, at, revision, request: id, stream, text });
+                if error.call_error() == CallError::Denied {
+                    event.kind = Kind::Refusal;
+                    event.allowed = false;
+                    event.code = "address-refused".into();
+                    event.detail = error.to_string().into();
+                    platform.note(&event);
+                }
+                error.call_error()
+            })
+        })
+    }
+
+    fn finished(&self, usage: Usage, outcome: Outcome) {
+        drop(self.pass.lock().take());
+        for (cutter, name) in self.lines.lock().iter_mut().zip(["stdout", "stderr"]) {
+            cutter.finish(|text| self.line(name, text));
+        }
+        if usage.log_bytes_dropped > 0 {
+            let dropped = usage.log_bytes_dropped;
+            self.failed(usage, Fault::LogLimit, &format!("{dropped} bytes were dropped"));
+        }
+        let status = match &outcome {
+            Outcome::Answered(status) => *status,
+            Outcome::Failed(fault, detail) => {
+                self.failed(usage, *fault, detail);
+                fault.status()
+            }
+        };
+        self.target.life.meter.count(&usage, &outcome);
+        tracing::info!(
+            target: "casemate::run",
+            request = %self.id,
+            tenant = self.target.tenant().as_str(),
+            function = self.target.function().as_str(),
+            revision = self.target.revision.number.0,
+            status,
+            fault = if let Outcome::Failed(fault, _) = &outcome { fault.code() } else { "" },
+            cpu_us = usage.cpu_us,
+            wall_us = usage.wall_us,
+            memory = usage.memory_bytes_peak,
+        );
+        if let Some(ended) = self.ended.lock().take() {
+            // Nobody may wait any more: the caller went away.
+            let _gone = ended.send((usage, outcome));
+        }
+    }
+}
+
+/// A target without its query: a record is no place for what a query may hold.
+fn bare(uri: &http::Uri) -> String {
+    let (scheme, authority) = (uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{}", uri.path())
+}

@@ -1,0 +1,200 @@
+//! What is deployed, in memory, as requests see it: tenants, functions, routes, slices of policies. It never
+//! writes to the store.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use egress::Destinations;
+use http::Method;
+use model::{FunctionName, Limits, Revision, Tenant, TenantId, limits};
+use parking_lot::RwLock;
+use policy::{PolicyErrors, Slice, TenantPolicies};
+use store::TenantStore;
+
+use crate::{
+    code::CodeSlot,
+    gate::{Gate, Places},
+    logs::FunctionLog,
+    meter::Meter,
+    routes::{RouteMiss, RouteTable, RouteTaken},
+    shelf::FunctionRecord,
+};
+
+/// What a route leads to: one revision of a function with all that is needed to call it.
+pub struct Target {
+    pub(crate) tenant: Tenant,
+    pub(crate) places: Places,
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) slice: Slice,
+    pub(crate) gate: Gate,
+    pub(crate) code: Arc<CodeSlot>,
+    pub(crate) destinations: Arc<Destinations>,
+    pub(crate) life: Arc<Life>,
+}
+
+/// What outlives the revisions of a function.
+pub(crate) struct Life {
+    pub(crate) meter: Meter,
+    pub(crate) log: Arc<FunctionLog>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{} {}", self.revision.tenant, self.revision.function, self.revision.number)
+    }
+}
+
+impl Target {
+    /// Whose function it is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.revision.tenant
+    }
+
+    /// Its name.
+    pub fn function(&self) -> &FunctionName {
+        &self.revision.function
+    }
+
+    /// The revision that answers.
+    pub const fn revision(&self) -> &Arc<Revision> {
+        &self.revision
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.revision.limits
+    }
+}
+
+/// A tenant at home on this node.
+pub(crate) struct Home {
+    pub(crate) tenant: Tenant,
+    pub(crate) store: TenantStore,
+    /// Runs at once.
+    pub(crate) places: Places,
+    /// One change at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    view: RwLock<Arc<View>>,
+}
+
+/// A tenant's functions and policies at one moment. A change makes the next.
+pub(crate) struct View {
+    pub(crate) functions: BTreeMap<FunctionName, Placed>,
+    pub(crate) policies: TenantPolicies,
+    pub(crate) policy_text: Arc<str>,
+    /// Decides control actions.
+    pub(crate) control: Slice,
+    routes: RouteTable<Arc<Target>>,
+}
+
+/// A function as it stands.
+#[derive(Clone)]
+pub(crate) struct Placed {
+    pub(crate) record: FunctionRecord,
+    pub(crate) target: Arc<Target>,
+}
+
+/// A view cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ViewError {
+    #[error(transparent)]
+    Policy(#[from] PolicyErrors),
+    #[error(transparent)]
+    Route(#[from] RouteTaken),
+}
+
+impl View {
+    pub(crate) fn new(
+        functions: BTreeMap<FunctionName, Placed>,
+        policies: TenantPolicies,
+        policy_text: Arc<str>,
+    ) -> Result<Self, ViewError> {
+        let mut routes = RouteTable::default();
+        for (name, deployed) in &functions {
+            routes.add(name.as_str(), &deployed.target.revision.routes, &deployed.target)?;
+        }
+        let control = Slice::for_tenant(&policies)?;
+        Ok(Self { functions, policies, policy_text, control, routes })
+    }
+}
+
+impl Home {
+    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View) -> Self {
+        let places = Places::new(limits::TENANT_CONCURRENCY);
+        let changing = tokio::sync::Mutex::new(());
+        Self { tenant, store, places, changing, view: RwLock::new(Arc::new(view)) }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Shows requests the next view. Requests under way keep what they have.
+    pub(crate) fn show(&self, view: View) {
+        *self.view.write() = Arc::new(view);
+    }
+}
+
+/// All tenants of a node, and which host names are theirs.
+pub(crate) struct Catalog {
+    homes: RwLock<HashMap<TenantId, Arc<Home>>>,
+    default: TenantId,
+    /// `.` and the domain, in lowercase.
+    suffix: String,
+}
+
+impl Catalog {
+    pub(crate) fn new(default: TenantId, domain: &str) -> Self {
+        let suffix = format!(".{}", domain.to_ascii_lowercase());
+        Self { homes: RwLock::new(HashMap::new()), default, suffix }
+    }
+
+    pub(crate) fn add(&self, home: Arc<Home>) {
+        self.homes.write().insert(home.tenant.id.clone(), home);
+    }
+
+    pub(crate) fn home(&self, tenant: &TenantId) -> Option<Arc<Home>> {
+        self.homes.read().get(tenant).cloned()
+    }
+
+    pub(crate) fn homes(&self) -> Vec<Arc<Home>> {
+        let mut homes: Vec<_> = self.homes.read().values().cloned().collect();
+        homes.sort_by(|a, b| a.tenant.id.cmp(&b.tenant.id));
+        homes
+    }
+
+    /// The tenant of a host: the label before the domain, or the default one where the host names none.
+    pub(crate) fn of_host(&self, host: &str) -> Option<Arc<Home>> {
+        let name = strip_port(host).to_ascii_lowercase();
+        let homes = self.homes.read();
+        match name.strip_suffix(&self.suffix) {
+            Some(label) => homes.get(&label.parse::<TenantId>().ok()?).cloned(),
+            None => homes.get(&self.default).cloned(),
+        }
+    }
+
+    /// Which function answers.
+    ///
+    /// # Errors
+    /// [`RouteMiss`].
+    pub(crate) fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
+        let home = self.of_host(host).ok_or(RouteMiss::NoRoute)?;
+        let view = home.view();
+        view.routes.find(method, path)
+    }
+
+    /// The host name under which a tenant's functions answer.
+    pub(crate) fn host_of(&self, tenant: &TenantId) -> String {
+        let domain = self.suffix.trim_start_matches('.');
+        if *tenant == self.default { domain.to_owned() } else { format!("{tenant}.{domain}") }
+    }
+}
+
+fn strip_port(host: &str) -> &str {
+    if host.starts_with('[') {
+        return host.find(']').and_then(|end| host.get(..=end)).unwrap_or(host);
+    }
+    host.split(':').next().unwrap_or(host)
+}

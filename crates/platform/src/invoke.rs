@@ -1,0 +1,353 @@
+//! The way of a request: route, identify, authorize, invoke. It is the only way to run a function.
+
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
+
+use cell::{AnswerBody, BodyStream, Run};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use identity::Caller;
+use ledger::{Event, Kind};
+use model::{Fault, Outcome, RequestId, TenantId, Usage};
+use policy::{Action, Context, Permit, Question, Resource};
+use shield::{Peer, Screened};
+
+use crate::{
+    Platform, broker::RunBroker, catalog::Target, recorder::About, refused::Refused, routes::RouteMiss,
+};
+
+pub use cell::RequestBody;
+
+/// The name of the header that tells a function who calls it. A caller cannot set it.
+const CALLER: HeaderName = HeaderName::from_static("casemate-caller");
+/// The name of the header that tells a function the request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("casemate-request-id");
+
+/// How a run ended, for those who wait for that.
+pub type Ended = tokio::sync::oneshot::Receiver<(Usage, Outcome)>;
+
+impl Platform {
+    /// Finds what answers `method` on `path` under `host`.
+    ///
+    /// # Errors
+    /// [`RouteMiss`].
+    pub fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
+        self.catalog.route(host, method, path)
+    }
+
+    /// Proves who asks, by the credential in the headers. What does not hold is in the record, and slows its
+    /// source.
+    ///
+    /// # Errors
+    /// [`Refused::Unauthenticated`], [`Refused::TooMany`].
+    pub fn identify(
+        &self,
+        id: RequestId,
+        tenant: Option<&TenantId>,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Caller, Refused> {
+        let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
+        let proved = identity::Credentials::from_headers(headers)
+            .and_then(|credentials| identity::identify(&credentials, &self.tokens, self.clock.now()));
+        match proved {
+            Ok(caller) => {
+                let key = caller.key();
+                match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
+                    Ok(()) => Ok(caller),
+                    Err(blocked) => Err(self.refuse(&about, blocked.code(), &blocked.to_string(), || {
+                        let retry_after_s = blocked.retry_after_s().unwrap_or(1);
+                        Refused::TooMany { code: blocked.code(), retry_after_s }
+                    })),
+                }
+            }
+            Err(refusal) => {
+                self.shield.note_failed_proof(peer.address.ip(), self.clock.monotonic_ms());
+                let code = refusal.code();
+                Err(self.refuse(&about, code, &refusal.to_string(), || Refused::Unauthenticated { code }))
+            }
+        }
+    }
+
+    /// Notes in the record that a request was refused before anyone asked who sent it.
+    pub fn note_refusal(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        peer: &Peer,
+        code: &'static str,
+        detail: &str,
+    ) {
+        let tenant = target.map(Target::tenant);
+        let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
+        let resource = target.map(|t| Resource::Function(t.tenant(), t.function()).to_string());
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.code = code.into();
+        event.detail = detail.into();
+        event.resource = resource.unwrap_or_default().into();
+        self.note(&event);
+    }
+
+    /// Asks the function's policies. The decision is in the record's queue before this returns.
+    ///
+    /// # Errors
+    /// [`Refused`]; a caller without a credential is told to bring one.
+    pub fn authorize(
+        &self,
+        id: RequestId,
+        target: &Target,
+        caller: &Caller,
+        screened: &Screened<RequestBody>,
+    ) -> Result<Permit, Refused> {
+        let head = screened.head();
+        let host = host_of(&head.uri, &head.headers);
+        let peer = screened.peer();
+        let asked = Asked { id, method: head.method.as_str(), path: head.uri.path(), host: &host, peer };
+        let resource = Resource::Function(target.tenant(), target.function());
+        self.decide(&target.slice, &asked, caller, Action::Invoke, resource)
+    }
+
+    /// Asks a slice, and records the decision before anyone acts on it.
+    pub(crate) fn decide(
+        &self,
+        slice: &policy::Slice,
+        asked: &Asked<'_>,
+        caller: &Caller,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Result<Permit, Refused> {
+        let context = Context {
+            method: asked.method,
+            path: asked.path,
+            host: asked.host,
+            source: asked.peer.address.ip(),
+            tls: asked.peer.tls,
+            now: self.clock.now(),
+        };
+        let principal = caller.principal();
+        let answer = slice.decide(&Question { principal, action, resource, context: &context });
+        let tenant = match resource {
+            Resource::Node => None,
+            Resource::Tenant(tenant) | Resource::Function(tenant, _) => Some(tenant),
+        };
+        let about = About { request: Some(asked.id), tenant, source: Some(asked.peer.address.ip()) };
+        let mut event = about.on(self.recorder.event(Kind::Decision));
+        event.action = action.as_str().into();
+        event.resource = resource.to_string().into();
+        match answer {
+            Ok(permit) => {
+                event.principal = permit.principal().clone();
+                event.policies = permit.policies().to_vec();
+                event.allowed = true;
+                self.recorder.record(&event)?;
+                Ok(permit)
+            }
+            Err(denial) => {
+                event.principal = denial.principal().clone();
+                event.policies = denial.policies().iter().map(|p| p.as_str().into()).collect();
+                event.code = denial.reason().code().into();
+                event.detail = denial.clause().into();
+                self.note(&event);
+                Err(if caller.is_anonymous() {
+                    Refused::Unauthenticated { code: "no-credential" }
+                } else {
+                    Refused::Forbidden { code: denial.reason().code(), reason: denial.to_string() }
+                })
+            }
+        }
+    }
+
+    /// Runs a function. The permit must be for this very revision, which [`Platform::authorize`] gives.
+    ///
+    /// # Errors
+    /// The [`Fault`], which is in the record and the function's log.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        id: RequestId,
+        permit: Permit,
+        target: Arc<Target>,
+        screened: Screened<RequestBody>,
+    ) -> Result<http::Response<AnswerBody>, Fault> {
+        self.run(id, permit, target, screened, |_| ()).await
+    }
+
+    /// As [`Platform::invoke`], with the end of the run to wait for.
+    ///
+    /// # Errors
+    /// The [`Fault`].
+    pub async fn invoke_metered(
+        self: &Arc<Self>,
+        id: RequestId,
+        permit: Permit,
+        target: Arc<Target>,
+        screened: Screened<RequestBody>,
+    ) -> (Result<http::Response<AnswerBody>, Fault>, Option<Ended>) {
+        let mut ended = None;
+        let answer = self.run(id, permit, target, screened, |broker| ended = Some(broker.ended())).await;
+        (answer, ended)
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        id: RequestId,
+        permit: Permit,
+        target: Arc<Target>,
+        screened: Screened<RequestBody>,
+        before: impl FnOnce(&RunBroker),
+    ) -> Result<http::Response<AnswerBody>, Fault> {
+        let proved = (target.tenant(), target.function(), target.revision.number);
+        if permit.invocation() != Some(proved) {
+            // INVARIANT: a permit opens the one revision whose policies gave it.
+            tracing::error!(request = %id, ?target, "a permit for another function was presented");
+            return Err(Fault::WorkerLied);
+        }
+        let source = screened.peer().address.ip();
+        let principal = permit.principal().clone();
+        let entered = self.enter(&target, &screened).await;
+        let (pass, code) = match entered {
+            Ok(entered) => entered,
+            Err(fault) => return Err(self.turned_away(id, &target, &principal, source, fault)),
+        };
+        let request = guest_request(id, &principal, screened);
+        let broker = RunBroker::new(self.clone(), target.clone(), id, principal, source, pass);
+        before(&broker);
+        let run = Run {
+            code,
+            trust: target.tenant.trust.clone(),
+            limits: target.revision.limits,
+            request,
+            broker: Arc::new(broker),
+        };
+        self.cells.run(run).await
+    }
+
+    /// Waits for a place and the code, within the function's bounds on what it takes.
+    async fn enter(
+        &self,
+        target: &Target,
+        screened: &Screened<RequestBody>,
+    ) -> Result<(crate::gate::Pass, cell::Code), Fault> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Fault::Draining);
+        }
+        let head = screened.head();
+        let lines: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let head_bytes = lines + head.uri.path_and_query().map_or(0, |p| p.as_str().len());
+        if head_bytes as u64 > target.limits().request_header_bytes {
+            return Err(Fault::RequestHeaderLimit);
+        }
+        if let RequestBody::Full(bytes) = screened.body()
+            && bytes.len() as u64 > target.limits().request_body_bytes
+        {
+            return Err(Fault::RequestBodyLimit);
+        }
+        let pass = target.gate.enter(&target.places, &self.places).await?;
+        let code = self.code.code(&target.code).await.map_err(|error| {
+            tracing::error!(?target, %error, "the function's code cannot be had");
+            Fault::WorkerDied
+        })?;
+        Ok((pass, code))
+    }
+
+    /// A request that never ran: in the record and the meter, like one that did.
+    fn turned_away(
+        &self,
+        id: RequestId,
+        target: &Target,
+        principal: &Arc<str>,
+        source: IpAddr,
+        fault: Fault,
+    ) -> Fault {
+        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Run));
+        event.principal = principal.clone();
+        event.action = Action::Invoke.as_str().into();
+        event.resource = Resource::Function(target.tenant(), target.function()).to_string().into();
+        event.code = fault.code().into();
+        event.detail = fault.sentence().into();
+        self.note(&event);
+        target.life.meter.count(&Usage::default(), &Outcome::Failed(fault, String::new()));
+        fault
+    }
+
+    /// Makes an outbound call of a run within its revision's grants.
+    pub(crate) fn call_out(
+        &self,
+        target: &Target,
+        request: http::Request<BodyStream>,
+    ) -> impl Future<Output = Result<http::Response<BodyStream>, egress::EgressError>> + Send + use<> {
+        let egress = self.egress.clone();
+        let destinations = target.destinations.clone();
+        async move { egress.call(&destinations, request, egress::Bounds::default()).await }
+    }
+
+    fn refuse(
+        &self,
+        about: &About<'_>,
+        code: &'static str,
+        detail: &str,
+        refused: impl FnOnce() -> Refused,
+    ) -> Refused {
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.code = code.into();
+        event.detail = detail.into();
+        self.note(&event);
+        refused()
+    }
+
+    /// Records something that was refused anyway: where the record is full, the refusal stands.
+    pub(crate) fn note(&self, event: &Event) {
+        if let Err(error) = self.recorder.record(event) {
+            tracing::error!(code = &*event.code, %error, "a refusal is not in the record");
+        }
+    }
+}
+
+/// The circumstances in which something is asked.
+pub(crate) struct Asked<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) peer: &'a Peer,
+}
+
+/// The host without its port, in lowercase.
+fn host_of(uri: &http::Uri, headers: &HeaderMap) -> String {
+    let host = uri.host().or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+    let bare = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
+    bare.to_ascii_lowercase()
+}
+
+/// What the guest sees: the request without its credential, and who calls.
+fn guest_request(
+    id: RequestId,
+    principal: &str,
+    screened: Screened<RequestBody>,
+) -> http::Request<RequestBody> {
+    let (mut head, body, peer) = screened.into_parts();
+    let headers = &mut head.headers;
+    for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::CONNECTION, header::TE] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
+        headers.remove(name);
+    }
+    if let Ok(value) = HeaderValue::from_str(principal) {
+        headers.insert(CALLER, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if head.uri.scheme().is_none() {
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
+        let scheme = if peer.tls { "https" } else { "http" };
+        let target = head.uri.path_and_query().map_or("/", |p| p.as_str());
+        if let Ok(uri) = format!("{scheme}://{host}{target}").parse() {
+            head.uri = uri;
+        }
+    }
+    http::Request::from_parts(head, body)
+}

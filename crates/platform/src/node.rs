@@ -1,0 +1,186 @@
+//! What a node can say of itself, and the work that it does beside requests. It never serves one.
+
+use std::{sync::Arc, time::Duration};
+
+use model::{FunctionName, TenantId};
+use policy::Action;
+use store::{Batch, Span};
+
+use crate::{
+    Platform, Totals,
+    refused::{ControlError, Ctx},
+    shelf::{self, LOGS, USAGE},
+};
+
+/// How often logs, totals and the use of tokens are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// Rows of saved log lines of one function.
+const LOG_ROWS_KEPT: usize = 256;
+
+/// The state of a node.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// The walls that stand around its workers.
+    pub walls: cell::Walls,
+    /// The engines' fingerprints, of WASI 0.2 and 0.3.
+    pub engines: [String; 2],
+    /// Tenants, functions and tokens.
+    pub tenants: usize,
+    /// Functions of all tenants.
+    pub functions: usize,
+    /// Tokens of all tenants.
+    pub tokens: usize,
+    /// Events that wait to be durable.
+    pub record_waiting: usize,
+    /// Runs that could start at once.
+    pub places_free: usize,
+    /// Whether it is stopping.
+    pub draining: bool,
+}
+
+/// The counters of one function.
+#[derive(Debug, Clone)]
+pub struct FunctionMetrics {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its name.
+    pub function: FunctionName,
+    /// What it used.
+    pub totals: Totals,
+    /// Faults of this process by code.
+    pub faults: Vec<(&'static str, u64)>,
+}
+
+/// The counters of a node.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// By function.
+    pub functions: Vec<FunctionMetrics>,
+    /// Events that wait to be durable.
+    pub record_waiting: usize,
+    /// Runs that could start at once.
+    pub places_free: usize,
+    /// Workers that were replaced since the start.
+    pub workers_replaced: u64,
+}
+
+impl Platform {
+    /// The state of the node.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn node(&self, ctx: Ctx<'_>) -> Result<NodeView, ControlError> {
+        self.permit_node(ctx, Action::ReadNode)?;
+        let homes = self.catalog.homes();
+        Ok(NodeView {
+            walls: self.cells.walls(),
+            engines: [cell::fingerprint(model::World::P2), cell::fingerprint(model::World::P3)],
+            tenants: homes.len(),
+            functions: homes.iter().map(|home| home.view().functions.len()).sum(),
+            tokens: self.tokens.len(),
+            record_waiting: self.recorder.waiting(),
+            places_free: self.places.free(),
+            draining: self.is_draining(),
+        })
+    }
+
+    /// The counters of the node and its functions.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn metrics(&self, ctx: Ctx<'_>) -> Result<Metrics, ControlError> {
+        self.permit_node(ctx, Action::ReadMetrics)?;
+        let mut functions = Vec::new();
+        for home in self.catalog.homes() {
+            for (name, placed) in &home.view().functions {
+                functions.push(FunctionMetrics {
+                    tenant: home.tenant.id.clone(),
+                    function: name.clone(),
+                    totals: placed.target.life.meter.totals(),
+                    faults: placed.target.life.meter.faults(),
+                });
+            }
+        }
+        Ok(Metrics {
+            functions,
+            record_waiting: self.recorder.waiting(),
+            places_free: self.places.free(),
+            workers_replaced: self.cells.replaced(),
+        })
+    }
+
+    /// Whether the node is ready for requests.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Takes no new runs from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Stops the workers and saves everything. Call it when the gateway has drained.
+    pub async fn stop(&self) {
+        self.drain();
+        self.cells.stop().await;
+        let event = {
+            let mut event = self.recorder.event(ledger::Kind::Node);
+            event.action = "stop".into();
+            event.allowed = true;
+            event
+        };
+        self.note(&event);
+        if let Err(error) = self.save().await {
+            tracing::error!(%error, "not everything was saved");
+        }
+        if let Err(error) = self.recorder.flush().await {
+            tracing::error!(%error, "the end of the record was not written");
+        }
+    }
+
+    /// Starts the work beside requests: the record's writer, and the saving of what is counted and logged.
+    pub(crate) fn start_chores(self: &Arc<Self>) {
+        tokio::spawn(self.recorder.clone().write());
+        let platform = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(SAVE_EVERY);
+            loop {
+                every.tick().await;
+                let Some(platform) = platform.upgrade() else { return };
+                if let Err(error) = platform.save().await {
+                    tracing::warn!(%error, "logs and totals could not be saved; trying again");
+                }
+            }
+        });
+    }
+
+    async fn save(&self) -> Result<(), ControlError> {
+        for ((tenant, function), lines) in self.logs.take_unsaved() {
+            let (Some(home), Some(first)) = (self.catalog.home(&tenant), lines.first()) else { continue };
+            if !home.view().functions.contains_key(&function) {
+                continue;
+            }
+            let id = shelf::numbered(&function, first.seq);
+            let mut batch = Batch::new().put(LOGS, id, shelf::encode(&lines)?);
+            let rows = home
+                .store
+                .scan(Span::prefix(LOGS, shelf::prefix(&function)).descending(), store::PAGE_ROWS_MAX);
+            for row in rows.await?.rows.into_iter().skip(LOG_ROWS_KEPT) {
+                batch = batch.delete(LOGS, row.id);
+            }
+            home.store.commit(batch).await?;
+        }
+        for home in self.catalog.homes() {
+            let mut batch = Batch::new();
+            for (name, placed) in &home.view().functions {
+                if let Some(totals) = placed.target.life.meter.take_unsaved() {
+                    batch = batch.put(USAGE, name.as_str(), shelf::encode(&totals)?);
+                }
+            }
+            if !batch.is_empty() {
+                home.store.commit(batch).await?;
+            }
+        }
+        self.save_token_use().await
+    }
+}

@@ -1,0 +1,236 @@
+//! How a platform comes to life: what is stored becomes what requests see, and the first start makes a tenant
+//! and someone to log in. It never listens.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use identity::{Issuer, TokenBook, TokenRecord};
+use ledger::Kind;
+use model::{
+    Clock, Entropy, FunctionName, Limits, PrincipalKind, Revision, Role, Tenant, TenantId, TokenId,
+    TrustLabel, limits,
+};
+use policy::{Slice, TenantPolicies};
+use store::{Batch, Sealed, Span, StoreError};
+
+use crate::{
+    Platform, Totals,
+    catalog::{Catalog, Home, Placed, View},
+    code::CodeRoom,
+    functions::view_error,
+    gate::Places,
+    logs::{LogBook, LogLine},
+    recorder::Recorder,
+    refused::ControlError,
+    shelf::{self, CURRENT, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS, TOKENS, USAGE},
+    tokens::NewToken,
+};
+
+/// The tenant that the first start makes.
+const DEFAULT_TENANT: &str = "default";
+/// How long the token of the first start lives, in days.
+const FIRST_TOKEN_DAYS: u64 = 90;
+/// Rows of saved log lines that are read at start, per function.
+const LOG_ROWS_READ: usize = 64;
+
+/// What an operator decides.
+#[derive(Debug, Clone)]
+pub struct PlatformConfig {
+    /// The domain under which tenants have host names: `TENANT.DOMAIN`.
+    pub domain: String,
+    /// The highest bounds that a manifest may ask for.
+    pub ceiling: Limits,
+    /// Runs at once on this node.
+    pub places: u64,
+}
+
+/// The rooms below, opened.
+pub struct Parts {
+    /// The sealed store.
+    pub sealed: Arc<Sealed>,
+    /// The workers.
+    pub cells: Arc<cell::Cells>,
+    /// The way out.
+    pub egress: Arc<egress::Egress>,
+    /// The screen.
+    pub shield: Arc<shield::Shield>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What the first start made. The token's text is nowhere else.
+pub struct FirstStart {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The administrator's token.
+    pub token: zeroize::Zeroizing<String>,
+    /// Its id.
+    pub token_id: TokenId,
+}
+
+/// A platform cannot be opened; nothing was changed but what the first start had begun.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed, or holds what this version does not understand.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// A tenant's functions or policies do not fit together.
+    #[error("the tenant `{tenant}`: {error}")]
+    Tenant {
+        /// Whose.
+        tenant: TenantId,
+        /// What is wrong.
+        error: ControlError,
+    },
+    /// Ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Platform {
+    /// Opens what is stored. The first start makes the tenant `default` and an administrator's token.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        config: PlatformConfig,
+        parts: Parts,
+    ) -> Result<(Arc<Self>, Option<FirstStart>), OpenError> {
+        let internal = |e: &dyn std::fmt::Display| OpenError::Internal(e.to_string());
+        let default: TenantId = DEFAULT_TENANT.parse().map_err(|e| internal(&e))?;
+        let recorder = Recorder::open(parts.sealed.system(), parts.clock.clone()).await?;
+        let platform = Arc::new(Self {
+            catalog: Catalog::new(default.clone(), &config.domain),
+            code: CodeRoom::new(parts.cells.clone()),
+            sealed: parts.sealed,
+            cells: parts.cells,
+            egress: parts.egress,
+            shield: parts.shield,
+            tokens: TokenBook::new(),
+            node_slice: Slice::for_node().map_err(|e| internal(&e))?,
+            recorder,
+            logs: LogBook::default(),
+            places: Places::new(config.places),
+            ceiling: config.ceiling,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            draining: AtomicBool::new(false),
+        });
+        platform.load().await?;
+        platform.start_chores();
+        platform.note_start().await?;
+        // A tenant without any token is a first start that did not come to its end.
+        let first = match platform.tokens.tokens(&default).is_empty() {
+            true => Some(platform.first_start(&default).await?),
+            false => None,
+        };
+        Ok((platform, first))
+    }
+
+    async fn load(&self) -> Result<(), OpenError> {
+        let mut next = Some(Span::all(TENANTS));
+        while let Some(span) = next {
+            let page = self.sealed.system().scan(span, store::PAGE_ROWS_MAX).await?;
+            for row in page.rows {
+                let tenant: Tenant = shelf::decode(TENANTS, &row.value)?;
+                let id = tenant.id.clone();
+                let home = self.load_tenant(tenant).await;
+                self.catalog.add(home.map_err(|error| OpenError::Tenant { tenant: id, error })?);
+            }
+            next = page.next;
+        }
+        Ok(())
+    }
+
+    async fn load_tenant(&self, tenant: Tenant) -> Result<Arc<Home>, ControlError> {
+        let store = self.sealed.tenant(&tenant.id)?;
+        shelf::every(&store, Span::all(TOKENS), |_, value, _| {
+            self.tokens.put(shelf::decode::<TokenRecord>(TOKENS, value)?);
+            Ok(true)
+        })
+        .await?;
+        let text = store.get(POLICY, CURRENT).await?.map(|entry| entry.value).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
+        let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
+        let home = Home::new(tenant, store, empty);
+        let mut records = Vec::new();
+        shelf::every(&home.store, Span::all(FUNCTIONS), |id, value, _| {
+            records.push((id.to_vec(), shelf::decode::<FunctionRecord>(FUNCTIONS, value)?));
+            Ok(true)
+        })
+        .await?;
+        let mut functions = BTreeMap::new();
+        for (id, record) in records {
+            let Some(number) = record.active else { continue };
+            let name: FunctionName = String::from_utf8_lossy(&id)
+                .parse()
+                .map_err(|e: model::IdError| StoreError::Damaged(e.to_string()))?;
+            let row = home.store.get(REVISIONS, &shelf::numbered(&name, number.0)).await?;
+            let row = row.ok_or_else(|| StoreError::Damaged(format!("{name} {number} is gone")))?;
+            let revision: Revision = shelf::decode(REVISIONS, &row.value)?;
+            let totals = home.store.get(USAGE, name.as_str().as_bytes()).await?;
+            let totals: Totals = match totals {
+                Some(entry) => shelf::decode(USAGE, &entry.value)?,
+                None => Totals::default(),
+            };
+            let life = self.new_life(&home, &name, totals);
+            self.load_log(&home, &name).await?;
+            let target = self.target(&home, Arc::new(revision), &policies, life)?;
+            functions.insert(name, Placed { record, target });
+        }
+        home.show(View::new(functions, policies, text.into()).map_err(view_error)?);
+        Ok(Arc::new(home))
+    }
+
+    async fn load_log(&self, home: &Home, function: &FunctionName) -> Result<(), StoreError> {
+        let span = Span::prefix(LOGS, shelf::prefix(function)).descending();
+        let page = home.store.scan(span, LOG_ROWS_READ).await?;
+        let mut lines = Vec::new();
+        for row in page.rows.iter().rev() {
+            lines.extend(shelf::decode::<Vec<LogLine>>(LOGS, &row.value)?);
+        }
+        self.logs.of(&home.tenant.id, function).restore(lines);
+        Ok(())
+    }
+
+    async fn note_start(&self) -> Result<(), OpenError> {
+        let mut event = self.recorder.event(Kind::Node);
+        event.action = "start".into();
+        event.allowed = true;
+        event.detail = format!("walls: {}", self.cells.walls().names().join(", ")).into();
+        self.recorder.record_durably(&event).await.map_err(|e| OpenError::Internal(e.to_string()))?;
+        Ok(())
+    }
+
+    async fn first_start(&self, default: &TenantId) -> Result<FirstStart, OpenError> {
+        let failed = |error| OpenError::Tenant { tenant: default.clone(), error };
+        let mut event = self.recorder.event(Kind::Tenant);
+        event.tenant = Some(default.clone());
+        event.action = "first-start".into();
+        event.allowed = true;
+        self.recorder.record_durably(&event).await.map_err(|e| OpenError::Internal(e.to_string()))?;
+        let new = NewToken {
+            name: "admin".into(),
+            kind: PrincipalKind::User,
+            roles: vec![Role::Owner, Role::Admin],
+            scopes: vec!["*".into()],
+            days: FIRST_TOKEN_DAYS.min(limits::TOKEN_DAYS_MAX),
+        };
+        let created = self.issue(default, new, Issuer::FirstStart).map_err(failed)?;
+        let record = created.record;
+        if self.catalog.home(default).is_none() {
+            self.new_tenant(default, TrustLabel::default()).await.map_err(failed)?;
+        }
+        let store = self.sealed.tenant(default)?;
+        let row = shelf::encode(&record)?;
+        let put = store.commit(Batch::new().put(TOKENS, record.id.as_str(), row)).await;
+        put.map_err(|e| failed(e.into()))?;
+        self.tokens.put(record.clone());
+        Ok(FirstStart { tenant: default.clone(), token: created.text, token_id: record.id })
+    }
+}

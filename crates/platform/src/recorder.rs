@@ -1,0 +1,245 @@
+//! The single writer of the record: takes events from everywhere, keeps them in order, and makes them
+//! durable in batches. It never drops one: when it cannot take more, the answer is no.
+
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ledger::{Event, Kind, Segment, SegmentWriter};
+use model::{Clock, FunctionName, RequestId, TenantId, limits};
+use parking_lot::Mutex;
+use store::{Batch, CommitError, Span, StoreError, SystemStore};
+use tokio::sync::{Notify, watch};
+
+use crate::{refused::Refused, shelf::RECORD};
+
+/// How long the writer lets events gather before it makes them durable, unless somebody waits.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The record cannot take an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// As many events wait as may wait.
+    #[error("the record is full")]
+    Full,
+    /// The store takes no more writes.
+    #[error("the record cannot be written")]
+    Broken,
+}
+
+impl From<RecordError> for Refused {
+    fn from(error: RecordError) -> Self {
+        let code = match error {
+            RecordError::Full => "record-full",
+            RecordError::Broken => "record-broken",
+        };
+        Self::Unavailable { code }
+    }
+}
+
+/// The writer of the record.
+pub(crate) struct Recorder {
+    clock: Arc<dyn Clock>,
+    store: SystemStore,
+    pending: Mutex<Pending>,
+    /// One flush at a time, so that segments are written in their order.
+    flushing: tokio::sync::Mutex<()>,
+    wake: Notify,
+    /// Somebody waits for what is pending.
+    hurry: Notify,
+    /// All events below this number are durable; `u64::MAX`: the record is broken.
+    durable: watch::Sender<u64>,
+}
+
+struct Pending {
+    open: SegmentWriter,
+    finished: VecDeque<(u64, Bytes)>,
+    count: usize,
+    broken: bool,
+}
+
+const BROKEN: u64 = u64::MAX;
+
+impl Recorder {
+    /// Goes on where the record ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails or the last segment is damaged.
+    pub(crate) async fn open(store: SystemStore, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StoreError> {
+        let last = store.scan(Span::all(RECORD).descending(), 1).await?;
+        let next = match last.rows.first() {
+            Some(row) => {
+                let segment = read(&row.value)?;
+                segment.first() + segment.leaves().len() as u64
+            }
+            None => 1,
+        };
+        let pending =
+            Pending { open: SegmentWriter::new(next), finished: VecDeque::new(), count: 0, broken: false };
+        let (durable, _) = watch::channel(next);
+        let (wake, hurry, flushing) = (Notify::new(), Notify::new(), tokio::sync::Mutex::new(()));
+        Ok(Arc::new(Self { clock, store, pending: Mutex::new(pending), flushing, wake, hurry, durable }))
+    }
+
+    /// Takes an event; it is durable within [`GATHER`] and the time of one write. The answer is its number.
+    ///
+    /// # Errors
+    /// [`RecordError`]: it was not taken, so what it tells of must not happen.
+    pub(crate) fn record(&self, event: &Event) -> Result<u64, RecordError> {
+        let mut pending = self.pending.lock();
+        if pending.broken {
+            return Err(RecordError::Broken);
+        }
+        if pending.count >= limits::LEDGER_QUEUE {
+            return Err(RecordError::Full);
+        }
+        let number = match pending.open.push(event) {
+            Ok(number) => number,
+            Err(_full) => {
+                pending.turn();
+                pending.open.push(event).map_err(|_| RecordError::Full)?
+            }
+        };
+        pending.count += 1;
+        if pending.count == 1 {
+            self.wake.notify_one();
+        }
+        Ok(number)
+    }
+
+    /// Takes an event and returns when it is durable.
+    ///
+    /// # Errors
+    /// [`RecordError`]: it is not in the record.
+    pub(crate) async fn record_durably(&self, event: &Event) -> Result<u64, RecordError> {
+        let number = self.record(event)?;
+        let mut durable = self.durable.subscribe();
+        self.hurry.notify_one();
+        let done = durable.wait_for(|upto| *upto > number).await.map_err(|_| RecordError::Broken)?;
+        if *done == BROKEN { Err(RecordError::Broken) } else { Ok(number) }
+    }
+
+    /// Events that wait to be durable.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.lock().count
+    }
+
+    /// The writer's loop. It ends when the store takes no more.
+    pub(crate) async fn write(self: Arc<Self>) {
+        loop {
+            self.wake.notified().await;
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                () = self.hurry.notified() => {}
+            }
+            if let Err(error) = self.flush().await {
+                tracing::error!(%error, "the record cannot be written; nothing is permitted until a restart");
+                return;
+            }
+        }
+    }
+
+    /// Makes everything that was taken so far durable.
+    ///
+    /// # Errors
+    /// [`CommitError`] if the store fails: nothing is taken any more from then on.
+    pub(crate) async fn flush(&self) -> Result<(), CommitError> {
+        let _one = self.flushing.lock().await;
+        let done = self.write_out().await;
+        if done.is_err() {
+            self.pending.lock().broken = true;
+            self.durable.send_replace(BROKEN);
+        }
+        done
+    }
+
+    async fn write_out(&self) -> Result<(), CommitError> {
+        let segments: Vec<(u64, Bytes)> = {
+            let mut pending = self.pending.lock();
+            pending.turn();
+            pending.count = 0;
+            pending.finished.drain(..).collect()
+        };
+        for (first, bytes) in segments {
+            let id = first.to_be_bytes();
+            self.store.commit(Batch::new().check(RECORD, id, None).put(RECORD, id, bytes.clone())).await?;
+            let count = read(&bytes).map_err(CommitError::Failed)?.leaves().len() as u64;
+            self.durable.send_replace(first + count);
+        }
+        Ok(())
+    }
+
+    /// An event of now.
+    pub(crate) fn event(&self, kind: Kind) -> Event {
+        Event::new(self.clock.now(), kind)
+    }
+
+    /// The newest events of which `wanted` is true, the newest first, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails or a segment is damaged.
+    pub(crate) async fn newest(
+        &self,
+        most: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.hurry.notify_one();
+        self.flush().await.map_err(|e| StoreError::Io(e.to_string()))?;
+        let mut found = Vec::new();
+        let mut next = Some(Span::all(RECORD).descending());
+        while let Some(span) = next.take() {
+            let page = self.store.scan(span, 16).await?;
+            for row in &page.rows {
+                for event in read(&row.value)?.events().rev() {
+                    let (number, event) = event.map_err(|e| StoreError::Damaged(e.to_string()))?;
+                    if wanted(&event) {
+                        found.push((number, event));
+                    }
+                    if found.len() >= most {
+                        return Ok(found);
+                    }
+                }
+            }
+            next = page.next;
+        }
+        Ok(found)
+    }
+}
+
+impl Pending {
+    /// Finishes the open segment and starts the next.
+    fn turn(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let next = SegmentWriter::new(self.open.next());
+        let done = std::mem::replace(&mut self.open, next);
+        let first = done.next() - done.len() as u64;
+        self.finished.push_back((first, done.finish()));
+    }
+}
+
+fn read(bytes: &Bytes) -> Result<Segment, StoreError> {
+    Segment::decode(bytes.clone()).map_err(|e| StoreError::Damaged(format!("the record: {e}")))
+}
+
+/// What an event is about, for those who record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct About<'a> {
+    pub(crate) request: Option<RequestId>,
+    pub(crate) tenant: Option<&'a TenantId>,
+    pub(crate) source: Option<IpAddr>,
+}
+
+impl About<'_> {
+    pub(crate) fn on(&self, mut event: Event) -> Event {
+        event.request = self.request;
+        event.tenant = self.tenant.cloned();
+        event.source = self.source;
+        event
+    }
+}
+
+/// `Function::"default/hello"`, as policies name it.
+pub(crate) fn resource_text(tenant: &TenantId, function: &FunctionName) -> Arc<str> {
+    policy::Resource::Function(tenant, function).to_string().into()
+}

@@ -1,0 +1,119 @@
+//! Tenants and their policies. It never decides a request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ledger::Kind;
+use model::{Tenant, TenantId, TrustLabel, limits};
+use policy::{Action, Resource, TenantPolicies};
+use store::Batch;
+
+use crate::{
+    Platform,
+    catalog::{Home, Placed, View},
+    control::What,
+    functions::view_error,
+    refused::{ControlError, Ctx},
+    shelf::{self, CURRENT, POLICY, TENANTS},
+};
+
+impl Platform {
+    /// The tenants of this node.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn tenants(&self, ctx: Ctx<'_>) -> Result<Vec<Tenant>, ControlError> {
+        self.permit_node(ctx, Action::ListTenants)?;
+        Ok(self.catalog.homes().iter().map(|home| home.tenant.clone()).collect())
+    }
+
+    /// Makes a tenant with keys of its own.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn create_tenant(
+        &self,
+        ctx: Ctx<'_>,
+        id: &TenantId,
+        trust: TrustLabel,
+    ) -> Result<Tenant, ControlError> {
+        self.permit_node(ctx, Action::ManageTenants)?;
+        let plain = trust.0.len() <= 63 && trust.0.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if trust.0.is_empty() || !plain {
+            let message = format!("`{}` is no trust label: 1 to 63 letters, digits and `-`", trust.0);
+            return Err(ControlError::Invalid { code: "trust-label", message });
+        }
+        if self.catalog.home(id).is_some() {
+            return Err(ControlError::Conflict(format!("the tenant `{id}` is there already")));
+        }
+        let what = What { kind: Kind::Tenant, tenant: id, resource: Resource::Tenant(id) };
+        self.record_act(ctx, what, &format!("made, trust label `{}`", trust.0)).await?;
+        self.new_tenant(id, trust).await
+    }
+
+    /// Makes a tenant, whoever asked.
+    pub(crate) async fn new_tenant(&self, id: &TenantId, trust: TrustLabel) -> Result<Tenant, ControlError> {
+        self.sealed.create_tenant_key(id).await?;
+        let tenant = Tenant { id: id.clone(), trust, created_at: self.clock.now() };
+        let row = shelf::encode(&tenant)?;
+        let system = self.sealed.system();
+        system.commit(Batch::new().check(TENANTS, id.as_str(), None).put(TENANTS, id.as_str(), row)).await?;
+        let view =
+            View::new(BTreeMap::new(), TenantPolicies::none(id.clone()), "".into()).map_err(view_error)?;
+        let store = self.sealed.tenant(id)?;
+        self.catalog.add(Arc::new(Home::new(tenant.clone(), store, view)));
+        Ok(tenant)
+    }
+
+    /// The text of a tenant's own policies.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn policy(&self, ctx: Ctx<'_>, tenant: &TenantId) -> Result<Arc<str>, ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ReadPolicy, Resource::Tenant(tenant))?;
+        Ok(home.view().policy_text.clone())
+    }
+
+    /// Replaces a tenant's own policies. All of its functions are decided by the new ones from the next
+    /// request on, or none is.
+    ///
+    /// # Errors
+    /// [`ControlError`], with every place of the text that is wrong.
+    pub async fn set_policy(&self, ctx: Ctx<'_>, tenant: &TenantId, text: &str) -> Result<(), ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ManagePolicy, Resource::Tenant(tenant))?;
+        let what = What { kind: Kind::Policy, tenant, resource: Resource::Tenant(tenant) };
+        let done = self.set_policy_permitted(ctx, &home, text, what).await;
+        self.note_failure(ctx, what, done)
+    }
+
+    async fn set_policy_permitted(
+        &self,
+        ctx: Ctx<'_>,
+        home: &Home,
+        text: &str,
+        what: What<'_>,
+    ) -> Result<(), ControlError> {
+        let bytes = text.len() as u64;
+        if bytes > limits::POLICY_BYTES_MAX {
+            let max = limits::POLICY_BYTES_MAX;
+            return Err(ControlError::TooLarge { what: "the policy text", bytes, max });
+        }
+        let policies = TenantPolicies::parse(home.tenant.id.clone(), text)?;
+        let _one = home.changing.lock().await;
+        let view = home.view();
+        let mut functions = BTreeMap::new();
+        for (name, placed) in &view.functions {
+            let Placed { record, target } = placed.clone();
+            let life = target.life.clone();
+            let target = self.target(home, target.revision.clone(), &policies, life)?;
+            functions.insert(name.clone(), Placed { record, target });
+        }
+        let next = View::new(functions, policies, text.into()).map_err(view_error)?;
+        let digest = keyring::sha256(text.as_bytes());
+        self.record_act(ctx, what, &format!("replaced by {digest}")).await?;
+        home.store.commit(Batch::new().put(POLICY, CURRENT, text.to_owned())).await?;
+        home.show(next);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Tokens: make, list, revoke, and remember when they were last used. It never keeps a secret.
+
+use identity::{Issue, IssueError, Issuer, TokenRecord, TokenSecret};
+use ledger::Kind;
+use model::{PrincipalKind, Role, TenantId, TokenId, limits};
+use policy::{Action, Resource};
+use store::Batch;
+
+use crate::{
+    Platform,
+    control::What,
+    refused::{ControlError, Ctx, Refused},
+    shelf::{self, TOKENS},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// The principal's name.
+    pub name: String,
+    /// A person or a machine.
+    pub kind: PrincipalKind,
+    /// Roles in the tenant.
+    pub roles: Vec<Role>,
+    /// What it may be used for: names of actions, or `*`.
+    pub scopes: Vec<String>,
+    /// How long it lives, in days.
+    pub days: u64,
+}
+
+/// A token was made. Its text is shown this once.
+pub struct CreatedToken {
+    /// The credential.
+    pub text: zeroize::Zeroizing<String>,
+    /// What is kept of it.
+    pub record: TokenRecord,
+}
+
+impl Platform {
+    /// Makes a token. Nobody gives away more than they hold.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn create_token(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        new: NewToken,
+    ) -> Result<CreatedToken, ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ManageTokens, Resource::Tenant(tenant))?;
+        if new.days == 0 || new.days > limits::TOKEN_DAYS_MAX {
+            let message =
+                format!("a token lives from 1 to {} days, not {}", limits::TOKEN_DAYS_MAX, new.days);
+            return Err(ControlError::Invalid { code: "token-lifetime", message });
+        }
+        let created = self.issue(tenant, new, Issuer::Caller(ctx.caller));
+        let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };
+        let created = self.note_failure(ctx, what, created)?;
+        let CreatedToken { record, .. } = &created;
+        let detail = format!("made `{}` for {}", record.id, record.principal());
+        self.record_act(ctx, what, &detail).await?;
+        let row = shelf::encode(record)?;
+        home.store
+            .commit(Batch::new().check(TOKENS, record.id.as_str(), None).put(TOKENS, record.id.as_str(), row))
+            .await?;
+        self.tokens.put(record.clone());
+        Ok(created)
+    }
+
+    /// Draws a secret and makes its record.
+    pub(crate) fn issue(
+        &self,
+        tenant: &TenantId,
+        new: NewToken,
+        issuer: Issuer<'_>,
+    ) -> Result<CreatedToken, ControlError> {
+        let failed = |e: model::EntropyError| ControlError::Internal(e.to_string());
+        let id = TokenId::generate(&*self.entropy).map_err(failed)?;
+        let secret = TokenSecret::generate(&*self.entropy).map_err(failed)?;
+        let now = self.clock.now();
+        let issue = Issue {
+            kind: new.kind,
+            tenant: tenant.clone(),
+            name: new.name,
+            roles: new.roles,
+            scopes: new.scopes,
+            expires_at: now.plus_ms(new.days * 86_400_000),
+        };
+        let record =
+            TokenRecord::issue(id, secret.hash(), issue, issuer, now).map_err(|error| match error {
+                IssueError::Role(_) | IssueError::WiderScope(_) => {
+                    ControlError::Refused(Refused::Forbidden {
+                        code: "escalation",
+                        reason: error.to_string(),
+                    })
+                }
+                other => ControlError::Invalid { code: "token-invalid", message: other.to_string() },
+            })?;
+        Ok(CreatedToken { text: secret.reveal(), record })
+    }
+
+    /// A tenant's tokens, revoked and ended ones too, the oldest first.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn list_tokens(&self, ctx: Ctx<'_>, tenant: &TenantId) -> Result<Vec<TokenRecord>, ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ListTokens, Resource::Tenant(tenant))?;
+        Ok(self.tokens.tokens(tenant))
+    }
+
+    /// Revokes a token: the next request with it is refused.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn revoke_token(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        id: &TokenId,
+    ) -> Result<(), ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ManageTokens, Resource::Tenant(tenant))?;
+        let known = self.tokens.token(id).filter(|record| record.tenant == *tenant);
+        let mut record = known.ok_or_else(|| ControlError::NotFound(format!("token `{id}`")))?;
+        if record.revoked_at.is_some() {
+            return Ok(());
+        }
+        record.revoked_at = Some(self.clock.now());
+        let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };
+        self.record_act(ctx, what, &format!("revoked `{id}` of {}", record.principal())).await?;
+        // From here on the token is dead in this process, even if the write below fails.
+        self.tokens.put(record.clone());
+        let _one = home.changing.lock().await;
+        home.store.commit(Batch::new().put(TOKENS, id.as_str(), shelf::encode(&record)?)).await?;
+        Ok(())
+    }
+
+    /// Saves when tokens were last used.
+    pub(crate) async fn save_token_use(&self) -> Result<(), ControlError> {
+        for used in self.tokens.take_used() {
+            let Some(home) = self.catalog.home(&used.tenant) else { continue };
+            let _one = home.changing.lock().await;
+            // A revocation may have come meanwhile: what is in the book now is what is true.
+            let Some(record) = self.tokens.token(&used.id) else { continue };
+            home.store.commit(Batch::new().put(TOKENS, used.id.as_str(), shelf::encode(&record)?)).await?;
+        }
+        Ok(())
+    }
+}
