@@ -1,0 +1,411 @@
+//! The words of the command line. It never acts on them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use model::{FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId};
+
+use crate::output::Format;
+
+/// A serverless platform in which every function runs in a chamber of its own.
+#[derive(Debug, Parser)]
+#[command(name = "casemate", version, after_help = AFTER, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER: &str = "\
+Example:
+  casemate up                       # a node, in one terminal
+  casemate new hello --lang rust    # a function, in another
+  casemate deploy ./hello
+  casemate invoke hello
+
+Environment: CASEMATE_NODE, CASEMATE_TOKEN, CASEMATE_CA, CASEMATE_TENANT, NO_COLOR.
+A flag wins over the environment, and that over the saved login.
+
+Exit codes:
+  0  done                        5  not permitted: a policy says no
+  1  refused or failed           6  the function answered with an error (invoke)
+  2  wrong usage                 7  wrong manifest or config, failed build or test
+  3  cannot reach the node       8  the node cannot start here (up)
+  4  not authenticated";
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// How answers are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[arg(help_heading = "Global options")]
+    pub(crate) output: Format,
+    /// The node's control address, `https://127.0.0.1:8444` where neither this nor a login says otherwise
+    #[arg(long, global = true, value_name = "URL", env = "CASEMATE_NODE", hide_env = true)]
+    #[arg(help_heading = "Global options")]
+    pub(crate) node: Option<String>,
+    /// A file with the token, mode 0600; `-` reads it from stdin
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The certificate (PEM) that signs the node's; the system's trust does not count
+    #[arg(long, global = true, value_name = "FILE", env = "CASEMATE_CA", hide_env = true)]
+    #[arg(help_heading = "Global options")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The tenant to act in
+    #[arg(long, global = true, value_name = "TENANT", env = "CASEMATE_TENANT", hide_env = true)]
+    #[arg(help_heading = "Global options")]
+    pub(crate) tenant: Option<TenantId>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node
+    #[command(after_help = "Example:\n  casemate up --data ~/casemate --listen 127.0.0.1:8443")]
+    Up(Up),
+    /// A tour: a node, functions, calls that work and attacks that do not
+    #[command(after_help = "Example:\n  casemate demo && echo every wall held")]
+    Demo,
+    /// Save how to reach a node and who you are there
+    #[command(after_help = LOGIN)]
+    Login(Login),
+    /// Say who the node takes you for
+    #[command(after_help = "Example:\n  casemate whoami --output json | jq .principal.roles")]
+    Whoami,
+    /// Write a function that builds, with its manifest and a test
+    #[command(after_help = "Example:\n  casemate new hello --lang js")]
+    New(New),
+    /// Build the component that the manifest names
+    #[command(after_help = "Example:\n  casemate build ./hello")]
+    Build(Folder),
+    /// Run the manifest's test command
+    #[command(after_help = "Example:\n  casemate test ./hello")]
+    Test(Folder),
+    /// Build, upload, compile and switch over: the next request meets the new revision
+    #[command(after_help = "Example:\n  casemate deploy ./hello --no-build")]
+    Deploy(Deploy),
+    /// Watch, build and deploy on every change, under the same rules as `deploy`
+    #[command(after_help = "Example:\n  casemate dev ./hello")]
+    Dev(Folder),
+    /// Call a function and see what the call cost
+    #[command(after_help = "Example:\n  casemate invoke hello --method POST --path /greet --data 'Ada'")]
+    Invoke(Invoke),
+    /// Read a function's log
+    #[command(after_help = "Example:\n  casemate logs hello -f")]
+    Logs(Logs),
+    /// List the tenant's functions
+    #[command(after_help = "Example:\n  casemate list")]
+    List,
+    /// Show a function: routes, limits, grants, policy, revisions
+    #[command(after_help = "Example:\n  casemate inspect hello")]
+    Inspect(Named),
+    /// Go back to an earlier revision
+    #[command(after_help = "Example:\n  casemate rollback hello --to r3")]
+    Rollback(Rollback),
+    /// Remove a function and all its revisions
+    #[command(after_help = "Example:\n  casemate remove hello --yes")]
+    Remove(Remove),
+    /// Make, list and revoke API tokens
+    #[command(subcommand, after_help = "Example:\n  casemate token create --name ci --kind service --role developer")]
+    Token(Token),
+    /// Make and list tenants
+    #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
+    Tenant(Tenant),
+    /// Read and write the tenant's own policies
+    #[command(subcommand, after_help = "Example:\n  casemate policy get > tenant.cedar")]
+    Policy(Policy),
+    /// Read the record: every decision, deploy, token and policy change
+    #[command(after_help = "Example:\n  casemate records --function hello --limit 20")]
+    Records(Records),
+    /// Check a manifest offline, or print its schema
+    #[command(subcommand, after_help = "Example:\n  casemate manifest check ./hello")]
+    Manifest(Manifest),
+    /// Check a node's configuration offline, or print its schema
+    #[command(subcommand, after_help = "Example:\n  casemate config check node.toml")]
+    Config(Config),
+    /// Look at this machine's walls and at the node
+    #[command(after_help = "Example:\n  casemate doctor")]
+    Doctor,
+    /// Print a shell's completions
+    #[command(after_help = "Example:\n  casemate completions bash > ~/.local/share/bash-completion/completions/casemate")]
+    Completions(Completions),
+}
+
+const LOGIN: &str = "\
+Example:
+  casemate login --node https://127.0.0.1:8444 --ca ca.pem --token-file token
+
+The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
+are seen by every process of the machine.";
+
+/// `up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The node's configuration; every key has a default
+    #[arg(long, value_name = "FILE", env = "CASEMATE_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder that holds everything the node keeps
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where functions answer, over TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the control API answers, over TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) control: Option<SocketAddr>,
+}
+
+/// `login`
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Delete the file of `--token-file` once the login is saved
+    #[arg(long, requires = "token_file")]
+    pub(crate) consume: bool,
+}
+
+/// A language that `new` has a template for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lang {
+    /// Rust
+    Rust,
+    /// JavaScript
+    Js,
+    /// Python
+    Py,
+}
+
+/// `new`
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The function's name, also the folder's
+    pub(crate) name: FunctionName,
+    /// The language
+    #[arg(long, value_enum, default_value_t = Lang::Rust)]
+    pub(crate) lang: Lang,
+    /// The folder to write, `./NAME` where it is absent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// `build`, `test`, `dev`
+#[derive(Debug, Args)]
+pub(crate) struct Folder {
+    /// The folder with `casemate.toml`, or that file
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// `deploy`
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The folder with `casemate.toml`, or that file
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Deploy the component as it lies there
+    #[arg(long)]
+    pub(crate) no_build: bool,
+}
+
+/// `invoke`
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    /// The function
+    pub(crate) name: FunctionName,
+    /// The method; `POST` where a body is given, `GET` where none is
+    #[arg(long, short = 'X')]
+    pub(crate) method: Option<String>,
+    /// Path and query that the function sees
+    #[arg(long, default_value = "/")]
+    pub(crate) path: String,
+    /// A header, `name: value`; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// The body
+    #[arg(long, short = 'd', conflicts_with = "data_file")]
+    pub(crate) data: Option<String>,
+    /// A file with the body; `-` reads it from stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data_file: Option<PathBuf>,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The function
+    pub(crate) name: FunctionName,
+    /// Wait for more
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
+    /// Begin after this line's number
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub(crate) after: u64,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The function
+    pub(crate) name: FunctionName,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The function
+    pub(crate) name: FunctionName,
+    /// The revision; the one before the active one where it is absent
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<RevisionNumber>,
+}
+
+/// `remove`
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The function
+    pub(crate) name: FunctionName,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+/// Whose token it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A person
+    User,
+    /// A machine: a pipeline, another system
+    Service,
+}
+
+/// `token …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token; its text is shown once
+    #[command(after_help = "Example:\n  casemate token create --name ci --kind service --scope invoke --days 30")]
+    Create(TokenCreate),
+    /// List tokens, without their texts
+    #[command(after_help = "Example:\n  casemate token list")]
+    List,
+    /// Revoke a token: the next request with it is refused
+    #[command(after_help = "Example:\n  casemate token revoke t4x8k2m9q1r7z")]
+    Revoke {
+        /// The token's id
+        id: TokenId,
+    },
+}
+
+/// `token create`
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreate {
+    /// The principal's name in the tenant
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What kind of principal
+    #[arg(long, value_enum, default_value_t = Kind::User)]
+    pub(crate) kind: Kind,
+    /// A role: viewer, developer, operator, auditor, owner; may be repeated
+    #[arg(long = "role", value_name = "ROLE", value_parser = parse_role)]
+    pub(crate) roles: Vec<Role>,
+    /// What the token may be used for: an action's name, or `*`; may be repeated. `invoke` alone where
+    /// neither this nor a role is given, `*` where a role is
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+    /// How many days it lives
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=model::limits::TOKEN_DAYS_MAX))]
+    pub(crate) days: u64,
+}
+
+/// `tenant …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Make a tenant
+    #[command(after_help = "Example:\n  casemate tenant create acme --trust acme-only")]
+    Create {
+        /// Its id: a DNS label
+        id: TenantId,
+        /// Which tenants it may share a worker process with: those of the same label
+        #[arg(long, default_value = "shared", value_name = "LABEL")]
+        trust: String,
+    },
+    /// List tenants
+    #[command(after_help = "Example:\n  casemate tenant list")]
+    List,
+}
+
+/// `policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Print the tenant's own policies
+    #[command(after_help = "Example:\n  casemate policy get > tenant.cedar")]
+    Get,
+    /// Replace the tenant's own policies
+    #[command(after_help = "Example:\n  casemate policy set tenant.cedar")]
+    Set {
+        /// Cedar text; `-` reads it from stdin
+        file: PathBuf,
+    },
+    /// Check Cedar text against the schema, offline
+    #[command(after_help = "Example:\n  casemate policy check tenant.cedar")]
+    Check {
+        /// Cedar text; `-` reads it from stdin
+        file: PathBuf,
+    },
+}
+
+/// `records`
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// Only this request's
+    #[arg(long, value_name = "ID")]
+    pub(crate) request: Option<RequestId>,
+    /// Only this function's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<FunctionName>,
+    /// How many, the newest first
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) limit: u64,
+}
+
+/// `manifest …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Manifest {
+    /// Check a manifest offline
+    #[command(after_help = "Example:\n  casemate manifest check hello/casemate.toml")]
+    Check(Folder),
+    /// Print the JSON schema of `casemate.toml`, for editors
+    #[command(after_help = "Example:\n  casemate manifest schema > casemate.schema.json")]
+    Schema,
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Check a node's configuration offline and print what it comes to
+    #[command(after_help = "Example:\n  casemate config check /etc/casemate/node.toml")]
+    Check {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Print the JSON schema of the configuration, for editors
+    #[command(after_help = "Example:\n  casemate config schema > casemate-node.schema.json")]
+    Schema,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let known: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+    let found = Role::ALL.iter().find(|role| role.as_str() == text).copied();
+    found.ok_or_else(|| format!("no such role; there are {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests;

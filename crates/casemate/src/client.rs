@@ -1,0 +1,297 @@
+//! The control API as functions. It never prints, and sends the token to nobody but the session's node.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cell::BodyStream;
+use futures_util::StreamExt;
+use gateway::api;
+use http::{Method, Request, Response, StatusCode, header};
+use model::{Digest, FunctionName, RevisionNumber, Tenant, TokenId};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    exit::{Exit, Failure},
+    session::Session,
+    transport::Transport,
+};
+
+/// The largest answer that is read at once, in bytes.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// How long a node may take to begin an answer; a deploy compiles in the meantime.
+const ANSWER_WAIT: Duration = Duration::from_millis(model::limits::COMPILE_WALL_MS + 60_000);
+
+/// A connection to one node as one caller.
+pub(crate) struct Client {
+    transport: Transport,
+    session: Session,
+}
+
+impl Client {
+    /// Makes a client; connects to nothing yet.
+    ///
+    /// # Errors
+    /// If the certificate of the session cannot be used.
+    pub(crate) fn new(session: Session) -> Result<Self, Failure> {
+        Ok(Self { transport: Transport::new(&session)?, session })
+    }
+
+    /// What this speaks to, and as whom.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// `GET /v1/whoami`
+    pub(crate) async fn whoami(&self) -> Result<api::WhoAmI, Failure> {
+        self.get("/v1/whoami").await
+    }
+
+    /// `GET /v1/tenants`
+    pub(crate) async fn tenants(&self) -> Result<api::TenantList, Failure> {
+        self.get("/v1/tenants").await
+    }
+
+    /// `POST /v1/tenants`
+    pub(crate) async fn create_tenant(&self, request: &api::CreateTenant) -> Result<Tenant, Failure> {
+        self.send(Method::POST, "/v1/tenants", request).await
+    }
+
+    /// `GET …/functions`
+    pub(crate) async fn functions(&self) -> Result<api::FunctionList, Failure> {
+        self.get(&self.path("functions")).await
+    }
+
+    /// `GET …/functions/NAME`
+    pub(crate) async fn function(&self, name: &FunctionName) -> Result<api::FunctionDetail, Failure> {
+        self.get(&self.path(&format!("functions/{name}"))).await
+    }
+
+    /// `PUT …/components/DIGEST`
+    pub(crate) async fn put_component(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<api::ComponentStored, Failure> {
+        let path = self.path(&format!("components/{digest}"));
+        decode(self.exchange(Method::PUT, &path, "application/wasm", bytes).await?).await
+    }
+
+    /// `POST …/functions/NAME/revisions`
+    pub(crate) async fn deploy(
+        &self,
+        name: &FunctionName,
+        request: &api::DeployRequest,
+    ) -> Result<api::DeployResult, Failure> {
+        self.send(Method::POST, &self.path(&format!("functions/{name}/revisions")), request).await
+    }
+
+    /// `POST …/functions/NAME/rollback`
+    pub(crate) async fn rollback(
+        &self,
+        name: &FunctionName,
+        to: Option<RevisionNumber>,
+    ) -> Result<api::RollbackResult, Failure> {
+        let request = api::RollbackRequest { to };
+        self.send(Method::POST, &self.path(&format!("functions/{name}/rollback")), &request).await
+    }
+
+    /// `DELETE …/functions/NAME`
+    pub(crate) async fn remove(&self, name: &FunctionName) -> Result<(), Failure> {
+        self.delete(&self.path(&format!("functions/{name}"))).await
+    }
+
+    /// `POST …/functions/NAME/invoke`
+    pub(crate) async fn invoke(
+        &self,
+        name: &FunctionName,
+        request: &api::InvokeRequest,
+    ) -> Result<api::InvokeResult, Failure> {
+        self.send(Method::POST, &self.path(&format!("functions/{name}/invoke")), request).await
+    }
+
+    /// `GET …/functions/NAME/logs`: calls `line` with each line; without `follow` until there is no more.
+    pub(crate) async fn logs(
+        &self,
+        name: &FunctionName,
+        after: u64,
+        follow: bool,
+        mut line: impl FnMut(api::LogLine),
+    ) -> Result<(), Failure> {
+        let path = self.path(&format!("functions/{name}/logs?after={after}&follow={follow}"));
+        let mut body = self.exchange(Method::GET, &path, "", Bytes::new()).await?.into_body();
+        let mut rest = Vec::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|_| self.broken())?;
+            rest.extend_from_slice(&piece);
+            if rest.len() > ANSWER_BYTES_MAX {
+                return Err(Failure::new(Exit::Failed, "the node sent a log line without an end"));
+            }
+            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                let text: Vec<u8> = rest.drain(..=end).collect();
+                if !text.trim_ascii().is_empty() {
+                    line(parse(&text)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `GET …/tokens`
+    pub(crate) async fn tokens(&self) -> Result<api::TokenList, Failure> {
+        self.get(&self.path("tokens")).await
+    }
+
+    /// `POST …/tokens`
+    pub(crate) async fn create_token(&self, request: &api::CreateToken) -> Result<api::IssuedToken, Failure> {
+        self.send(Method::POST, &self.path("tokens"), request).await
+    }
+
+    /// `DELETE …/tokens/ID`
+    pub(crate) async fn revoke_token(&self, id: &TokenId) -> Result<(), Failure> {
+        self.delete(&self.path(&format!("tokens/{id}"))).await
+    }
+
+    /// `GET …/records`
+    pub(crate) async fn records(&self, query: &str) -> Result<api::RecordList, Failure> {
+        self.get(&self.path(&format!("records?{query}"))).await
+    }
+
+    /// `GET …/policy`
+    pub(crate) async fn policy(&self) -> Result<api::PolicyText, Failure> {
+        self.get(&self.path("policy")).await
+    }
+
+    /// `PUT …/policy`
+    pub(crate) async fn set_policy(&self, text: &api::PolicyText) -> Result<api::PolicyText, Failure> {
+        self.send(Method::PUT, &self.path("policy"), text).await
+    }
+
+    /// `GET /v1/node`
+    pub(crate) async fn node(&self) -> Result<api::NodeReport, Failure> {
+        self.get("/v1/node").await
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("/v1/tenants/{}/{below}", self.session.tenant)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        decode(self.exchange(Method::GET, path, "", Bytes::new()).await?).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.exchange(Method::DELETE, path, "", Bytes::new()).await.map(drop)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(value)
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot write the request: {e}")))?;
+        decode(self.exchange(method, path, "application/json", body.into()).await?).await
+    }
+
+    /// One request and the head of its answer; an answer that is a problem becomes a failure.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Response<BodyStream>, Failure> {
+        let url = format!("{}{path}", self.session.node);
+        let mut request = Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
+        if !kind.is_empty() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        if let Some(token) = &self.session.token {
+            let mut value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                .map_err(|_| Failure::new(Exit::Unauthenticated, "the token has characters that no token has"))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request =
+            request.body(body).map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
+        let answer = tokio::time::timeout(ANSWER_WAIT, self.transport.call(request)).await;
+        let answer = answer.map_err(|_| {
+            Failure::new(Exit::Unreachable, format!("`{}` did not answer in time", self.session.node))
+        })??;
+        if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+    }
+
+    fn broken(&self) -> Failure {
+        Failure::new(Exit::Unreachable, format!("`{}` broke off its answer", self.session.node))
+            .next("see with `casemate doctor` whether the node still runs")
+    }
+}
+
+async fn decode<T: DeserializeOwned>(answer: Response<BodyStream>) -> Result<T, Failure> {
+    parse(&collect(answer.into_body()).await?)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        Failure::new(Exit::Failed, format!("the node's answer cannot be read: {e}"))
+            .next("compare `casemate --version` with the node's in `casemate doctor`")
+    })
+}
+
+async fn collect(mut body: BodyStream) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|_| Failure::new(Exit::Unreachable, "the node broke off its answer"))?;
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err(Failure::new(Exit::Failed, "the node's answer is too large to read"));
+        }
+    }
+    Ok(bytes)
+}
+
+/// A problem document (RFC 9457) as a failure that says what to do next.
+async fn refused(answer: Response<BodyStream>) -> Failure {
+    let status = answer.status();
+    let bytes = collect(answer.into_body()).await.unwrap_or_default();
+    let Ok(problem) = serde_json::from_slice::<api::Problem>(&bytes) else {
+        return Failure::new(exit_of(status), format!("the node answered {status}"))
+            .next("see that `--node` is the control address, not the one where functions answer");
+    };
+    let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+    let request_id = problem.request_id.map(|id| id.to_string());
+    Failure {
+        exit: exit_of(status),
+        message: format!("{message} ({})", problem.code),
+        next: next_of(status, request_id.as_deref()),
+        code: Some(problem.code),
+        request_id,
+    }
+}
+
+fn exit_of(status: StatusCode) -> Exit {
+    match status {
+        StatusCode::UNAUTHORIZED => Exit::Unauthenticated,
+        StatusCode::FORBIDDEN => Exit::Forbidden,
+        _ => Exit::Failed,
+    }
+}
+
+fn next_of(status: StatusCode, request_id: Option<&str>) -> Option<String> {
+    let next = match status {
+        StatusCode::UNAUTHORIZED => "log in with `casemate login`, or set CASEMATE_TOKEN".to_owned(),
+        StatusCode::FORBIDDEN => match request_id {
+            Some(id) => format!(
+                "`casemate whoami` shows your roles; `casemate records --request {id}` shows an auditor which \
+                 policy said no"
+            ),
+            None => "`casemate whoami` shows your roles".to_owned(),
+        },
+        StatusCode::NOT_FOUND => "`casemate list` shows what there is".to_owned(),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "try again in a moment".to_owned(),
+        status if status.is_server_error() => "the node's log has more under the request's id".to_owned(),
+        _ => return None,
+    };
+    Some(next)
+}

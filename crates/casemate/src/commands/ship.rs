@@ -1,0 +1,115 @@
+//! `build`, `test` and `deploy`: from a folder to a revision that answers. It never skips a check.
+
+use gateway::api::{DeployRequest, DeployResult};
+use model::Grants;
+
+use super::Context;
+use crate::{
+    cli::{Deploy, Folder},
+    client::Client,
+    exit::Failure,
+    output::{Ink, Output, size},
+    project::Project,
+};
+
+/// `build`
+pub(super) async fn build(context: &Context, args: &Folder) -> Result<(), Failure> {
+    let project = Project::open(&args.dir)?;
+    let ran = project.build(&context.out).await?;
+    let component = project.component()?;
+    let answer = serde_json::json!({
+        "function": project.manifest.name,
+        "component": project.folder.join(&project.manifest.component),
+        "digest": component.digest,
+        "bytes": component.bytes.len(),
+        "build": ran,
+    });
+    context.out.answer(&answer, |_| {
+        let took = ran.as_ref().map_or_else(
+            || "nothing to build: the manifest names no command".to_owned(),
+            |ran| format!("built in {:.1} s", ran.took_ms as f64 / 1000.0),
+        );
+        context.out.fields(&[
+            ("function", project.manifest.name.to_string()),
+            ("component", project.folder.join(&project.manifest.component).display().to_string()),
+            ("digest", component.digest.to_string()),
+            ("size", size(component.bytes.len() as u64)),
+            ("build", took),
+        ])
+    });
+    Ok(())
+}
+
+/// `test`
+pub(super) async fn test(context: &Context, args: &Folder) -> Result<(), Failure> {
+    let project = Project::open(&args.dir)?;
+    let ran = project.test(&context.out).await?;
+    context.out.answer(&ran, |ran| {
+        let passed = context.out.paint(Ink::Good, "passed");
+        format!("{passed} in {:.1} s: {}", ran.took_ms as f64 / 1000.0, ran.command)
+    });
+    Ok(())
+}
+
+/// `deploy`
+pub(super) async fn deploy(context: &Context, args: &Deploy) -> Result<(), Failure> {
+    let out = &context.out;
+    let project = Project::open(&args.dir)?;
+    let client = context.client()?;
+    if !args.no_build {
+        project.build(out).await?;
+    }
+    let result = ship(&client, &project, out).await?;
+    out.answer(&result, |result| describe(out, result));
+    Ok(())
+}
+
+/// Uploads a project's component and makes a revision of it.
+///
+/// # Errors
+/// If the component cannot be read, or the node refuses it.
+pub(crate) async fn ship(client: &Client, project: &Project, out: &Output) -> Result<DeployResult, Failure> {
+    let component = project.component()?;
+    let progress = out.spinner(format!("uploading {}", size(component.bytes.len() as u64)));
+    client.put_component(component.digest, component.bytes).await?;
+    drop(progress);
+    let _progress = out.spinner("checking and compiling");
+    let request = DeployRequest { manifest: project.text.clone(), component: component.digest };
+    client.deploy(&project.manifest.name, &request).await
+}
+
+fn describe(out: &Output, result: &DeployResult) -> String {
+    let before = result.previous.map_or_else(|| "first".to_owned(), |r| format!("was {r}"));
+    let compiled =
+        if result.compile_ms == 0 { "compiled before".into() } else { format!("compiled in {} ms", result.compile_ms) };
+    let mut text = out.fields(&[
+        ("url", out.paint(Ink::Strong, &result.urls.join("\n"))),
+        ("revision", format!("{} ({before}, {compiled})", result.revision)),
+        ("capabilities", capabilities(&result.grants)),
+        ("policy", result.policy.trim().to_owned()),
+    ]);
+    for warning in &result.warnings {
+        text.push_str(&format!("\n{} {warning}", out.paint(Ink::Warn, "warning:")));
+    }
+    text
+}
+
+/// Grants for people, one a line; what is closed stands at the end.
+pub(super) fn capabilities(grants: &Grants) -> String {
+    let mut lines: Vec<String> = grants
+        .outbound
+        .iter()
+        .map(|grant| {
+            let methods =
+                if grant.methods.is_empty() { "GET, HEAD".to_owned() } else { grant.methods.join(", ") };
+            format!("call {} ({methods})", grant.url)
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push("none".to_owned());
+    }
+    if !grants.closed.is_empty() {
+        lines.push(format!("closed: {} interfaces that the component imports", grants.closed.len()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,141 @@
+use super::*;
+
+fn around() -> Surroundings {
+    Surroundings { base: "/etc/casemate".into(), data: "/home/ada/.local/share/casemate".into(), cores: 4 }
+}
+
+fn parse(text: &str) -> Result<Config, ManifestError> {
+    Config::parse(text, &Overrides::default(), &around())
+}
+
+fn refused(text: &str, part: &str) {
+    let said = parse(text).expect_err(text).to_string();
+    assert!(said.contains(part), "`{text}` said `{said}`, not `{part}`");
+}
+
+#[test]
+fn nothing_typed_is_a_safe_node() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.control.to_string(), "127.0.0.1:8444");
+    assert_eq!(config.data, around().data);
+    assert_eq!(config.root_key, RootKeySource::File(around().data.join("root.key")));
+    assert_eq!(config.workers, 4);
+    assert_eq!(config.ceiling, Limits::CEILING);
+    assert_eq!(config.tls_names, ["localhost", "127.0.0.1", "::1", "*.localhost"]);
+    assert_eq!(config.dangerous.warnings(), [] as [&str; 0]);
+    assert!(config.egress_allow.is_empty() && config.certificate.is_none());
+}
+
+#[test]
+fn everything_typed() {
+    let config = parse(
+        r#"
+        data = "state"
+        listen = "0.0.0.0:443"
+        control = "[::1]:8444"
+        domain = "fn.example.com"
+        workers = 2
+        [tls]
+        names = ["10.0.0.7", "node.example.com"]
+        certificate = "chain.pem"
+        key = "/run/secrets/key.pem"
+        [root_key]
+        passphrase_env = "CASEMATE_PASSPHRASE"
+        [limits]
+        memory_bytes = 268435456
+        [egress]
+        allow = ["10.1.0.0/16", "fd00::1"]
+        [firewall]
+        allow = ["0.0.0.0/0"]
+        deny = ["192.0.2.0/24"]
+        [log]
+        format = "json"
+        level = "debug"
+        [dangerous]
+        missing_walls = ["user-namespace", "landlock"]
+        plain_http = "127.0.0.1:8080"
+        tls12 = true
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.data, Path::new("/etc/casemate/state"));
+    assert_eq!(config.certificate, Some(("/etc/casemate/chain.pem".into(), "/run/secrets/key.pem".into())));
+    assert_eq!(config.ceiling.memory_bytes, 256 << 20);
+    assert_eq!(config.ceiling.cpu_ms, Limits::CEILING.cpu_ms);
+    assert_eq!(config.egress_allow.iter().map(Cidr::to_string).collect::<Vec<_>>(), ["10.1.0.0/16", "fd00::1/128"]);
+    assert_eq!(config.dangerous.warnings().len(), 4, "one warning for each weakness");
+    assert!(config.tls_names.contains(&"*.fn.example.com".to_owned()));
+    assert_eq!(config.root_key, RootKeySource::PassphraseEnv("CASEMATE_PASSPHRASE".into()));
+}
+
+#[test]
+fn the_command_line_wins() {
+    let over = Overrides {
+        data: Some("/tmp/x".into()),
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        control: Some(([127, 0, 0, 1], 0).into()),
+    };
+    let config = Config::parse("data = \"y\"\nlisten = \"1.2.3.4:5\"", &over, &around()).unwrap();
+    assert_eq!(config.data, Path::new("/tmp/x"));
+    assert_eq!((config.listen.port(), config.control.port()), (0, 0));
+    assert_eq!(config.root_key, RootKeySource::File("/tmp/x/root.key".into()));
+}
+
+#[test]
+fn what_is_refused() {
+    refused("data = 1", "line 1");
+    refused("listen = \"x\"\nlisten = \"y\"", "line 2");
+    refused("dta = \"x\"", "line 1, column 1: unknown field `dta`");
+    refused("dta = \"x\"", "did you mean `data`?");
+    refused("[log]\nlevle = \"info\"", "line 2, column 1: unknown field `levle`");
+    refused("[log]\nlevle = \"info\"", "did you mean `level`?");
+    refused("[log]\n  level = \"loud\"", "line 2, column 3: `log.level`: `loud` is no level");
+    refused("log = { level = \"loud\" }", "line 1, column 1");
+    refused("log.level = \"loud\"", "line 1, column 1");
+    refused("[log]\nformat = \"xml\"", "unknown variant `xml`");
+    refused("listen = \"8443\"", "line 1, column 1: `listen`: `8443` is no address with a port");
+    refused("listen = \"localhost:8443\"", "write `127.0.0.1:8443`");
+    refused("listen = \"127.0.0.1:9\"\ncontrol = \"127.0.0.1:9\"", "line 2, column 1: `control`");
+    refused("domain = \"Example.com\"", "no host name");
+    refused("domain = \"a..b\"", "no host name");
+    refused("domain = \"-a\"", "no host name");
+    refused("workers = 0", "must be from 1 to 1024");
+    refused("workers = 5000", "must be from 1 to 1024");
+    refused("workers = -1", "line 1");
+    refused("[tls]\nnames = [\"a b\"]", "neither a host name nor an address");
+    refused("[tls]\ncertificate = \"x\"", "wants `tls.key`");
+    refused("[tls]\nkey = \"x\"", "wants `tls.certificate`");
+    refused("[root_key]\nfile = \"a\"\npassphrase_env = \"B\"", "exclude each other");
+    refused("[root_key]\npassphrase_env = \"\"", "no environment variable");
+    refused("[root_key]\npassphrase = \"secret\"", "unknown field `passphrase`");
+    refused("[limits]\ncpu_msec = 5", "line 2, column 1: `limits.cpu_msec`: is no limit");
+    refused("[limits]\ncpu_msec = 5", "did you mean `cpu_ms`?");
+    refused("[limits]\ncpu_ms = 0", "must be from 1 to 60000");
+    refused("[limits]\nmemory_bytes = 99999999999999", "must be from 65536");
+    for range in ["10.0.0.0/33", "10.0.0.1/8", "x", "::/129", "10.0.0.0/", "10.0.0.0/-1", "fd00::1/8"] {
+        refused(&format!("[egress]\nallow = [\"{range}\"]"), "line 2, column 1: `egress.allow`");
+        refused(&format!("[firewall]\ndeny = [\"{range}\"]"), "is no range of addresses");
+    }
+    refused("[dangerous]\nmissing_walls = [\"moat\"]", "there are parent-death, user-namespace");
+    refused("[dangerous]\nplain_http = \"80\"", "no address with a port");
+    refused("[dangerous]\nplain_http = \"127.0.0.1:8443\"", "another listener");
+    refused("[dangerous]\ntls11 = true", "did you mean `tls12`?");
+}
+
+#[test]
+fn the_schema_explains_every_key() {
+    fn look(schema: &serde_json::Value, path: &str) {
+        let properties = schema.get("properties").and_then(|p| p.as_object());
+        for (name, value) in properties.into_iter().flatten() {
+            let said = value.get("description").or_else(|| value.get("$ref"));
+            assert!(said.is_some(), "{path}.{name} has no description");
+        }
+    }
+    let schema = Config::json_schema();
+    look(&schema, "config");
+    for (name, part) in schema["$defs"].as_object().unwrap() {
+        look(part, name);
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}

@@ -1,0 +1,262 @@
+//! Which node, which tenant, which credential: from flags, the environment and the saved login. It never
+//! talks to a node, and never prints a token.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use model::{ManifestError, TenantId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    cli::Global,
+    exit::{Exit, Failure},
+};
+
+/// The node that is meant where nobody says which.
+pub(crate) const NODE: &str = "https://127.0.0.1:8444";
+
+/// A token's text; wiped when it is dropped, and without a form for the log.
+#[derive(Clone)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a text, without the white space around it.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    /// The text, for the one header that it belongs in.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A login as it lies on disk, mode 0600.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedLogin {
+    node: String,
+    tenant: TenantId,
+    token: String,
+    #[serde(default)]
+    ca: Option<String>,
+}
+
+/// Everything that a command needs to know about the node.
+#[derive(Clone)]
+pub(crate) struct Session {
+    /// `https://HOST:PORT` of the control API, without a final slash.
+    pub(crate) node: String,
+    /// The tenant to act in.
+    pub(crate) tenant: TenantId,
+    /// The credential.
+    pub(crate) token: Option<Secret>,
+    /// The certificate (PEM) that signs the node's.
+    pub(crate) ca: Option<String>,
+}
+
+impl Session {
+    /// Puts flags, environment and saved login together, in this order.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is open to others, or the node's address is none.
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
+        let saved = load()?;
+        let typed = read_token(global)?;
+        let ca = match &global.ca {
+            Some(file) => Some(fs::read_to_string(file).map_err(|e| Failure::file("read", file, &e))?),
+            None => None,
+        };
+        let other = global.node.as_deref().map(tidy_url).transpose()?;
+        // A saved token and authority belong to the saved node: they never go to another.
+        let saved = saved.filter(|saved| other.as_ref().is_none_or(|node| *node == saved.node));
+        let (mut session, saved_token) = match saved {
+            Some(saved) => {
+                let token = Secret::new(&saved.token);
+                (Self { node: saved.node, tenant: saved.tenant, token: None, ca: saved.ca }, Some(token))
+            }
+            None => {
+                let tenant = default_tenant()?;
+                let node = other.clone().unwrap_or_else(|| NODE.to_owned());
+                (Self { node, tenant, token: None, ca: None }, None)
+            }
+        };
+        session.token = typed.or(saved_token);
+        session.ca = ca.or(session.ca);
+        if let Some(tenant) = &global.tenant {
+            session.tenant = tenant.clone();
+        }
+        Ok(session)
+    }
+
+    /// Saves this as the login of this user.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be written.
+    pub(crate) fn save(&self) -> Result<PathBuf, Failure> {
+        let path = login_path()?;
+        let Some(token) = &self.token else {
+            return Err(Failure::new(Exit::Unauthenticated, "there is no token to save"));
+        };
+        let saved = SavedLogin {
+            node: self.node.clone(),
+            tenant: self.tenant.clone(),
+            token: token.expose().to_owned(),
+            ca: self.ca.clone(),
+        };
+        let text = toml::to_string(&saved).map(Zeroizing::new);
+        let text = text.map_err(|e| Failure::new(Exit::Failed, format!("cannot write the login: {e}")))?;
+        write_private(&path, text.as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// Where the login is saved: `$XDG_CONFIG_HOME/casemate/login.toml`.
+///
+/// # Errors
+/// If neither `XDG_CONFIG_HOME` nor `HOME` is set.
+pub(crate) fn login_path() -> Result<PathBuf, Failure> {
+    xdg("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("casemate/login.toml"))
+}
+
+/// A folder of the XDG Base Directory Specification, or its default below the home folder.
+///
+/// # Errors
+/// If neither `variable` nor `HOME` is an absolute path.
+pub(crate) fn xdg(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let found = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)));
+    found.ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("neither `{variable}` nor `HOME` names a folder"))
+            .next(format!("set `{variable}`"))
+    })
+}
+
+/// Writes a file that only this user can read, whole or not at all.
+///
+/// # Errors
+/// If the folder or the file cannot be written.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::file("write", path, &e);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|e| Failure::file("make", folder, &e))?;
+    }
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let _ = fs::remove_file(&beside);
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)
+}
+
+/// Reads a file that only this user may read.
+///
+/// # Errors
+/// If it cannot be read, or others may read it.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let failed = |e: std::io::Error| Failure::file("read", path, &e);
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if meta.is_file() && meta.mode() & 0o077 != 0 {
+        let mode = meta.permissions().mode() & 0o777;
+        return Err(Failure::new(
+            Exit::Unauthenticated,
+            format!("`{}` holds a secret and is open to others (mode {mode:03o})", path.display()),
+        )
+        .next(format!("chmod 600 {}", path.display())));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn load() -> Result<Option<SavedLogin>, Failure> {
+    let path = login_path()?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_private(&path)?;
+    let read: Result<SavedLogin, _> = toml::from_str(&text);
+    read.map(Some).map_err(|e| {
+        let error = ManifestError::from_toml(&text, &e);
+        Failure::new(Exit::Failed, format!("`{}`: {error}", path.display()))
+            .next("log in again with `casemate login`")
+    })
+}
+
+/// The token that was given here and now: `--token-file`, or `CASEMATE_TOKEN`.
+fn read_token(global: &Global) -> Result<Option<Secret>, Failure> {
+    match &global.token_file {
+        Some(path) if path == Path::new("-") => read_stdin().map(Some),
+        Some(path) => read_private(path).map(|text| Some(Secret::new(&text))),
+        None => Ok(std::env::var("CASEMATE_TOKEN").ok().filter(|t| !t.trim().is_empty()).map(|t| Secret::new(&t))),
+    }
+}
+
+/// A token from stdin: its first line.
+///
+/// # Errors
+/// If stdin cannot be read.
+pub(crate) fn read_stdin() -> Result<Secret, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().read_line(&mut line).map_err(|e| Failure::file("read", Path::new("stdin"), &e))?;
+    Ok(Secret::new(&line))
+}
+
+/// `https://HOST[:PORT]`, without a path; a token never travels without TLS.
+fn tidy_url(text: &str) -> Result<String, Failure> {
+    let wrong = |why: &str| {
+        Failure::new(Exit::Usage, format!("`{text}` is no node: {why}")).next(format!("write it as `{NODE}`"))
+    };
+    let url: http::Uri = text.parse().map_err(|_| wrong("it is no URL"))?;
+    if url.scheme_str() != Some("https") {
+        return Err(wrong("a node is spoken to over `https` alone"));
+    }
+    if url.path() != "/" || url.query().is_some() {
+        return Err(wrong("it has a path"));
+    }
+    match url.authority() {
+        Some(authority) if !authority.as_str().contains('@') => Ok(format!("https://{authority}")),
+        _ => Err(wrong("it has no plain host")),
+    }
+}
+
+fn default_tenant() -> Result<TenantId, Failure> {
+    "default".parse().map_err(|e: model::IdError| Failure::new(Exit::Failed, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes() {
+        let check = |text: &str, expect: &str| assert_eq!(tidy_url(text).unwrap(), expect);
+        check("https://127.0.0.1:8444", "https://127.0.0.1:8444");
+        check("https://node.example.com/", "https://node.example.com");
+        check("https://[::1]:8444/", "https://[::1]:8444");
+        for text in ["", "127.0.0.1:8444", "http://127.0.0.1:8444", "https://a@b", "https://h/v1", "https://h/?a"] {
+            assert_eq!(tidy_url(text).unwrap_err().exit, Exit::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/token");
+        write_private(&path, b"  text\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(Secret::new(&read_private(&path).unwrap()).expose(), "text");
+        for mode in [0o640, 0o604, 0o660, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let said = read_private(&path).unwrap_err();
+            assert!(said.message.contains("open to others"), "{mode:o}: {said}");
+            assert!(said.next.unwrap().starts_with("chmod 600"));
+        }
+    }
+}
