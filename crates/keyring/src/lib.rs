@@ -6,6 +6,8 @@ mod hash;
 mod passphrase;
 mod root;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 pub use envelope::{ENVELOPE_OVERHEAD_BYTES, MAC_BYTES, OpenError, Place, PurposeKey, SealError};
 pub use hash::{Sha256, SystemEntropy, constant_time_eq, sha256};

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     OpenError, PurposeKey, RootKey, SealError,
-    envelope::{Aead, ENVELOPE_OVERHEAD_BYTES, KEY_BYTES, KeyBytes, associated},
+    envelope::{Aead, ENVELOPE_OVERHEAD_BYTES, KEY_BYTES, KeyBytes, associated, version_of},
 };
 
 macro_rules! purposes {
@@ -228,6 +228,10 @@ fn unwrap(
     version: u32,
     wrapped: &[u8],
 ) -> Result<KeyBytes, KeysError> {
+    // The version stands twice; that of the envelope must not be another.
+    if version_of(wrapped)? != version {
+        return Err(KeysError::Malformed("a wrapped key is of another version"));
+    }
     let opened = Zeroizing::new(by.open(&wrap_data(owner, name, version), wrapped)?);
     let bytes: &[u8; KEY_BYTES] =
         opened.first_chunk().ok_or(KeysError::Malformed("a wrapped key is too short"))?;

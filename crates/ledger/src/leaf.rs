@@ -21,8 +21,8 @@ const POLICY_BYTES_MAX: usize = 128;
 const POLICIES_MAX: usize = 32;
 /// What stands where text was cut.
 const CUT: &str = "…";
-/// 9999-12-30T22:00:00.999Z: the last time that RFC 3339 and every reader agree on.
-const TIME_MS_MAX: u64 = 253_402_207_200_999;
+/// 9999-12-30T21:59:59.999Z: the last time that RFC 3339 and every reader agree on.
+const TIME_MS_MAX: u64 = 253_402_207_199_999;
 
 /// Bytes that are not the encoding of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,8 @@
 mod event;
 mod leaf;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Event, Kind};
 pub use leaf::{LEAF_BYTES_MAX, LeafError, leaf_hash};

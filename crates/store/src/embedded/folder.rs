@@ -159,9 +159,10 @@ impl Folder {
     fn refused(&self, error: DatabaseError) -> OpenError {
         match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(self.path.clone()),
-            DatabaseError::Storage(StorageError::Io(e)) if e.kind() != io::ErrorKind::InvalidData => {
-                self.io(e)
-            }
+            DatabaseError::Storage(StorageError::Io(e)) => match e.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => self.damaged(&e.to_string()),
+                _ => self.io(e),
+            },
             other => self.damaged(&other.to_string()),
         }
     }

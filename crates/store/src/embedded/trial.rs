@@ -1,7 +1,13 @@
 //! A file opened for trial: what redb writes while it opens and verifies stays in memory. It never changes
 //! the file.
 
-use std::{collections::HashMap, fs::File, io, ops::Bound, os::unix::fs::FileExt};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fs::File,
+    io,
+    ops::Bound,
+    os::unix::fs::FileExt,
+};
 
 use parking_lot::Mutex;
 use redb::{BackendError, StorageBackend};
@@ -112,10 +118,11 @@ impl StorageBackend for Trial {
         let mut layer = self.layer.lock();
         Self::blocks(offset, data.len(), |block, within, at| {
             let from = data.get(at..at + within.len()).ok_or_else(outside)?;
-            if !layer.blocks.contains_key(&block) {
-                layer.blocks.insert(block, self.original(block)?);
-            }
-            let to = layer.blocks.get_mut(&block).and_then(|b| b.get_mut(within)).ok_or_else(outside)?;
+            let kept = match layer.blocks.entry(block) {
+                Entry::Occupied(kept) => kept.into_mut(),
+                Entry::Vacant(free) => free.insert(self.original(block)?),
+            };
+            let to = kept.get_mut(within).ok_or_else(outside)?;
             to.copy_from_slice(from);
             Ok(())
         })
