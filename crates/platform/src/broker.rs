@@ -98,11 +98,12 @@ impl Broker for RunBroker {
         event.principal = self.principal.clone();
         event.action = "call-out".into();
         event.resource = place.clone();
-        event.allowed = self.target.destinations.permits(request.method(), request.uri());
-        if !event.allowed {
-            event.code = "no-grant".into();
-            event.detail = "no `capabilities.http` of the manifest covers it".into();
-            self.line("platform", format!("outbound {place}: no `capabilities.http` covers it"));
+        let covered = self.target.destinations.permits(request.method(), request.uri());
+        event.allowed = covered.is_ok();
+        if let Err(why) = covered {
+            event.code = "outbound-denied".into();
+            event.detail = why.into();
+            self.line("platform", format!("outbound {place}: refused, {why}"));
         }
         let recorded = self.platform.recorder().record(&event).is_ok();
         if !event.allowed || !recorded {
@@ -120,7 +121,7 @@ impl Broker for RunBroker {
                 if error.call_error() == CallError::Denied {
                     event.kind = Kind::Refusal;
                     event.allowed = false;
-                    event.code = "address-refused".into();
+                    event.code = error.code().into();
                     event.detail = error.to_string().into();
                     platform.note(&event);
                 }

@@ -30,6 +30,8 @@ pub(crate) struct CodeRoom {
     cells: Arc<Cells>,
     slots: Mutex<HashMap<Name, Arc<CodeSlot>>>,
     uses: AtomicU64,
+    /// What the engines of this node are, for WASI 0.2 and 0.3.
+    engines: [String; 2],
 }
 
 /// The compiled code of one component: mapped, or waiting on disk.
@@ -65,8 +67,26 @@ impl From<CodeError> for ControlError {
 }
 
 impl CodeRoom {
-    pub(crate) fn new(cells: Arc<Cells>) -> Self {
-        Self { cells, slots: Mutex::new(HashMap::new()), uses: AtomicU64::new(0) }
+    /// A room without any code.
+    ///
+    /// # Errors
+    /// The engine cannot be configured.
+    pub(crate) fn new(cells: Arc<Cells>) -> Result<Self, String> {
+        let engines = [cell::fingerprint(World::P2)?, cell::fingerprint(World::P3)?];
+        Ok(Self { cells, slots: Mutex::new(HashMap::new()), uses: AtomicU64::new(0), engines })
+    }
+
+    /// The engines' fingerprints, of WASI 0.2 and 0.3.
+    pub(crate) const fn engines(&self) -> &[String; 2] {
+        &self.engines
+    }
+
+    fn fingerprint(&self, world: World) -> &str {
+        let [p2, p3] = &self.engines;
+        match world {
+            World::P2 => p2,
+            World::P3 => p3,
+        }
     }
 
     /// The place of a component's code, mapped or not.
@@ -90,7 +110,7 @@ impl CodeRoom {
     /// [`CodeError::Compile`] if the component does not compile within its bounds.
     pub(crate) async fn prepare(&self, slot: &CodeSlot, component: &[u8]) -> Result<(), CodeError> {
         let _one = slot.loading.lock().await;
-        if slot.kept().await?.is_none() {
+        if slot.kept(self.fingerprint(slot.name.2)).await?.is_none() {
             self.compile(slot, component).await?;
         }
         Ok(())
@@ -110,7 +130,7 @@ impl CodeRoom {
         if let Some((code, _)) = &*slot.mapped.read() {
             return Ok(code.clone());
         }
-        let compiled = match slot.kept().await? {
+        let compiled = match slot.kept(self.fingerprint(slot.name.2)).await? {
             Some(bytes) => bytes,
             None => {
                 let component = slot.store.get_blob(slot.name.1).await?;
@@ -145,7 +165,7 @@ impl CodeRoom {
         let compiled = self.cells.compile(component, *world).await;
         let compiled = Bytes::from(compiled.map_err(|e| CodeError::Compile(e.to_string()))?);
         let code = keyring::sha256(&compiled);
-        let fingerprint = cell::fingerprint(*world);
+        let fingerprint = self.fingerprint(*world).to_owned();
         let record = CodeRecord { fingerprint, code, bytes: compiled.len() as u64 };
         slot.store.put_blob(code, compiled.clone()).await?;
         let batch = Batch::new().put(CODE, row(*digest, *world), shelf::encode(&record)?);
@@ -180,11 +200,11 @@ impl CodeRoom {
 impl CodeSlot {
     /// The code in the store, if it is there, opens, and was made by this engine. What does not open was
     /// altered: it is not used, and compiled again.
-    async fn kept(&self) -> Result<Option<Bytes>, StoreError> {
+    async fn kept(&self, engine: &str) -> Result<Option<Bytes>, StoreError> {
         let (_, digest, world) = &self.name;
         let Some(entry) = self.store.get(CODE, &row(*digest, *world)).await? else { return Ok(None) };
         let record: CodeRecord = shelf::decode(CODE, &entry.value)?;
-        if record.fingerprint != cell::fingerprint(*world) {
+        if record.fingerprint != engine {
             tracing::info!(component = %digest, was = record.fingerprint, "another engine compiled this; again");
             return Ok(None);
         }

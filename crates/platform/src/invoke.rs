@@ -6,19 +6,20 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use cell::{AnswerBody, BodyStream, Run};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use cell::{BodyStream, Run};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Outcome, RequestId, TenantId, Usage};
-use policy::{Action, Context, Permit, Question, Resource};
+use policy::{Action, Context, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
     Platform, broker::RunBroker, catalog::Target, recorder::About, refused::Refused, routes::RouteMiss,
 };
 
-pub use cell::RequestBody;
+pub use cell::{AnswerBody, BodyBroken, RequestBody};
+pub use policy::Permit;
 
 /// The name of the header that tells a function who calls it. A caller cannot set it.
 const CALLER: HeaderName = HeaderName::from_static("casemate-caller");
@@ -37,7 +38,7 @@ impl Platform {
         self.catalog.route(host, method, path)
     }
 
-    /// Proves who asks, by the credential in the headers. What does not hold is in the record, and slows its
+    /// Proves who asks, by the credential in the head. What does not hold is in the record, and slows its
     /// source.
     ///
     /// # Errors
@@ -46,11 +47,11 @@ impl Platform {
         &self,
         id: RequestId,
         tenant: Option<&TenantId>,
-        headers: &HeaderMap,
+        head: &Parts,
         peer: &Peer,
     ) -> Result<Caller, Refused> {
         let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
-        let proved = identity::Credentials::from_headers(headers)
+        let proved = identity::Credentials::from_head(&head.headers, &head.uri)
             .and_then(|credentials| identity::identify(&credentials, &self.tokens, self.clock.now()));
         match proved {
             Ok(caller) => {
@@ -238,9 +239,13 @@ impl Platform {
         if head_bytes as u64 > target.limits().request_header_bytes {
             return Err(Fault::RequestHeaderLimit);
         }
-        if let RequestBody::Full(bytes) = screened.body()
-            && bytes.len() as u64 > target.limits().request_body_bytes
-        {
+        let said =
+            head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let known = match screened.body() {
+            RequestBody::Full(bytes) => bytes.len() as u64,
+            RequestBody::Stream(_) => said.unwrap_or(0),
+        };
+        if known > target.limits().request_body_bytes {
             return Err(Fault::RequestBodyLimit);
         }
         let pass = target.gate.enter(&target.places, &self.places).await?;

@@ -29,7 +29,7 @@ use model::{Clock, Entropy, Limits, RequestId};
 pub use catalog::Target;
 pub use control::{Follow, RecordQuery, Recorded};
 pub use functions::{Deployed, FunctionView, Stored};
-pub use invoke::{Ended, RequestBody};
+pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody};
 pub use logs::LogLine;
 pub use meter::Totals;
 pub use node::{FunctionMetrics, Metrics, NodeView};

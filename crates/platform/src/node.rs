@@ -60,8 +60,8 @@ pub struct Metrics {
     pub record_waiting: usize,
     /// Runs that could start at once.
     pub places_free: usize,
-    /// Workers that were replaced since the start.
-    pub workers_replaced: u64,
+    /// Runs under way.
+    pub runs: usize,
 }
 
 impl Platform {
@@ -74,7 +74,7 @@ impl Platform {
         let homes = self.catalog.homes();
         Ok(NodeView {
             walls: self.cells.walls(),
-            engines: [cell::fingerprint(model::World::P2), cell::fingerprint(model::World::P3)],
+            engines: self.code.engines().clone(),
             tenants: homes.len(),
             functions: homes.iter().map(|home| home.view().functions.len()).sum(),
             tokens: self.tokens.len(),
@@ -105,7 +105,7 @@ impl Platform {
             functions,
             record_waiting: self.recorder.waiting(),
             places_free: self.places.free(),
-            workers_replaced: self.cells.replaced(),
+            runs: self.cells.runs(),
         })
     }
 
@@ -122,7 +122,7 @@ impl Platform {
     /// Stops the workers and saves everything. Call it when the gateway has drained.
     pub async fn stop(&self) {
         self.drain();
-        self.cells.stop().await;
+        self.cells.stop();
         let event = {
             let mut event = self.recorder.event(ledger::Kind::Node);
             event.action = "stop".into();

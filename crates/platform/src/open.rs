@@ -105,7 +105,7 @@ impl Platform {
         let recorder = Recorder::open(parts.sealed.system(), parts.clock.clone()).await?;
         let platform = Arc::new(Self {
             catalog: Catalog::new(default.clone(), &config.domain),
-            code: CodeRoom::new(parts.cells.clone()),
+            code: CodeRoom::new(parts.cells.clone()).map_err(|e| internal(&e))?,
             sealed: parts.sealed,
             cells: parts.cells,
             egress: parts.egress,

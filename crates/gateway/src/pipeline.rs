@@ -1,0 +1,61 @@
+//! The way of a request, from its head to its answer, as a list. What each stage does is in its file under
+//! `stage/`; before them `listen` accepts the connection and `tls` encrypts it. It never does a stage's work.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use model::RequestId;
+use platform::Platform;
+use shield::Peer;
+
+use crate::{
+    metrics::Metrics,
+    problem::Problem,
+    stage::{
+        authorize::authorize, identify::identify, invoke::invoke, respond, respond::Body, route::route,
+        screen::screen, shape::shape,
+    },
+};
+
+/// What every request of the data plane needs.
+pub(crate) struct DataPlane {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether the name is one for which browsers should insist on TLS: not on `localhost`.
+    pub(crate) strict_transport: bool,
+}
+
+impl DataPlane {
+    /// Answers one request of a function.
+    pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let id = self.platform.request_id();
+        let started = self.platform.clock().monotonic_ms();
+        let mut response = match self.walk(id, peer, request).await {
+            Ok(response) => response,
+            Err(problem) => {
+                self.metrics.refused(problem.code());
+                problem.respond(id)
+            }
+        };
+        respond::finish(&mut response, id, peer.tls && self.strict_transport);
+        let took_ms = self.platform.clock().monotonic_ms().saturating_sub(started);
+        self.metrics.answered(response.status().as_u16(), took_ms);
+        response
+    }
+
+    async fn walk(
+        &self,
+        id: RequestId,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Problem> {
+        let platform = &self.platform;
+        let shaped = shape(request).await?;
+        let target = route(platform, &shaped)?;
+        let screened = screen(platform, id, &target, shaped, peer)?;
+        let caller = identify(platform, id, &target, &screened)?;
+        let permit = authorize(platform, id, &target, &caller, &screened)?;
+        invoke(platform, id, permit, target, screened).await
+    }
+}

@@ -1,0 +1,23 @@
+//! Hands permit and request to the platform, which runs the function. It never runs one itself.
+
+use std::sync::Arc;
+
+use http::Response;
+use model::RequestId;
+use platform::{Permit, Platform, RequestBody, Target};
+use shield::Screened;
+
+use super::respond::Body;
+use crate::problem::Problem;
+
+/// Runs the function and takes its answer.
+pub(crate) async fn invoke(
+    platform: &Arc<Platform>,
+    id: RequestId,
+    permit: Permit,
+    target: Arc<Target>,
+    screened: Screened<RequestBody>,
+) -> Result<Response<Body>, Problem> {
+    let answer = platform.invoke(id, permit, target, screened).await?;
+    Ok(answer.map(Body::answer))
+}

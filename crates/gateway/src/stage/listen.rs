@@ -1,0 +1,126 @@
+//! Accepts connections within their bounds and from those whom the firewall lets in. It never reads from one.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use platform::Platform;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// After a failed accept (no file descriptors left, say), in milliseconds.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections there may be, and how many there are of whom.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    all: Arc<Semaphore>,
+    max: usize,
+    sources: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    per_source_max: u32,
+}
+
+/// A place among the connections, until it is dropped.
+pub(crate) struct Place {
+    _one: OwnedSemaphorePermit,
+    sources: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sources = self.sources.lock();
+        if let Some(count) = sources.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                sources.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Bounds {
+    pub(crate) fn new(max: usize, per_source_max: u32) -> Self {
+        let max = max.min(Semaphore::MAX_PERMITS);
+        let (all, sources) = (Arc::new(Semaphore::new(max)), Arc::default());
+        Self { all, max, sources, per_source_max }
+    }
+
+    /// Open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.max.saturating_sub(self.all.available_permits())
+    }
+
+    /// Returns when no connection is open any more.
+    pub(crate) async fn emptied(&self) {
+        while self.open() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        let one = self.all.clone().try_acquire_owned().ok()?;
+        let mut sources = self.sources.lock();
+        let count = sources.entry(address).or_insert(0);
+        if *count >= self.per_source_max {
+            return None;
+        }
+        *count += 1;
+        drop(sources);
+        Some(Place { _one: one, sources: self.sources.clone(), address })
+    }
+}
+
+/// The next connection that may come in. Others are closed unread: a refusal costs an attacker more than us.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    bounds: &Bounds,
+    platform: &Platform,
+) -> (TcpStream, SocketAddr, Place) {
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(blocked) = platform.shield().admit_peer(address.ip()) {
+            tracing::debug!(%address, code = blocked.code(), "a connection was refused");
+            continue;
+        }
+        let Some(place) = bounds.place(address.ip().to_canonical()) else {
+            tracing::debug!(%address, "too many connections");
+            continue;
+        };
+        // Small answers leave at once; a peer that is gone is only a slower answer.
+        let _kept = stream.set_nodelay(true);
+        return (stream, address, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let bounds = Bounds::new(3, 2);
+        let (a, b): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let first = bounds.place(a).unwrap();
+        let _second = bounds.place(a).unwrap();
+        assert!(bounds.place(a).is_none(), "two of one source");
+        let _third = bounds.place(b).unwrap();
+        assert!(bounds.place([10, 0, 0, 3].into()).is_none(), "three in all");
+        drop(first);
+        assert!(bounds.place(a).is_some());
+        assert_eq!(bounds.open(), 2);
+    }
+}

@@ -1,0 +1,23 @@
+//! Asks the shield about a request. What it refuses is in the record. It never has an opinion.
+
+use model::RequestId;
+use platform::{Platform, RequestBody, Target};
+use shield::{Peer, Screened};
+
+use super::shape::Shaped;
+use crate::problem::Problem;
+
+/// Screens a request.
+pub(crate) fn screen(
+    platform: &Platform,
+    id: RequestId,
+    target: &Target,
+    shaped: Shaped,
+    peer: &Peer,
+) -> Result<Screened<RequestBody>, Problem> {
+    let now_ms = platform.clock().monotonic_ms();
+    platform.shield().screen(shaped.head, shaped.body, peer, now_ms).map_err(|blocked| {
+        platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
+        Problem::from(&blocked)
+    })
+}
