@@ -1,0 +1,114 @@
+//! What the parts of a worker share: the bytes on their way to the node, the runs that may go on, the time
+//! of this turn. It never polls a run and never touches the socket.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Wake, Waker},
+};
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+
+use crate::protocol::{RunId, ToNode, TooLong};
+
+/// One for each worker.
+#[derive(Default)]
+pub(super) struct Hub {
+    out: Mutex<BytesMut>,
+    ready: Mutex<VecDeque<RunId>>,
+    /// The worker is within a turn and will look at both by itself.
+    turning: AtomicBool,
+    worker: Mutex<Option<Waker>>,
+    now_ms: AtomicU64,
+}
+
+impl Hub {
+    /// Queues a frame; all frames of a turn leave in one write.
+    ///
+    /// # Errors
+    /// [`TooLong`], for heads that no frame can hold. Nothing is queued then.
+    pub(super) fn send(&self, frame: &ToNode) -> Result<(), TooLong> {
+        frame.encode(&mut self.out.lock())?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Does something with the bytes that wait to be written.
+    pub(super) fn with_out<R>(&self, act: impl FnOnce(&mut BytesMut) -> R) -> R {
+        act(&mut self.out.lock())
+    }
+
+    /// A turn begins: wakes are only noted from here on.
+    pub(super) fn begin(&self, worker: &Waker, now_ms: u64) {
+        self.now_ms.store(now_ms, Relaxed);
+        self.turning.store(true, Relaxed);
+        let mut known = self.worker.lock();
+        if !known.as_ref().is_some_and(|known| known.will_wake(worker)) {
+            *known = Some(worker.clone());
+        }
+    }
+
+    /// The turn ends: from here on, wakes wake the worker.
+    pub(super) fn end(&self) {
+        self.turning.store(false, Relaxed);
+    }
+
+    /// The next run that may go on.
+    pub(super) fn next(&self) -> Option<RunId> {
+        self.ready.lock().pop_front()
+    }
+
+    /// Whether some run may go on.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.lock().is_empty()
+    }
+
+    /// Milliseconds from the worker's start to the start of this turn.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Relaxed)
+    }
+
+    /// A waker for one run, and the flag to lower before the run is polled.
+    pub(super) fn waker(self: &Arc<Self>, run: RunId) -> Arc<RunWaker> {
+        Arc::new(RunWaker { hub: Arc::clone(self), run, queued: AtomicBool::new(false) })
+    }
+
+    fn wake(&self) {
+        if !self.turning.load(Relaxed)
+            && let Some(worker) = &*self.worker.lock()
+        {
+            worker.wake_by_ref();
+        }
+    }
+}
+
+/// Puts its run among those that may go on.
+pub(super) struct RunWaker {
+    hub: Arc<Hub>,
+    run: RunId,
+    queued: AtomicBool,
+}
+
+impl RunWaker {
+    /// To be called before the run is polled, so that a wake from within counts.
+    pub(super) fn lower(&self) {
+        self.queued.store(false, Relaxed);
+    }
+}
+
+impl Wake for RunWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Relaxed) {
+            self.hub.ready.lock().push_back(self.run);
+            self.hub.wake();
+        }
+    }
+}
