@@ -174,8 +174,22 @@ pub(crate) fn read_function(
     if errors.is_empty() { Ok(entries) } else { Err(PolicyErrors(errors)) }
 }
 
-/// Parses, names and validates the policies of a text.
+/// Stack for reading policies, in bytes. Cedar's type checker stops *without an error* where the stack runs low,
+/// and then passes what it has not looked at; with this much, text within [`OPERATORS_MAX`] never gets there.
+const READ_STACK_BYTES: usize = 32 << 20;
+
+/// Parses, names and validates the policies of a text, on a stack of its own.
 pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
+    bounded(text)?;
+    let broken = || PolicyErrors::from(PolicyError::new("the policies could not be read"));
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(READ_STACK_BYTES);
+        let reading = reader.spawn_scoped(scope, || read_here(validator, text, layer));
+        reading.map_err(|_| broken())?.join().map_err(|_| broken())?
+    })
+}
+
+fn read_here(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
     let policies = parse(text, layer)?;
     let set = PolicySet::from_policies(policies.iter().cloned())
         .map_err(|error| PolicyError::new(error.to_string()))?;
@@ -183,15 +197,13 @@ pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Ve
     policies.into_iter().map(|policy| entry(policy, layer).map(Arc::new)).collect()
 }
 
-/// Nesting that Cedar's parser is asked to go into. Its own recursion is not bounded by the text's length.
+/// Brackets within brackets, at most.
 const NESTING_MAX: usize = 64;
+/// Operators, brackets and conditions of one policy, at most. Cedar's reader and type checker recurse once for
+/// each in a chain, and a thread's stack is all they have.
+const OPERATORS_MAX: usize = 400;
 
 fn parse(text: &str, layer: Layer) -> Result<Vec<Policy>, PolicyErrors> {
-    if text.len() as u64 > limits::POLICY_BYTES_MAX {
-        let message = format!("policies have at most {} bytes of text", limits::POLICY_BYTES_MAX);
-        return Err(PolicyError::new(message).into());
-    }
-    bounded(text)?;
     let set: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
         PolicyErrors(errors.iter().map(|error| PolicyError::from_cedar(text, error)).collect())
     })?;
@@ -241,37 +253,37 @@ fn name(layer: Layer, place: usize, annotation: Option<&str>) -> Result<String, 
     }
 }
 
-/// Refuses text that is nested deeper than anyone writes by hand.
+/// Refuses text that is nested deeper, or chained longer, than anyone writes by hand. It reads strings and
+/// comments as Cedar does; within the rest it counts each byte that an operator or a bracket begins with.
 fn bounded(text: &str) -> Result<(), PolicyError> {
-    let deep = || PolicyError::new(format!("the text is nested more than {NESTING_MAX} deep"));
-    let (mut depth, mut run, mut conditions) = (0_usize, 0_usize, 0_usize);
+    if text.len() as u64 > limits::POLICY_BYTES_MAX {
+        return Err(PolicyError::new(format!(
+            "policies have at most {} bytes of text",
+            limits::POLICY_BYTES_MAX
+        )));
+    }
+    let (mut depth, mut operators) = (0_usize, 0_usize);
     let mut quoted = false;
     let mut bytes = text.bytes().peekable();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'\\' if quoted => {
-                bytes.next();
-            }
+            b'\\' if quoted => drop(bytes.next()),
             b'"' => quoted = !quoted,
             _ if quoted => {}
             b'/' if bytes.peek() == Some(&b'/') => while bytes.next_if(|b| *b != b'\n').is_some() {},
-            b'(' | b'[' | b'{' => depth += 1,
+            b'(' | b'[' | b'{' => (depth, operators) = (depth + 1, operators + 1),
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'!' | b'-' => run += 1,
-            b';' => (depth, conditions) = (0, 0),
-            b'i' if bytes.peek() == Some(&b'f') => conditions += 1,
-            b'&' | b'|' | b'+' | b'*' | b'.' => conditions += 1,
-            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b';' => operators = 0,
+            b'i' if bytes.peek() == Some(&b'f') => operators += 1,
+            b'!' | b'-' | b'&' | b'|' | b'+' | b'*' | b'.' => operators += 1,
             _ => {}
         }
-        if !matches!(byte, b'!' | b'-') {
-            run = 0;
+        if depth > NESTING_MAX {
+            return Err(PolicyError::new(format!("the text is nested more than {NESTING_MAX} deep")));
         }
-        if depth > NESTING_MAX || run > NESTING_MAX {
-            return Err(deep());
-        }
-        if conditions > 4_096 {
-            return Err(PolicyError::new("one policy has more than 4096 operators").suggest("split it"));
+        if operators > 2 * OPERATORS_MAX {
+            let message = format!("one policy has more than {OPERATORS_MAX} operators and brackets");
+            return Err(PolicyError::new(message).suggest("split it"));
         }
     }
     Ok(())
@@ -297,13 +309,12 @@ fn validate(validator: &Validator, set: &PolicySet, text: &str, layer: Layer) ->
     if errors.is_empty() { Ok(()) } else { Err(PolicyErrors(errors)) }
 }
 
-/// Cedar begins these with ``for policy `ID`, ``; we name the policy ourselves.
+/// Cedar's messages say ``for policy `ID`, ``; we name the policy ourselves.
 fn without_prefix(mut error: PolicyError, id: &PolicyId) -> PolicyError {
     let prefix = format!("for policy `{id}`, ");
-    if let Some(rest) = error.message.strip_prefix(&prefix) {
-        error.message = rest.to_owned();
-    }
-    error.of(&id.to_string())
+    error.message = error.message.replace(&prefix, "");
+    error.suggestion = error.suggestion.map(|text| text.replace(&prefix, ""));
+    error.of(id.as_ref())
 }
 
 fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {

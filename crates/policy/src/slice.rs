@@ -24,6 +24,10 @@ use crate::{
     shipped::Shipped,
 };
 
+/// Text of a tenant's and a function's policies in one slice, in bytes: what a decision that is not remembered
+/// has to walk through, on a thread that serves others too.
+const SLICE_BYTES_MAX: usize = 128 * 1024;
+
 /// What a slice can be asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Subject {
@@ -63,7 +67,7 @@ impl Slice {
     /// matter for it, and its own.
     ///
     /// # Errors
-    /// Everything that is wrong with the function's own policies.
+    /// Everything that is wrong with the function's own policies; more text than a slice holds.
     pub fn for_function(revision: &Revision, policies: &TenantPolicies) -> Result<Self, PolicyErrors> {
         let Revision { tenant, function, .. } = revision;
         let shipped = Shipped::get()?;
@@ -77,6 +81,7 @@ impl Slice {
             .cloned()
             .collect();
         entries.extend(own);
+        bounded(&entries)?;
         let subject = Subject::Function {
             tenant: tenant.clone(),
             name: function.clone(),
@@ -86,15 +91,21 @@ impl Slice {
         Ok(Self::new(subject, entries))
     }
 
-    /// The slice that decides control actions on a tenant and its functions: guards, roles, the tenant's
-    /// policies. Calls of functions are not asked of it.
+    /// The slice that decides control actions on a tenant and its functions: guards, roles, those of the
+    /// tenant's policies that speak of such actions. Calls of functions are not asked of it.
     ///
     /// # Errors
-    /// If the shipped policies are broken.
+    /// More text than a slice holds.
     pub fn for_tenant(policies: &TenantPolicies) -> Result<Self, PolicyErrors> {
         let shipped = Shipped::get()?;
-        let all = shipped.guards.iter().chain(&shipped.roles).chain(policies.entries.iter());
-        Ok(Self::new(Subject::Tenant(policies.tenant().clone()), all.cloned().collect()))
+        let control = |entry: &&Arc<Entry>| {
+            let mut actions = Action::ALL.iter().filter(|action| **action != Action::Invoke);
+            actions.any(|action| entry.speaks_of_action(*action))
+        };
+        let own = policies.entries.iter().filter(control);
+        let entries: Vec<_> = shipped.guards.iter().chain(&shipped.roles).chain(own).cloned().collect();
+        bounded(&entries)?;
+        Ok(Self::new(Subject::Tenant(policies.tenant().clone()), entries))
     }
 
     /// The slice that decides actions on the node: guards and roles alone.
@@ -265,6 +276,16 @@ fn own_policies(
         (Some(Preset::Public), None) => "function/preset-public",
     };
     Ok(vec![shipped.preset(preset)?])
+}
+
+fn bounded(entries: &[Arc<Entry>]) -> Result<(), PolicyErrors> {
+    let own = entries.iter().filter(|entry| matches!(entry.layer, Layer::Tenant | Layer::Function));
+    let bytes: usize = own.map(|entry| entry.text.len()).sum();
+    if bytes <= SLICE_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("{bytes} bytes of policies speak of it, more than {SLICE_BYTES_MAX}");
+    Err(crate::PolicyError::new(message).suggest("name the functions or actions that each is about").into())
 }
 
 fn tenant_entries<'a>(
