@@ -49,7 +49,7 @@ pub(crate) struct Global {
     /// A file with the token, mode 0600; `-` reads it from stdin
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) token_file: Option<PathBuf>,
-    /// The certificate (PEM) that signs the node's; the system's trust does not count
+    /// The certificate (PEM) that signs the node's; without one, the web's authorities count
     #[arg(long, global = true, value_name = "FILE", env = "CASEMATE_CA", hide_env = true)]
     #[arg(help_heading = "Global options")]
     pub(crate) ca: Option<PathBuf>,
@@ -108,7 +108,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  casemate remove hello --yes")]
     Remove(Remove),
     /// Make, list and revoke API tokens
-    #[command(subcommand, after_help = "Example:\n  casemate token create --name ci --kind service --role developer")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  casemate token create --name ci --kind service --role developer"
+    )]
     Token(Token),
     /// Make and list tenants
     #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
@@ -129,7 +132,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  casemate doctor")]
     Doctor,
     /// Print a shell's completions
-    #[command(after_help = "Example:\n  casemate completions bash > ~/.local/share/bash-completion/completions/casemate")]
+    #[command(
+        after_help = "Example:\n  casemate completions bash > ~/.local/share/bash-completion/completions/casemate"
+    )]
     Completions(Completions),
 }
 
@@ -283,7 +288,9 @@ pub(crate) enum Kind {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token; its text is shown once
-    #[command(after_help = "Example:\n  casemate token create --name ci --kind service --scope invoke --days 30")]
+    #[command(
+        after_help = "Example:\n  casemate token create --name ci --kind service --scope invoke --days 30"
+    )]
     Create(TokenCreate),
     /// List tokens, without their texts
     #[command(after_help = "Example:\n  casemate token list")]

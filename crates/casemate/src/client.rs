@@ -1,7 +1,5 @@
 //! The control API as functions. It never prints, and sends the token to nobody but the session's node.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use cell::BodyStream;
 use futures_util::StreamExt;
@@ -18,9 +16,6 @@ use crate::{
 
 /// The largest answer that is read at once, in bytes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// How long a node may take to begin an answer; a deploy compiles in the meantime.
-const ANSWER_WAIT: Duration = Duration::from_millis(model::limits::COMPILE_WALL_MS + 60_000);
-
 /// A connection to one node as one caller.
 pub(crate) struct Client {
     transport: Transport,
@@ -33,7 +28,7 @@ impl Client {
     /// # Errors
     /// If the certificate of the session cannot be used.
     pub(crate) fn new(session: Session) -> Result<Self, Failure> {
-        Ok(Self { transport: Transport::new(&session)?, session })
+        Ok(Self { transport: Transport::new(session.ca.as_deref())?, session })
     }
 
     /// What this speaks to, and as whom.
@@ -203,22 +198,23 @@ impl Client {
         body: Bytes,
     ) -> Result<Response<BodyStream>, Failure> {
         let url = format!("{}{path}", self.session.node);
-        let mut request = Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
         if !kind.is_empty() {
             request = request.header(header::CONTENT_TYPE, kind);
         }
         if let Some(token) = &self.session.token {
-            let mut value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-                .map_err(|_| Failure::new(Exit::Unauthenticated, "the token has characters that no token has"))?;
+            let mut value =
+                header::HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+                    Failure::new(Exit::Unauthenticated, "the token has characters that no token has")
+                })?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request =
-            request.body(body).map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
-        let answer = tokio::time::timeout(ANSWER_WAIT, self.transport.call(request)).await;
-        let answer = answer.map_err(|_| {
-            Failure::new(Exit::Unreachable, format!("`{}` did not answer in time", self.session.node))
-        })??;
+        let request = request
+            .body(body)
+            .map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
+        let answer = self.transport.call(request).await?;
         if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
     }
 

@@ -115,7 +115,7 @@ pub(crate) struct RawLog {
 pub(crate) struct RawDangerous {
     /// Walls that may be missing around workers, by the names that `doctor` shows.
     missing_walls: Vec<String>,
-    /// An address where functions answer without TLS, behind a proxy that ends it on this machine, say.
+    /// A loopback address where functions answer without TLS, behind a proxy of this machine that ends it, say.
     plain_http: Option<String>,
     /// Whether TLS 1.2 is taken beside 1.3.
     tls12: bool,
@@ -375,7 +375,8 @@ fn ceiling(typed: &BTreeMap<String, u64>) -> Result<Limits, Wrong> {
     for (name, value) in typed {
         let key = format!("limits.{name}");
         let Some((_, min, _, max)) = limits::TABLE.iter().find(|(known, ..)| known == name) else {
-            let near = limits::TABLE.iter().map(|(known, ..)| (strsim::damerau_levenshtein(name, known), known));
+            let near =
+                limits::TABLE.iter().map(|(known, ..)| (strsim::damerau_levenshtein(name, known), known));
             let near = near.min().filter(|(distance, _)| *distance <= 3);
             let mut wrong = Wrong::new(&key, "is no limit");
             wrong.suggestion = near.map(|(_, known)| format!("did you mean `{known}`?"));
@@ -407,6 +408,12 @@ fn dangerous(raw: &RawDangerous, listen: SocketAddr, control: SocketAddr) -> Res
     }
     let plain_http = raw.plain_http.as_deref();
     let plain_http = plain_http.map(|a| address("dangerous.plain_http", Some(a), 8080)).transpose()?;
+    if plain_http.is_some_and(|a| !a.ip().is_loopback()) {
+        return Err(Wrong::new(
+            "dangerous.plain_http",
+            "must be a loopback address, such as `127.0.0.1:8080`",
+        ));
+    }
     if plain_http.is_some_and(|a| a.port() != 0 && (a == listen || a == control)) {
         return Err(Wrong::new("dangerous.plain_http", "must not be the address of another listener"));
     }

@@ -1,5 +1,6 @@
 //! The one executable: child processes first, then the command line. It never decides what is allowed.
 
+mod certificates;
 mod child;
 mod cli;
 mod client;

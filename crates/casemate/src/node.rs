@@ -1,18 +1,231 @@
-//! The only wiring of rooms: keyring, store, cells, egress, platform, gateway, in this order.
-use std::net::SocketAddr;
-use std::path::Path;
-use model::TenantId;
-use crate::{config::Config, exit::{Exit, Failure}, session::Secret};
+//! The only wiring of rooms: keyring, store, cells, egress, platform, gateway, in this order. It never decides
+//! what is allowed.
 
-pub(crate) struct Node;
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cell::{CellConfig, Cells, Walls};
+use gateway::{About, Addresses, Gateway, GatewayConfig};
+use keyring::{RootKey, SystemEntropy};
+use model::{Entropy, TenantId, limits};
+use platform::{Parts, Platform, PlatformConfig};
+use shield::{Firewall, Shield, ShieldConfig};
+use store::{Embedded, OpenSealedError, Sealed, Store};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    certificates::certificates,
+    clock::SystemClock,
+    config::{Config, RootKeySource},
+    exit::{Exit, Failure},
+    session::{Secret, read_private},
+};
+
+/// Workers for each trust label that wait to take the place of one that dies.
+const SPARES: usize = 1;
+
+/// A node that runs.
+pub(crate) struct Node {
+    platform: Arc<Platform>,
+    walls: Walls,
+    addresses: Addresses,
+    ca: String,
+    ca_file: PathBuf,
+    first_token: Option<(TenantId, Secret)>,
+    shutdown: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
 impl Node {
-    pub(crate) async fn start(_c: &Config) -> Result<Self, Failure> { Err(Failure::new(Exit::NotStarted, "not wired")) }
-    pub(crate) fn walls(&self) -> (Vec<&'static str>, Vec<&'static str>) { (vec![], vec![]) }
-    pub(crate) fn functions(&self) -> SocketAddr { ([127,0,0,1],0).into() }
-    pub(crate) fn control(&self) -> SocketAddr { ([127,0,0,1],0).into() }
-    pub(crate) fn plain_http(&self) -> Option<SocketAddr> { None }
-    pub(crate) fn ca(&self) -> &str { "" }
-    pub(crate) fn ca_file(&self) -> &Path { Path::new("") }
-    pub(crate) fn take_first_token(&mut self) -> Option<(TenantId, Secret)> { None }
-    pub(crate) async fn stop(self) {}
+    /// Opens every room, from the keys up, and binds the ports last.
+    ///
+    /// # Errors
+    /// Which room did not open, why, and what to do; nothing is left running.
+    pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
+        folder(&config.data)?;
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let sealed = open_store(config, &entropy).await?;
+        let tls = certificates(config, &sealed.system()).await?;
+        let cells = start_cells(config).await?;
+        let walls = cells.walls();
+        let parts = Parts {
+            sealed,
+            cells,
+            egress: Arc::new(open_egress(config)?),
+            shield: Arc::new(Shield::new(ShieldConfig {
+                firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
+                ..ShieldConfig::default()
+            })),
+            clock: Arc::new(SystemClock),
+            entropy,
+        };
+        let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
+        let settings = PlatformConfig { domain: config.domain.clone(), ceiling: config.ceiling, places };
+        let (platform, first) = Platform::open(settings, parts).await.map_err(|e| not_started(&e))?;
+        let first_token = first.map(|first| (first.tenant, Secret::new(&first.token)));
+
+        let gateway = gateway_config(config, Arc::clone(&tls.server));
+        let gateway = match Gateway::bind(gateway, Arc::clone(&platform)).await {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                platform.stop().await;
+                return Err(not_started(&error).next("name another address with `--listen` or `--control`"));
+            }
+        };
+        let addresses = gateway.addresses();
+        let (shutdown, ends) = oneshot::channel();
+        let serving = tokio::spawn(gateway.serve(async {
+            // A sender that is gone means the same.
+            let _ = ends.await;
+        }));
+        let (ca, ca_file) = (tls.ca, tls.ca_file);
+        tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
+        Ok(Self { platform, walls, addresses, ca, ca_file, first_token, shutdown, serving })
+    }
+
+    /// Where functions answer.
+    pub(crate) const fn functions(&self) -> SocketAddr {
+        self.addresses.data
+    }
+
+    /// Where the control API answers.
+    pub(crate) const fn control(&self) -> SocketAddr {
+        self.addresses.control
+    }
+
+    /// Where functions answer without TLS.
+    pub(crate) const fn plain_http(&self) -> Option<SocketAddr> {
+        self.addresses.plain
+    }
+
+    /// The certificate (PEM) that signs the node's.
+    pub(crate) fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    /// Where it lies.
+    pub(crate) fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// The names of the walls that stand around every worker, and of those that do not.
+    pub(crate) fn walls(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let all = Walls::ALL.iter().fold(Walls::default(), |sum, (wall, _)| sum.with(*wall));
+        (self.walls.names(), self.walls.missing(all))
+    }
+
+    /// The first start's tenant and token, once.
+    pub(crate) fn take_first_token(&mut self) -> Option<(TenantId, Secret)> {
+        self.first_token.take()
+    }
+
+    /// Takes no more connections, lets requests end within their time, then ends the workers and saves what is
+    /// not saved yet.
+    pub(crate) async fn stop(self) {
+        let _ = self.shutdown.send(());
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the gateway failed");
+        }
+        self.platform.stop().await;
+    }
+}
+
+/// The data folder: made with mode 0700, since what lies in it is for this user alone.
+fn folder(path: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| {
+        not_started(&format!("cannot make `{}`: {e}", path.display())).next("name another with `--data`")
+    })
+}
+
+async fn open_store(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Arc<Sealed>, Failure> {
+    let place = config.data.join("store");
+    let existed = place.exists();
+    let opened = blocking(move || Embedded::open(&place)).await?;
+    let backend: Arc<dyn Store> = Arc::new(opened.map_err(|e| not_started(&e))?);
+    let root = root_key(config, existed, &*backend, entropy).await?;
+    Sealed::open(backend, root, Arc::clone(entropy)).await.map_err(|e| match e {
+        OpenSealedError::WrongRoot(_) => {
+            not_started(&e).next("nothing was changed; see `root_key` in the configuration")
+        }
+        other => not_started(&other),
+    })
+}
+
+/// A key is made for data that is not there yet, never for data that is: that would only hide that the right
+/// one is missing.
+async fn root_key(
+    config: &Config,
+    existed: bool,
+    backend: &dyn Store,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<RootKey, Failure> {
+    let passphrase = match &config.root_key {
+        RootKeySource::File(path) => {
+            let path = path.clone();
+            let load = move || if existed { RootKey::load(&path) } else { RootKey::load_or_create(&path) };
+            return blocking(load).await?.map_err(|e| not_started(&e));
+        }
+        RootKeySource::PassphraseFile(path) => Secret::new(&read_private(path)?),
+        RootKeySource::PassphraseEnv(name) => {
+            let text = std::env::var(name).map_err(|_| not_started(&format!("`{name}` is not set")));
+            Secret::new(&zeroize::Zeroizing::new(text?))
+        }
+    };
+    let params = store::passphrase_params(backend, &**entropy).await.map_err(|e| not_started(&e))?;
+    blocking(move || RootKey::from_passphrase(passphrase.expose(), &params))
+        .await?
+        .map_err(|e| not_started(&e))
+}
+
+async fn start_cells(config: &Config) -> Result<Arc<Cells>, Failure> {
+    let program =
+        std::env::current_exe().map_err(|e| not_started(&format!("where is this executable? {e}")))?;
+    let required = Walls(Walls::REQUIRED.0 & !config.dangerous.missing_walls.0);
+    let settings =
+        CellConfig { workers: config.workers, spares: SPARES, required, ..CellConfig::new(program) };
+    Cells::start(settings).await.map_err(|e| match &e {
+        cell::StartError::Walls(names) => not_started(&e).next(format!(
+            "`casemate doctor` says what each wants; to run without, write `missing_walls = [\"{}\"]` under \
+             `[dangerous]`",
+            names.join("\", \"")
+        )),
+        _ => not_started(&e).next("`casemate doctor` tries the walls one by one"),
+    })
+}
+
+fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
+    let allow: Result<Vec<_>, _> =
+        config.egress_allow.iter().map(|range| range.to_string().parse()).collect();
+    let allow = allow.map_err(|e: egress::CidrError| not_started(&e))?;
+    let settings = egress::EgressConfig { allow, ..egress::EgressConfig::default() };
+    egress::Egress::new(settings).map_err(|e| not_started(&e))
+}
+
+fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayConfig {
+    GatewayConfig {
+        listen: config.listen,
+        control: config.control,
+        plain: config.dangerous.plain_http,
+        domain: config.domain.clone(),
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            store: "embedded".to_owned(),
+            dangerous: config.dangerous.warnings(),
+        },
+        ..GatewayConfig::loopback(tls)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| not_started(&e))
+}
+
+fn not_started(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::NotStarted, why)
 }

@@ -56,7 +56,7 @@ impl Output {
             format,
             colour: text && !plain && io::stdout().is_terminal(),
             colour_errors: text && !plain && io::stderr().is_terminal(),
-            live: text && io::stderr().is_terminal() && !std::env::var_os("TERM").is_some_and(|t| t == "dumb"),
+            live: text && io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
         }
     }
 

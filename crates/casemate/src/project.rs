@@ -111,7 +111,8 @@ impl Project {
         let path = self.folder.join(&self.manifest.component);
         let wrong = |why: String| Failure::new(Exit::Invalid, format!("`{}` {why}", path.display()));
         let size = fs::metadata(&path).map(|meta| meta.len()).map_err(|e| {
-            wrong(format!("cannot be read: {e}")).next("build it with `casemate build`, or correct `component`")
+            wrong(format!("cannot be read: {e}"))
+                .next("build it with `casemate build`, or correct `component`")
         })?;
         if size > limits::COMPONENT_BYTES_MAX {
             return Err(wrong(format!("has {size} bytes; {} are taken", limits::COMPONENT_BYTES_MAX)));
@@ -196,7 +197,8 @@ mod tests {
     fn manifests_that_do_not_hold() {
         refused("", "casemate.toml");
         refused(&format!("{HEAD}componnet = 1"), "casemate.toml:3:1: unknown field `componnet`");
-        let ended = "[access]\nallow = \"public\"\nwaiver = { reason = \"for a while\", until = \"2020-01-01\" }\n";
+        let ended =
+            "[access]\nallow = \"public\"\nwaiver = { reason = \"for a while\", until = \"2020-01-01\" }\n";
         refused(&format!("{HEAD}{ended}"), "which has passed");
         let nowhere = Project::open(Path::new("/nowhere/at/all")).err().unwrap();
         assert!(nowhere.next.unwrap().contains("casemate new"));

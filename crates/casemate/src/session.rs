@@ -194,7 +194,9 @@ fn read_token(global: &Global) -> Result<Option<Secret>, Failure> {
     match &global.token_file {
         Some(path) if path == Path::new("-") => read_stdin().map(Some),
         Some(path) => read_private(path).map(|text| Some(Secret::new(&text))),
-        None => Ok(std::env::var("CASEMATE_TOKEN").ok().filter(|t| !t.trim().is_empty()).map(|t| Secret::new(&t))),
+        None => {
+            Ok(std::env::var("CASEMATE_TOKEN").ok().filter(|t| !t.trim().is_empty()).map(|t| Secret::new(&t)))
+        }
     }
 }
 
@@ -240,7 +242,9 @@ mod tests {
         check("https://127.0.0.1:8444", "https://127.0.0.1:8444");
         check("https://node.example.com/", "https://node.example.com");
         check("https://[::1]:8444/", "https://[::1]:8444");
-        for text in ["", "127.0.0.1:8444", "http://127.0.0.1:8444", "https://a@b", "https://h/v1", "https://h/?a"] {
+        for text in
+            ["", "127.0.0.1:8444", "http://127.0.0.1:8444", "https://a@b", "https://h/v1", "https://h/?a"]
+        {
             assert_eq!(tidy_url(text).unwrap_err().exit, Exit::Usage, "{text}");
         }
     }

@@ -25,7 +25,9 @@ pub(crate) fn start(format: LogFormat, level: &str, colour: bool) -> Result<(), 
             .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colour && !plain).with_target(false))
             .try_init(),
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr))
+            .with(
+                fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr),
+            )
             .try_init(),
     };
     Ok(())

@@ -215,6 +215,9 @@ mod tests {
         }
         let wait = Duration::from_secs(10);
         tokio::time::timeout(wait, watch.changed()).await.unwrap();
-        assert!(tokio::time::timeout(Duration::from_millis(300), watch.changed()).await.is_err(), "told twice");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(300), watch.changed()).await.is_err(),
+            "told twice"
+        );
     }
 }

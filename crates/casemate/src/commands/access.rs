@@ -85,8 +85,9 @@ pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failur
         Tenant::List => {
             let found = client.tenants().await?;
             out.answer(&found, |found| {
-                let row =
-                    |t: &model::Tenant| vec![t.id.to_string(), t.trust.0.clone(), day_and_minute(t.created_at)];
+                let row = |t: &model::Tenant| {
+                    vec![t.id.to_string(), t.trust.0.clone(), day_and_minute(t.created_at)]
+                };
                 let rows: Vec<Vec<String>> = found.tenants.iter().map(row).collect();
                 out.table(&["TENANT", "TRUST", "MADE"], &rows)
             });

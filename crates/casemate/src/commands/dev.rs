@@ -21,7 +21,8 @@ pub(super) async fn dev(context: &Context, args: &Folder) -> Result<(), Failure>
     let out = &context.out;
     let client = context.client()?;
     client.whoami().await?;
-    let folder = if args.dir.is_dir() { args.dir.as_path() } else { args.dir.parent().unwrap_or(Path::new(".")) };
+    let folder =
+        if args.dir.is_dir() { args.dir.as_path() } else { args.dir.parent().unwrap_or(Path::new(".")) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // Without a manifest there is nothing to wait for.
     Project::open(folder)?;

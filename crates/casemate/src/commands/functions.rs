@@ -18,7 +18,8 @@ pub(super) async fn list(context: &Context) -> Result<(), Failure> {
     let found = context.client()?.functions().await?;
     out.answer(&found, |found| {
         if found.functions.is_empty() {
-            return "no functions yet; make one with `casemate new NAME` and `casemate deploy NAME`".to_owned();
+            return "no functions yet; make one with `casemate new NAME` and `casemate deploy NAME`"
+                .to_owned();
         }
         let row = |f: &FunctionSummary| {
             let world = serde_json::to_value(f.world).ok();
@@ -49,7 +50,12 @@ pub(super) async fn rollback(context: &Context, args: &Rollback) -> Result<(), F
     let out = &context.out;
     let result = context.client()?.rollback(&args.name, args.to).await?;
     out.answer(&result, |r| {
-        format!("{} answers with {} now (was {})", r.function, out.paint(Ink::Strong, &r.revision.to_string()), r.previous)
+        format!(
+            "{} answers with {} now (was {})",
+            r.function,
+            out.paint(Ink::Strong, &r.revision.to_string()),
+            r.previous
+        )
     });
     Ok(())
 }
@@ -127,7 +133,13 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
     ]);
     let row = |r: &gateway::api::RevisionSummary| {
         let mark = if r.active { out.paint(Ink::Good, "answers") } else { String::new() };
-        vec![r.number.to_string(), r.component.short(), r.deployed_at.to_string(), r.deployed_by.clone(), mark]
+        vec![
+            r.number.to_string(),
+            r.component.short(),
+            r.deployed_at.to_string(),
+            r.deployed_by.clone(),
+            mark,
+        ]
     };
     let rows: Vec<Vec<String>> = detail.revisions.iter().map(row).collect();
     let table = out.table(&["REVISION", "COMPONENT", "DEPLOYED", "BY", ""], &rows);

@@ -44,17 +44,21 @@ fn request(args: &Invoke) -> Result<InvokeRequest, Failure> {
     let method = args.method.clone().unwrap_or_else(|| if has_body { "POST" } else { "GET" }.to_owned());
     let headers = args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
     if !args.path.starts_with('/') {
-        return Err(Failure::new(Exit::Usage, format!("`{}` is no path", args.path)).next("begin it with `/`"));
+        return Err(
+            Failure::new(Exit::Usage, format!("`{}` is no path", args.path)).next("begin it with `/`")
+        );
     }
     let method = method.to_ascii_uppercase();
     Ok(InvokeRequest { method, path: args.path.clone(), headers, body_base64: BASE64.encode(&body) })
 }
 
 fn header(text: &str) -> Result<Header, Failure> {
-    let wrong = || Failure::new(Exit::Usage, format!("`{text}` is no header")).next("write it as `name: value`");
+    let wrong =
+        || Failure::new(Exit::Usage, format!("`{text}` is no header")).next("write it as `name: value`");
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
-    let holds = http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(&value).is_ok();
+    let holds =
+        http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(&value).is_ok();
     if holds { Ok(Header { name, value }) } else { Err(wrong()) }
 }
 

@@ -1,9 +1,6 @@
 //! `login` and `whoami`. It never prints a token.
 
-use std::{
-    io::IsTerminal,
-    path::Path,
-};
+use std::{io::IsTerminal, path::Path};
 
 use gateway::api::WhoAmI;
 
@@ -45,7 +42,9 @@ pub(super) async fn login(context: &Context, args: &Login) -> Result<(), Failure
         std::fs::remove_file(file).map_err(|e| Failure::file("delete", file, &e))?;
     }
     if out.is_json() {
-        out.json(&serde_json::json!({ "saved": path, "node": session.node, "tenant": session.tenant, "who": me }));
+        out.json(
+            &serde_json::json!({ "saved": path, "node": session.node, "tenant": session.tenant, "who": me }),
+        );
     } else {
         out.say(describe(out, &session, &me));
         out.note(format!("saved in {}", path.display()));

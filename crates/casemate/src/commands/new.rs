@@ -25,7 +25,8 @@ pub(super) fn new(context: &Context, args: &New) -> Result<(), Failure> {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent).map_err(|e| Failure::file("make", parent, &e))?;
         }
-        fs::write(&file, templates::fill(text, args.name.as_str())).map_err(|e| Failure::file("write", &file, &e))?;
+        fs::write(&file, templates::fill(text, args.name.as_str()))
+            .map_err(|e| Failure::file("write", &file, &e))?;
         written.push(file);
     }
     let answer = serde_json::json!({ "function": args.name, "folder": folder, "files": written });

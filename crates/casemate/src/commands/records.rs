@@ -7,7 +7,7 @@ use super::Context;
 use crate::{
     cli::Records,
     exit::Failure,
-    output::{Ink, Output, harmless},
+    output::{Ink, Output, harmless, micros},
 };
 
 /// `records`
@@ -25,39 +25,45 @@ pub(super) async fn records(context: &Context, args: &Records) -> Result<(), Fai
         if found.records.is_empty() {
             return "no records".to_owned();
         }
-        found.records.iter().map(|record| line(out, record)).collect::<Vec<_>>().join("\n")
+        found.records.iter().map(|record| lines(out, record)).collect::<Vec<_>>().join("\n")
     });
     Ok(())
 }
 
-fn line(out: &Output, record: &Record) -> String {
-    let text = |name: &str| record.event.get(name).and_then(Value::as_str).unwrap_or_default();
-    let kind = text("kind");
-    let ink = if ["denied", "denial", "refused", "fault"].iter().any(|bad| kind.contains(bad)) {
-        Ink::Bad
-    } else {
-        Ink::Strong
-    };
-    let mut rest = Vec::new();
-    for (name, value) in record.event.as_object().into_iter().flatten() {
-        if name != "at" && name != "kind" {
-            flatten(name, value, &mut rest);
-        }
+/// One event on a line of its own; why it was so on a second one, where there is a reason.
+fn lines(out: &Output, record: &Record) -> String {
+    let text = |name: &str| harmless(record.event.get(name).and_then(Value::as_str).unwrap_or_default());
+    let allowed = record.event.get("allowed").and_then(Value::as_bool).unwrap_or_default();
+    let (ink, word) = if allowed { (Ink::Good, "yes") } else { (Ink::Bad, "no ") };
+    let at = [text("time"), text("at")].concat();
+    let mut parts = vec![
+        out.paint(Ink::Faint, &format!("{:>6} {at} {}", record.seq, text("request"))),
+        out.paint(ink, word),
+        out.paint(Ink::Strong, &text("kind")),
+        text("action"),
+        text("resource"),
+    ];
+    if !text("principal").is_empty() {
+        parts.push(format!("by {}", text("principal")));
     }
-    let head = out.paint(Ink::Faint, &format!("{:>6} {}", record.seq, text("at")));
-    format!("{head} {} {}", out.paint(ink, kind), harmless(&rest.join(" ")).replace('\n', " "))
-}
-
-fn flatten(name: &str, value: &Value, into: &mut Vec<String>) {
-    match value {
-        Value::Null => {}
-        Value::Object(fields) => {
-            for (below, value) in fields {
-                flatten(&format!("{name}.{below}"), value, into);
-            }
-        }
-        Value::Array(values) if values.is_empty() => {}
-        Value::String(text) => into.push(format!("{name}={text}")),
-        other => into.push(format!("{name}={other}")),
+    if !text("code").is_empty() {
+        parts.push(out.paint(ink, &text("code")));
     }
+    if let Some(usage) = record.event.get("usage") {
+        let figure = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
+        parts.push(format!("cpu {}, wall {}", micros(figure("cpu_us")), micros(figure("wall_us"))));
+    }
+    parts.retain(|part| !part.is_empty());
+    let mut said = parts.join(" ");
+    let policies =
+        record.event.get("policies").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let named: Vec<&str> = policies.iter().filter_map(Value::as_str).collect();
+    let mut why = named.join(", ");
+    if !text("detail").is_empty() {
+        why = format!("{why}{}{}", if why.is_empty() { "" } else { ": " }, text("detail").replace('\n', " "));
+    }
+    if !why.is_empty() {
+        said.push_str(&format!("\n       {}", out.paint(Ink::Faint, &why)));
+    }
+    said
 }

@@ -80,8 +80,11 @@ pub(crate) async fn ship(client: &Client, project: &Project, out: &Output) -> Re
 
 fn describe(out: &Output, result: &DeployResult) -> String {
     let before = result.previous.map_or_else(|| "first".to_owned(), |r| format!("was {r}"));
-    let compiled =
-        if result.compile_ms == 0 { "compiled before".into() } else { format!("compiled in {} ms", result.compile_ms) };
+    let compiled = if result.compile_ms == 0 {
+        "compiled before".into()
+    } else {
+        format!("compiled in {} ms", result.compile_ms)
+    };
     let mut text = out.fields(&[
         ("url", out.paint(Ink::Strong, &result.urls.join("\n"))),
         ("revision", format!("{} ({before}, {compiled})", result.revision)),

@@ -63,7 +63,10 @@ fn everything_typed() {
     assert_eq!(config.certificate, Some(("/etc/casemate/chain.pem".into(), "/run/secrets/key.pem".into())));
     assert_eq!(config.ceiling.memory_bytes, 256 << 20);
     assert_eq!(config.ceiling.cpu_ms, Limits::CEILING.cpu_ms);
-    assert_eq!(config.egress_allow.iter().map(Cidr::to_string).collect::<Vec<_>>(), ["10.1.0.0/16", "fd00::1/128"]);
+    assert_eq!(
+        config.egress_allow.iter().map(Cidr::to_string).collect::<Vec<_>>(),
+        ["10.1.0.0/16", "fd00::1/128"]
+    );
     assert_eq!(config.dangerous.warnings().len(), 4, "one warning for each weakness");
     assert!(config.tls_names.contains(&"*.fn.example.com".to_owned()));
     assert_eq!(config.root_key, RootKeySource::PassphraseEnv("CASEMATE_PASSPHRASE".into()));
@@ -120,6 +123,7 @@ fn what_is_refused() {
     refused("[dangerous]\nmissing_walls = [\"moat\"]", "there are parent-death, user-namespace");
     refused("[dangerous]\nplain_http = \"80\"", "no address with a port");
     refused("[dangerous]\nplain_http = \"127.0.0.1:8443\"", "another listener");
+    refused("[dangerous]\nplain_http = \"0.0.0.0:8080\"", "must be a loopback address");
     refused("[dangerous]\ntls11 = true", "did you mean `tls12`?");
 }
 

@@ -1,0 +1,81 @@
+//! The node's certificates: the operator's own, or those that the node makes and keeps sealed in its store. It
+//! never writes a private key in the clear.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use gateway::tls::{NodeCertificates, server_config};
+use store::{Batch, Space, SystemStore};
+use zeroize::Zeroizing;
+
+use crate::{
+    clock,
+    config::Config,
+    exit::{Exit, Failure},
+    session::read_private,
+};
+
+/// System: the node's own certificates, under [`CURRENT`].
+const CERTIFICATES: Space = Space::new("certificates");
+const CURRENT: &[u8] = b"current";
+
+/// What the listeners use, and what clients are to trust.
+pub(crate) struct Certificates {
+    /// Of both listeners.
+    pub(crate) server: Arc<rustls::ServerConfig>,
+    /// The certificate (PEM) that signs the node's.
+    pub(crate) ca: String,
+    /// Where it lies.
+    pub(crate) ca_file: PathBuf,
+}
+
+/// Reads the operator's certificate and key; or the node's own, made anew where they are for other names or
+/// end within a month.
+///
+/// # Errors
+/// If a file or a row cannot be read, or certificate and key do not fit together.
+pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result<Certificates, Failure> {
+    let tls12 = config.dangerous.tls12;
+    if let Some((certificate, key)) = &config.certificate {
+        let chain = fs::read_to_string(certificate).map_err(|e| Failure::file("read", certificate, &e))?;
+        let key = read_private(key)?;
+        let server = server_config(&chain, &key, tls12).map_err(|e| wrong(&e))?;
+        return Ok(Certificates { server, ca: chain, ca_file: certificate.clone() });
+    }
+    let now = i64::try_from(clock::now().unix_ms() / 1000).unwrap_or(i64::MAX);
+    let kept = store.get(CERTIFICATES, CURRENT).await.map_err(|e| wrong(&e))?;
+    let kept = kept.and_then(|entry| serde_json::from_slice::<NodeCertificates>(&entry.value).ok());
+    let own = match kept.filter(|kept| kept.serves(&config.tls_names, now)) {
+        Some(kept) => kept,
+        None => make(config, store, now).await?,
+    };
+    let key = Zeroizing::new(own.key);
+    let server = server_config(&own.certificate, &key, tls12).map_err(|e| wrong(&e))?;
+    let ca_file = config.data.join("ca.pem");
+    publish(&ca_file, &own.ca)?;
+    Ok(Certificates { server, ca: own.ca, ca_file })
+}
+
+async fn make(config: &Config, store: &SystemStore, now: i64) -> Result<NodeCertificates, Failure> {
+    let made = NodeCertificates::generate(&config.tls_names, now).map_err(|e| wrong(&e))?;
+    let row = serde_json::to_vec(&made).map_err(|e| wrong(&e))?;
+    let batch = Batch::new().put(CERTIFICATES, CURRENT, row);
+    store.commit(batch).await.map_err(|e| wrong(&e))?;
+    tracing::warn!(names = %made.names.join(", "), "made new certificates: clients need the new `ca.pem`");
+    Ok(made)
+}
+
+/// The authority's certificate is no secret; only the change of it is worth a write.
+fn publish(path: &Path, ca: &str) -> Result<(), Failure> {
+    if fs::read_to_string(path).is_ok_and(|there| there == ca) {
+        return Ok(());
+    }
+    fs::write(path, ca).map_err(|e| Failure::file("write", path, &e))
+}
+
+fn wrong(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::NotStarted, format!("the node's certificates: {why}"))
+}

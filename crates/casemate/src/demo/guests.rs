@@ -1,0 +1,102 @@
+//! The functions of the tour: those that come built, and those that this machine may have. It never builds.
+
+use std::path::PathBuf;
+
+/// A function of the tour.
+pub(super) struct Guest {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its component.
+    pub(super) component: Vec<u8>,
+    /// The manifest below name and component.
+    pub(super) manifest: &'static str,
+}
+
+/// The policy that refuses a call of the tour, by its id and its text.
+pub(super) const CLAUSE: &str = "no-deletes";
+
+const OPEN_TO_TENANT: &str = "[access]\nallow = \"tenant\"\n";
+
+const LEDGER: &str = r#"
+[access]
+policy = '''
+permit (principal is User, action == Action::"invoke", resource);
+
+@id("no-deletes")
+forbid (principal, action == Action::"invoke", resource)
+when { context.method == "DELETE" };
+'''
+"#;
+
+const BOUNDED: &str = r#"
+[access]
+allow = "tenant"
+
+[limits]
+cpu_ms = 250
+wall_ms = 5000
+memory_bytes = 33554432
+"#;
+
+macro_rules! built {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../../guests/built/", $name, ".wasm")).to_vec()
+    };
+}
+
+/// The functions that come built.
+pub(super) fn built() -> Vec<Guest> {
+    let guest = |name, component, manifest| Guest { name, component, manifest };
+    vec![
+        guest("hello", built!("hello"), OPEN_TO_TENANT),
+        guest("hello-p3", built!("hello-p3"), OPEN_TO_TENANT),
+        guest("ledger", built!("echo"), LEDGER),
+        guest("hostile", built!("hostile"), BOUNDED),
+        guest("kitchen", built!("kitchen"), OPEN_TO_TENANT),
+        guest("outbound", built!("outbound"), OPEN_TO_TENANT),
+    ]
+}
+
+/// A component that imports an interface which no host has and no manifest can grant.
+pub(super) fn ungranted() -> Guest {
+    let component = include_bytes!("import-ungranted.wasm").to_vec();
+    Guest { name: "ungranted", component, manifest: OPEN_TO_TENANT }
+}
+
+/// A function in another language, where `cargo xtask guests` has built it.
+pub(super) fn elsewhere(name: &'static str) -> Option<Guest> {
+    let file = format!("{name}.wasm");
+    let beside = std::env::current_exe().ok()?;
+    let folders = [beside.parent()?.parent().map(PathBuf::from), Some(PathBuf::from("target"))];
+    let component =
+        folders.into_iter().flatten().find_map(|f| std::fs::read(f.join("guests").join(&file)).ok())?;
+    Some(Guest { name, component, manifest: OPEN_TO_TENANT })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Limits, Manifest};
+
+    use super::*;
+
+    #[test]
+    fn every_manifest_holds() {
+        for guest in built().into_iter().chain([ungranted()]) {
+            let text = format!("name = \"{0}\"\ncomponent = \"{0}.wasm\"\n{1}", guest.name, guest.manifest);
+            let manifest = Manifest::parse(&text, &Limits::CEILING).unwrap();
+            let name = guest.name.parse().unwrap();
+            policy::check_access(&"default".parse().unwrap(), &name, &manifest.access).unwrap();
+        }
+    }
+
+    /// To write it anew: `UPDATE=1 cargo test -p casemate the_ungranted`.
+    #[test]
+    fn the_ungranted_import_is_what_its_source_says() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let binary = wat::parse_file(root.join("../../guests/wat/import-ungranted.wat")).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(root.join("src/demo/import-ungranted.wasm"), &binary).unwrap();
+        }
+        assert_eq!(ungranted().component, binary);
+    }
+}
