@@ -118,6 +118,8 @@ pub struct FunctionDetail {
     pub policy: String,
     /// Its revisions, the newest first.
     pub revisions: Vec<RevisionSummary>,
+    /// What it used since it was first deployed.
+    pub totals: platform::Totals,
 }
 
 /// `PUT /v1/tenants/{tenant}/components/{digest}`: 201 if it is new, 200 if it was there.
@@ -316,7 +318,10 @@ pub struct TokenInfo {
     pub created_by: String,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// When it was revoked, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
 }

@@ -16,7 +16,7 @@ pub(crate) struct Problem {
     code: &'static str,
     title: String,
     detail: Option<String>,
-    header: Option<(HeaderName, String)>,
+    header: Option<Box<(HeaderName, String)>>,
     closes: bool,
 }
 
@@ -38,7 +38,7 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 
@@ -63,7 +63,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header
+        if let Some((name, value)) = self.header.map(|header| *header)
             && let Ok(value) = HeaderValue::from_str(&value)
         {
             headers.insert(name, value);
@@ -114,10 +114,13 @@ impl From<Refused> for Problem {
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
             }
             Refused::Forbidden { .. } => Self::new(403, "forbidden", "this caller may not do this"),
-            Refused::TooMany { code, retry_after_s } => Self::new(429, code, "too many requests")
-                .with(header::RETRY_AFTER, retry_after_s.to_string()),
-            Refused::Unavailable { code } => Self::new(503, code, "the node cannot decide this now; try again")
-                .with(header::RETRY_AFTER, RETRY_AFTER_S),
+            Refused::TooMany { code, retry_after_s } => {
+                Self::new(429, code, "too many requests").with(header::RETRY_AFTER, retry_after_s.to_string())
+            }
+            Refused::Unavailable { code } => {
+                Self::new(503, code, "the node cannot decide this now; try again")
+                    .with(header::RETRY_AFTER, RETRY_AFTER_S)
+            }
         }
     }
 }
@@ -180,10 +183,22 @@ mod tests {
     async fn what_leaves_the_node() {
         let forbidden =
             || Refused::Forbidden { code: "no-permit", reason: "policy `tenant/0`: forbid (…)".into() };
-        check(Refused::Unauthenticated { code: "credential-expired" }, 401, Some(("www-authenticate", CHALLENGE)), "unauthenticated").await;
+        check(
+            Refused::Unauthenticated { code: "credential-expired" },
+            401,
+            Some(("www-authenticate", CHALLENGE)),
+            "unauthenticated",
+        )
+        .await;
         check(forbidden(), 403, None, "forbidden").await;
         check(ControlError::Refused(forbidden()), 403, None, "tenant/0").await;
-        check(RouteMiss::Method(vec!["GET".into(), "PUT".into()]), 405, Some(("allow", "GET, PUT")), "method").await;
+        check(
+            RouteMiss::Method(vec!["GET".into(), "PUT".into()]),
+            405,
+            Some(("allow", "GET, PUT")),
+            "method",
+        )
+        .await;
         check(Fault::FunctionBusy, 503, Some(("retry-after", "1")), "function-busy").await;
         check(Fault::CpuLimit, 504, None, "cpu-limit").await;
         check(ControlError::Internal("/secret/path".into()), 500, None, "internal").await;
@@ -199,7 +214,10 @@ mod tests {
         ] {
             let bytes = problem.respond(id).into_body().collect().await.unwrap().to_bytes();
             let text = String::from_utf8(bytes.to_vec()).unwrap();
-            assert!(!text.contains("the-clause") && !text.contains("expired") && !text.contains("/secret"), "{text}");
+            assert!(
+                !text.contains("the-clause") && !text.contains("expired") && !text.contains("/secret"),
+                "{text}"
+            );
         }
     }
 }

@@ -32,7 +32,8 @@ use crate::{
 };
 
 /// What a client is told that speaks plain HTTP to a port of TLS.
-const PLAIN_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\
+const PLAIN_REFUSED: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\
     connection: close\r\n\r\nthis port speaks TLS: use https://\n";
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -208,6 +209,7 @@ impl Door {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut closing = self.closing.clone();
+        let mut closed = std::pin::pin!(async move { drop(closing.wait_for(|closing| *closing).await) });
         let (plane, peer) = (self.plane, Arc::new(peer));
         let service = service_fn(move |request: Request<Incoming>| {
             let (plane, peer) = (plane.clone(), peer.clone());
@@ -218,7 +220,7 @@ impl Door {
             let mut connection = std::pin::pin!(http2_builder().serve_connection(io, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                _ = closing.wait_for(|closing| *closing) => {
+                () = &mut closed => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -227,7 +229,7 @@ impl Door {
             let mut connection = std::pin::pin!(http1_builder().serve_connection(io, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                _ = closing.wait_for(|closing| *closing) => {
+                () = &mut closed => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

@@ -104,16 +104,18 @@ impl CodeRoom {
         self.slots.lock().entry(name.clone()).or_insert_with(slot).clone()
     }
 
-    /// Compiles a component unless its code for this engine is in the store. Durable when it returns.
+    /// Compiles a component unless its code for this engine is in the store. Durable when it returns; the
+    /// answer is whether it was compiled.
     ///
     /// # Errors
     /// [`CodeError::Compile`] if the component does not compile within its bounds.
-    pub(crate) async fn prepare(&self, slot: &CodeSlot, component: &[u8]) -> Result<(), CodeError> {
+    pub(crate) async fn prepare(&self, slot: &CodeSlot, component: &[u8]) -> Result<bool, CodeError> {
         let _one = slot.loading.lock().await;
-        if slot.kept(self.fingerprint(slot.name.2)).await?.is_none() {
-            self.compile(slot, component).await?;
+        if slot.kept(self.fingerprint(slot.name.2)).await?.is_some() {
+            return Ok(false);
         }
-        Ok(())
+        self.compile(slot, component).await?;
+        Ok(true)
     }
 
     /// The code, mapped. The first call after a start or a long pause reads it from the store; code of

@@ -46,6 +46,10 @@ pub struct Deployed {
     pub findings: Vec<String>,
     /// The host under which its routes are.
     pub host: String,
+    /// The revision that answered before.
+    pub previous: Option<RevisionNumber>,
+    /// How long compiling took, in milliseconds; 0 if the code was there.
+    pub compile_ms: u64,
 }
 
 /// All about one function.
@@ -149,7 +153,9 @@ impl Platform {
             ControlError::Invalid { code: refusal.code(), message: refusal.to_string() }
         })?;
         let slot = self.code.slot(&home.store, component, admitted.world());
-        self.code.prepare(&slot, admitted.bytes()).await?;
+        let started = self.clock.monotonic_ms();
+        let compiled = self.code.prepare(&slot, admitted.bytes()).await?;
+        let took_ms = self.clock.monotonic_ms().saturating_sub(started).max(1);
 
         let _one = home.changing.lock().await;
         let view = home.view();
@@ -159,7 +165,9 @@ impl Platform {
         let number = RevisionNumber(before.map_or(0, |record| record.newest.0) + 1);
         let by = ctx.caller.principal().to_string();
         let revision = Arc::new(revision(home, &manifest, text, &admitted, number, self.clock.now(), by));
-        let life = view.functions.get(function).map(|placed| placed.target.life.clone());
+        let active = view.functions.get(function);
+        let previous = active.map(|placed| placed.target.revision.number);
+        let life = active.map(|placed| placed.target.life.clone());
         let life = life.unwrap_or_else(|| self.new_life(home, function, Totals::default()));
         let target = self.target(home, revision.clone(), &view.policies, life)?;
         let record = FunctionRecord { active: Some(number), newest: number };
@@ -178,10 +186,12 @@ impl Platform {
         home.show(next);
         let findings = admitted.findings().iter().map(ToString::to_string).collect();
         let host = self.catalog.host_of(&home.tenant.id);
-        Ok(Deployed { revision, policies: own_policies(&target.slice), findings, host })
+        let (policies, compile_ms) = (own_policies(&target.slice), if compiled { took_ms } else { 0 });
+        Ok(Deployed { revision, policies, findings, host, previous, compile_ms })
     }
 
     /// Lets an older revision answer again: the one named, or the one before the active one.
+    /// The answer is the revision and the number of the one that answered before.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -191,7 +201,7 @@ impl Platform {
         tenant: &TenantId,
         function: &FunctionName,
         to: Option<RevisionNumber>,
-    ) -> Result<Arc<Revision>, ControlError> {
+    ) -> Result<(Arc<Revision>, RevisionNumber), ControlError> {
         let home = self.home(tenant)?;
         self.permit(ctx, &home, Action::Rollback, Resource::Function(tenant, function))?;
         let _one = home.changing.lock().await;
@@ -216,7 +226,7 @@ impl Platform {
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
         home.show(next);
-        Ok(revision)
+        Ok((revision, now))
     }
 
     /// Takes a function away, with its revisions, log and totals. Its number goes on if it comes back.

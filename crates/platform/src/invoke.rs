@@ -10,7 +10,7 @@ use cell::{BodyStream, Run};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use identity::Caller;
 use ledger::{Event, Kind};
-use model::{Fault, Outcome, RequestId, TenantId, Usage};
+use model::{Fault, Limits, Outcome, RequestId, TenantId, Usage, limits};
 use policy::{Action, Context, Question, Resource};
 use shield::{Peer, Screened};
 
@@ -206,7 +206,10 @@ impl Platform {
         }
         let source = screened.peer().address.ip();
         let principal = permit.principal().clone();
-        let entered = self.enter(&target, &screened).await;
+        let entered = match fits(target.limits(), &screened) {
+            Ok(()) => self.enter(&target).await,
+            Err(fault) => Err(fault),
+        };
         let (pass, code) = match entered {
             Ok(entered) => entered,
             Err(fault) => return Err(self.turned_away(id, &target, &principal, source, fault)),
@@ -224,29 +227,10 @@ impl Platform {
         self.cells.run(run).await
     }
 
-    /// Waits for a place and the code, within the function's bounds on what it takes.
-    async fn enter(
-        &self,
-        target: &Target,
-        screened: &Screened<RequestBody>,
-    ) -> Result<(crate::gate::Pass, cell::Code), Fault> {
+    /// Waits for a place and the code.
+    async fn enter(&self, target: &Target) -> Result<(crate::gate::Pass, cell::Code), Fault> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Fault::Draining);
-        }
-        let head = screened.head();
-        let lines: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let head_bytes = lines + head.uri.path_and_query().map_or(0, |p| p.as_str().len());
-        if head_bytes as u64 > target.limits().request_header_bytes {
-            return Err(Fault::RequestHeaderLimit);
-        }
-        let said =
-            head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        let known = match screened.body() {
-            RequestBody::Full(bytes) => bytes.len() as u64,
-            RequestBody::Stream(_) => said.unwrap_or(0),
-        };
-        if known > target.limits().request_body_bytes {
-            return Err(Fault::RequestBodyLimit);
         }
         let pass = target.gate.enter(&target.places, &self.places).await?;
         let code = self.code.code(&target.code).await.map_err(|error| {
@@ -302,8 +286,25 @@ impl Platform {
         refused()
     }
 
-    /// Records something that was refused anyway: where the record is full, the refusal stands.
+    /// Records something that was refused anyway: where the record is full, the refusal stands. The last
+    /// quarter of the queue is kept for what is permitted, so that a flood of refusals cannot stop those who
+    /// may; how many were left out is recorded with the next that is not.
     pub(crate) fn note(&self, event: &Event) {
+        if self.recorder.waiting() >= limits::LEDGER_QUEUE / 4 * 3 {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let left_out = self.unrecorded.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let mut gap = self.recorder.event(Kind::Refusal);
+            gap.code = "not-recorded".into();
+            gap.detail = format!("{left_out} refusals before this were not recorded one by one").into();
+            self.put(&gap);
+        }
+        self.put(event);
+    }
+
+    fn put(&self, event: &Event) {
         if let Err(error) = self.recorder.record(event) {
             tracing::error!(code = &*event.code, %error, "a refusal is not in the record");
         }
@@ -317,6 +318,22 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     pub(crate) host: &'a str,
     pub(crate) peer: &'a Peer,
+}
+
+/// Whether the function takes a request of this size, as far as it is known before its end.
+fn fits(limits: &Limits, screened: &Screened<RequestBody>) -> Result<(), Fault> {
+    let head = screened.head();
+    let lines: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let head_bytes = lines + head.uri.path_and_query().map_or(0, |p| p.as_str().len());
+    if head_bytes as u64 > limits.request_header_bytes {
+        return Err(Fault::RequestHeaderLimit);
+    }
+    let said = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let known = match screened.body() {
+        RequestBody::Full(bytes) => bytes.len() as u64,
+        RequestBody::Stream(_) => said.unwrap_or(0),
+    };
+    if known > limits.request_body_bytes { Err(Fault::RequestBodyLimit) } else { Ok(()) }
 }
 
 /// The host without its port, in lowercase.

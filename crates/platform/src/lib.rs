@@ -24,9 +24,10 @@ mod tokens;
 
 use std::sync::Arc;
 
-use model::{Clock, Entropy, Limits, RequestId};
+use model::{Clock, Entropy, Limits, RequestId, Timestamp};
 
 pub use catalog::Target;
+pub use cell::Walls;
 pub use control::{Follow, RecordQuery, Recorded};
 pub use functions::{Deployed, FunctionView, Stored};
 pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody};
@@ -56,6 +57,9 @@ pub struct Platform {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     draining: std::sync::atomic::AtomicBool,
+    started_at: Timestamp,
+    /// Refusals that were not recorded since the last that was, for want of room.
+    unrecorded: std::sync::atomic::AtomicU64,
 }
 
 impl Platform {

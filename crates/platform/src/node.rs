@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use model::{FunctionName, TenantId};
+use model::{FunctionName, TenantId, Timestamp, TrustLabel};
 use policy::Action;
 use store::{Batch, Span};
 
@@ -36,6 +36,14 @@ pub struct NodeView {
     pub places_free: usize,
     /// Whether it is stopping.
     pub draining: bool,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Worker processes of the default trust label.
+    pub workers: usize,
+    /// Workers that were replaced since the start.
+    pub workers_replaced: u64,
+    /// Events recorded so far.
+    pub recorded: u64,
 }
 
 /// The counters of one function.
@@ -62,6 +70,8 @@ pub struct Metrics {
     pub places_free: usize,
     /// Runs under way.
     pub runs: usize,
+    /// Workers that were replaced since the start.
+    pub workers_replaced: u64,
 }
 
 impl Platform {
@@ -81,6 +91,10 @@ impl Platform {
             record_waiting: self.recorder.waiting(),
             places_free: self.places.free(),
             draining: self.is_draining(),
+            started_at: self.started_at,
+            workers: self.cells.worker_pids(&TrustLabel::default()).len(),
+            workers_replaced: self.cells.replaced(),
+            recorded: self.recorder.recorded(),
         })
     }
 
@@ -106,6 +120,7 @@ impl Platform {
             record_waiting: self.recorder.waiting(),
             places_free: self.places.free(),
             runs: self.cells.runs(),
+            workers_replaced: self.cells.replaced(),
         })
     }
 

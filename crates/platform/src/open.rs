@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use identity::{Issuer, TokenBook, TokenRecord};
@@ -116,9 +119,11 @@ impl Platform {
             logs: LogBook::default(),
             places: Places::new(config.places),
             ceiling: config.ceiling,
+            started_at: parts.clock.now(),
             clock: parts.clock,
             entropy: parts.entropy,
             draining: AtomicBool::new(false),
+            unrecorded: AtomicU64::new(0),
         });
         platform.load().await?;
         platform.start_chores();

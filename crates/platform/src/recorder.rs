@@ -123,6 +123,11 @@ impl Recorder {
         self.pending.lock().count
     }
 
+    /// Events taken since the record began.
+    pub(crate) fn recorded(&self) -> u64 {
+        self.pending.lock().open.next() - 1
+    }
+
     /// The writer's loop. It ends when the store takes no more.
     pub(crate) async fn write(self: Arc<Self>) {
         loop {

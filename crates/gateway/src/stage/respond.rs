@@ -54,11 +54,15 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
-            Kind::Full(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
+            Kind::Full(bytes) => {
+                Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
+            }
             Kind::Answer(body) => Pin::new(body)
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(|fault| fault.sentence().into()))),
-            Kind::Stream(pieces) => pieces.poll_next_unpin(context).map(|next| next.map(|p| p.map(Frame::data))),
+            Kind::Stream(pieces) => {
+                pieces.poll_next_unpin(context).map(|next| next.map(|p| p.map(Frame::data)))
+            }
         }
     }
 
@@ -106,9 +110,7 @@ pub(crate) fn finish(response: &mut Response<Body>, id: RequestId, strict: bool)
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
-    headers
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert_with(|| HeaderValue::from_static("nosniff"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert_with(|| HeaderValue::from_static("nosniff"));
     if strict {
         headers
             .entry(header::STRICT_TRANSPORT_SECURITY)

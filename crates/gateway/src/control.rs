@@ -1,0 +1,312 @@
+//! The control API: finds the endpoint, screens and identifies like any request, reads the body within its
+//! bound, and hands over to the operation. It never decides: the platform's operations do.
+
+mod functions;
+mod openapi;
+mod table;
+mod tenancy;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use model::{RequestId, limits};
+use platform::{Ctx, Platform};
+use serde::{Serialize, de::DeserializeOwned};
+use shield::Peer;
+
+use crate::{
+    api,
+    config::About,
+    metrics::Metrics,
+    problem::Problem,
+    stage::respond::{self, Body},
+};
+use table::{Endpoint, METRICS_TYPE, Operation, Shape};
+
+/// How long a control request's body may take, in milliseconds.
+const BODY_MS: u64 = 120_000;
+
+/// What every control request needs.
+pub(crate) struct ControlPlane {
+    platform: Arc<Platform>,
+    metrics: Arc<Metrics>,
+    connections: Box<dyn Fn() -> usize + Send + Sync>,
+    endpoints: Vec<Endpoint>,
+    openapi: OnceLock<Bytes>,
+    domain: String,
+    port: u16,
+    about: About,
+}
+
+impl ControlPlane {
+    pub(crate) fn new(
+        platform: Arc<Platform>,
+        metrics: Arc<Metrics>,
+        connections: Box<dyn Fn() -> usize + Send + Sync>,
+        domain: String,
+        port: u16,
+        about: About,
+    ) -> Self {
+        let (endpoints, openapi) = (table::endpoints(), OnceLock::new());
+        Self { platform, metrics, connections, endpoints, openapi, domain, port, about }
+    }
+
+    /// The whole URLs of routes under a host.
+    fn urls(&self, host: &str, routes: &[model::Route]) -> Vec<String> {
+        let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
+        let bare = |path: &str| path.strip_suffix("/...").unwrap_or(path).to_owned();
+        routes.iter().map(|route| format!("https://{host}{port}{}", bare(&route.path))).collect()
+    }
+}
+
+/// A control request on its way: what an operation may look at.
+struct Call<'a> {
+    plane: &'a ControlPlane,
+    ctx: Ctx<'a>,
+    head: &'a Parts,
+    parameters: Parameters<'a>,
+    body: Bytes,
+}
+
+/// What stands in place of the braces of a path.
+type Parameters<'a> = HashMap<&'static str, &'a str>;
+
+/// Answers one control request.
+pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    let id = plane.platform.request_id();
+    let mut response = match walk(plane, id, request, peer).await {
+        Ok(response) => response,
+        Err(problem) => {
+            plane.metrics.refused(problem.code());
+            problem.respond(id)
+        }
+    };
+    respond::finish(&mut response, id, false);
+    response
+}
+
+async fn walk(
+    plane: &ControlPlane,
+    id: RequestId,
+    request: Request<Incoming>,
+    peer: &Peer,
+) -> Result<Response<Body>, Problem> {
+    let (head, body) = request.into_parts();
+    let now_ms = plane.platform.clock().monotonic_ms();
+    let screened = plane.platform.shield().screen(head, body, peer, now_ms).map_err(|blocked| {
+        plane.platform.note_refusal(id, None, peer, blocked.code(), &blocked.to_string());
+        Problem::from(&blocked)
+    })?;
+    let (head, body, _) = screened.into_parts();
+    let path = head.uri.path().to_owned();
+    let (endpoint, parameters) = find(&plane.endpoints, &head.method, &path)?;
+    if endpoint.open {
+        return open(plane, endpoint.operation);
+    }
+    let caller = plane.platform.identify(id, None, &head, peer)?;
+    if caller.is_anonymous() {
+        plane.platform.note_refusal(id, None, peer, "no-credential", "the control API wants a token");
+        return Err(platform::Refused::Unauthenticated { code: "no-credential" }.into());
+    }
+    let body = read(endpoint, &head, body).await?;
+    let ctx = Ctx { id, caller: &caller, peer };
+    let call = Call { plane, ctx, head: &head, parameters, body };
+    dispatch(endpoint.operation, call).await
+}
+
+async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>, Problem> {
+    use Operation as Op;
+    match operation {
+        Op::Health | Op::Ready | Op::OpenApi => open(call.plane, operation),
+        Op::Metrics => metrics(&call),
+        Op::WhoAmI => tenancy::whoami(&call),
+        Op::Node => tenancy::node(&call),
+        Op::ListTenants => tenancy::list_tenants(&call),
+        Op::CreateTenant => tenancy::create_tenant(&call).await,
+        Op::ListTokens => tenancy::list_tokens(&call),
+        Op::CreateToken => tenancy::create_token(&call).await,
+        Op::RevokeToken => tenancy::revoke_token(&call).await,
+        Op::Records => tenancy::records(&call).await,
+        Op::ReadPolicy => tenancy::read_policy(&call),
+        Op::SetPolicy => tenancy::set_policy(&call).await,
+        Op::ListFunctions => functions::list(&call),
+        Op::Inspect => functions::inspect(&call).await,
+        Op::Remove => functions::remove(&call).await,
+        Op::PutComponent => functions::put_component(&call).await,
+        Op::Deploy => functions::deploy(&call).await,
+        Op::Rollback => functions::rollback(&call).await,
+        Op::Invoke => functions::invoke(call).await,
+        Op::Logs => functions::logs(&call),
+    }
+}
+
+fn open(plane: &ControlPlane, operation: Operation) -> Result<Response<Body>, Problem> {
+    let draining = plane.platform.is_draining();
+    match operation {
+        Operation::Ready if draining => answer(503, &api::Health { status: "draining".into() }),
+        Operation::OpenApi => {
+            let make = || {
+                let document = openapi::document(&plane.endpoints, &plane.about.version);
+                Bytes::from(document.to_string())
+            };
+            Ok(text("application/json", plane.openapi.get_or_init(make).clone()))
+        }
+        _ => answer(200, &api::Health { status: "ok".into() }),
+    }
+}
+
+fn metrics(call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    let counted = call.plane.platform.metrics(call.ctx)?;
+    let connections = (call.plane.connections)();
+    Ok(text(METRICS_TYPE, call.plane.metrics.text(counted, connections).into()))
+}
+
+/// The endpoint of a method and path.
+fn find<'e, 'p>(
+    endpoints: &'e [Endpoint],
+    method: &Method,
+    path: &'p str,
+) -> Result<(&'e Endpoint, Parameters<'p>), Problem> {
+    let mut allowed = Vec::new();
+    for endpoint in endpoints {
+        let Some(parameters) = fit(endpoint.path, path) else { continue };
+        if endpoint.method == *method {
+            return Ok((endpoint, parameters));
+        }
+        allowed.push(endpoint.method.as_str().to_owned());
+    }
+    if allowed.is_empty() {
+        return Err(Problem::new(404, "no-endpoint", "the control API has no such path"));
+    }
+    Err(platform::RouteMiss::Method(allowed).into())
+}
+
+fn fit<'p>(template: &'static str, path: &'p str) -> Option<Parameters<'p>> {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    let mut parameters = HashMap::new();
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(parameters),
+            (Some(part), Some(text)) => match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                Some(_) if text.is_empty() => return None,
+                Some(name) => {
+                    parameters.insert(name, text);
+                }
+                None if part == text => {}
+                None => return None,
+            },
+            _ => return None,
+        }
+    }
+}
+
+/// Reads a body of the kind and size that the endpoint takes.
+async fn read(endpoint: &Endpoint, head: &Parts, mut body: Incoming) -> Result<Bytes, Problem> {
+    let (max, media) = match endpoint.request {
+        Shape::Bytes => (limits::COMPONENT_BYTES_MAX, "application/wasm"),
+        Shape::Json(_) => (limits::CONTROL_BODY_BYTES_MAX, "application/json"),
+        _ => (0, ""),
+    };
+    let too_large = || Problem::new(413, "too-large", "the body is larger than this endpoint takes");
+    if body.size_hint().lower() > max {
+        return Err(too_large().detail(format!("at most {max} bytes")));
+    }
+    let given = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if max > 0 && given.split(';').next().unwrap_or_default().trim() != media {
+        let problem =
+            Problem::new(415, "media-type", "the body is of another media type than this endpoint takes");
+        return Err(problem.detail(format!("send it as `content-type: {media}`")));
+    }
+    let broken = || Problem::new(400, "body-broken", "the request's body broke off");
+    let collect = async {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
+            if bytes.len() as u64 + data.len() as u64 > max {
+                return Err(too_large().detail(format!("at most {max} bytes")));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes.freeze())
+    };
+    let slow = |_| Problem::new(408, "body-slow", "the request's body did not come in time");
+    tokio::time::timeout(Duration::from_millis(BODY_MS), collect).await.map_err(slow)?
+}
+
+impl Call<'_> {
+    /// What stands in place of a parameter, as an id of its kind.
+    fn parameter<T>(&self, name: &'static str) -> Result<T, Problem>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let text = self.parameters.get(name).copied().unwrap_or_default();
+        let bad = |e: T::Err| {
+            Problem::new(400, "bad-parameter", "the path holds what is no name").detail(e.to_string())
+        };
+        text.parse().map_err(bad)
+    }
+
+    /// A parameter of the query. Values are ids and numbers, which need no decoding.
+    fn query(&self, name: &str) -> Option<&str> {
+        let pairs = self.head.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, value)| *key == name && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    /// The same as an id or number.
+    fn query_as<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let bad = |e: T::Err| {
+            let problem = Problem::new(400, "bad-parameter", "the query holds what is no value");
+            problem.detail(format!("`{name}`: {e}"))
+        };
+        self.query(name).map(|text| text.parse().map_err(bad)).transpose()
+    }
+
+    /// The body as JSON.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.body).map_err(|e| {
+            Problem::new(400, "bad-json", "the body is not what this endpoint takes").detail(e.to_string())
+        })
+    }
+}
+
+/// A JSON answer.
+fn answer<T: Serialize>(status: u16, value: &T) -> Result<Response<Body>, Problem> {
+    let bytes = serde_json::to_vec(value).map_err(|e| {
+        tracing::error!(%e, "an answer could not be encoded");
+        Problem::new(500, "internal", "the node failed")
+    })?;
+    let mut response = text("application/json", bytes.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    Ok(response)
+}
+
+fn text(media: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer without a body.
+fn nothing() -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+#[cfg(test)]
+mod tests;

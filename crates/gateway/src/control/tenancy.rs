@@ -1,0 +1,144 @@
+//! Control operations on the node, tenants, tokens, policies and the record. It never decides.
+
+use http::Response;
+use identity::TokenRecord;
+use model::{TenantId, TokenId};
+use platform::{NewToken, RecordQuery};
+
+use super::{Call, answer, nothing};
+use crate::{api, problem::Problem, stage::respond::Body};
+
+type Answer = Result<Response<Body>, Problem>;
+
+/// Records of an answer where nobody says how many.
+const RECORDS: usize = 50;
+
+pub(super) fn whoami(call: &Call<'_>) -> Answer {
+    let principal = call.ctx.caller.principal().clone();
+    answer(200, &api::WhoAmI { entity: principal.to_string(), principal })
+}
+
+pub(super) fn node(call: &Call<'_>) -> Answer {
+    let view = call.plane.platform.node(call.ctx)?;
+    let about = &call.plane.about;
+    let all = cell_walls_all(view.walls);
+    let checks = vec![
+        check(
+            "record",
+            view.record_waiting < 1_000,
+            format!("{} events wait to be durable", view.record_waiting),
+        ),
+        check("workers", view.workers > 0, format!("{} stand ready", view.workers)),
+        check(
+            "walls",
+            all.is_empty(),
+            match all.is_empty() {
+                true => "all stand".into(),
+                false => format!("not standing: {}", all.join(", ")),
+            },
+        ),
+        check("draining", !view.draining, if view.draining { "the node is stopping" } else { "no" }.into()),
+    ];
+    let [p2, p3] = &view.engines;
+    let report = api::NodeReport {
+        version: about.version.clone(),
+        engine: format!("{p2}; {p3}"),
+        store: about.store.clone(),
+        started_at: view.started_at,
+        workers: view.workers as u64,
+        worker_restarts: view.workers_replaced,
+        walls: view.walls.names().into_iter().map(str::to_owned).collect(),
+        walls_missing: all.into_iter().map(str::to_owned).collect(),
+        tenants: view.tenants as u64,
+        functions: view.functions as u64,
+        records: view.recorded,
+        dangerous: about.dangerous.clone(),
+        checks,
+    };
+    answer(200, &report)
+}
+
+fn cell_walls_all(walls: platform::Walls) -> Vec<&'static str> {
+    let all = platform::Walls::ALL.iter().fold(platform::Walls::default(), |sum, (wall, _)| sum.with(*wall));
+    walls.missing(all)
+}
+
+fn check(name: &str, well: bool, detail: String) -> api::Check {
+    let state = if well { api::CheckState::Ok } else { api::CheckState::Warning };
+    api::Check { name: name.to_owned(), state, detail }
+}
+
+pub(super) fn list_tenants(call: &Call<'_>) -> Answer {
+    answer(200, &api::TenantList { tenants: call.plane.platform.tenants(call.ctx)? })
+}
+
+pub(super) async fn create_tenant(call: &Call<'_>) -> Answer {
+    let wanted: api::CreateTenant = call.json()?;
+    let made = call.plane.platform.create_tenant(call.ctx, &wanted.id, wanted.trust).await?;
+    answer(201, &made)
+}
+
+pub(super) fn list_tokens(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let records = call.plane.platform.list_tokens(call.ctx, &tenant)?;
+    answer(200, &api::TokenList { tokens: records.into_iter().rev().map(info).collect() })
+}
+
+pub(super) async fn create_token(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let wanted: api::CreateToken = call.json()?;
+    let api::CreateToken { name, kind, roles, scopes, days } = wanted;
+    let new = NewToken { name, kind, roles, scopes, days };
+    let made = call.plane.platform.create_token(call.ctx, &tenant, new).await?;
+    answer(201, &api::IssuedToken { token: info(made.record), secret: made.text.to_string() })
+}
+
+pub(super) async fn revoke_token(call: &Call<'_>) -> Answer {
+    let (tenant, token): (TenantId, TokenId) = (call.parameter("tenant")?, call.parameter("token")?);
+    call.plane.platform.revoke_token(call.ctx, &tenant, &token).await?;
+    Ok(nothing())
+}
+
+fn info(record: TokenRecord) -> api::TokenInfo {
+    api::TokenInfo {
+        id: record.id,
+        name: record.name,
+        kind: record.kind,
+        roles: record.roles,
+        scopes: record.scopes,
+        created_at: record.created_at,
+        created_by: record.created_by,
+        expires_at: record.expires_at,
+        revoked_at: record.revoked_at,
+        last_used_at: record.last_used_at,
+    }
+}
+
+pub(super) async fn records(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let query = RecordQuery {
+        request: call.query_as("request")?,
+        function: call.query_as("function")?,
+        limit: call.query_as("limit")?.unwrap_or(RECORDS),
+    };
+    let found = call.plane.platform.records(call.ctx, &tenant, &query).await?;
+    let records = found.into_iter().map(|recorded| {
+        let mut leaf = Vec::new();
+        recorded.event.encode(recorded.number, &mut leaf);
+        api::Record { seq: recorded.number, event: serde_json::from_slice(&leaf).unwrap_or_default() }
+    });
+    answer(200, &api::RecordList { records: records.collect() })
+}
+
+pub(super) fn read_policy(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let text = call.plane.platform.policy(call.ctx, &tenant)?;
+    answer(200, &api::PolicyText { text: text.to_string() })
+}
+
+pub(super) async fn set_policy(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let wanted: api::PolicyText = call.json()?;
+    call.plane.platform.set_policy(call.ctx, &tenant, &wanted.text).await?;
+    answer(200, &wanted)
+}
