@@ -7,7 +7,8 @@ use model::Digest;
 pub enum Refusal {
     /// Larger than `COMPONENT_BYTES_MAX`.
     #[error(
-        "the component has {bytes} bytes, more than {max}: build it for size, or strip it (`wasm-tools strip`)"
+        "the component has {bytes} bytes, more than {max}: build it for size, or strip it \
+         (`wasm-tools strip`)"
     )]
     TooLarge {
         /// Its bytes.

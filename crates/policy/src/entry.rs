@@ -174,8 +174,8 @@ pub(crate) fn read_function(
     if errors.is_empty() { Ok(entries) } else { Err(PolicyErrors(errors)) }
 }
 
-/// Stack for reading policies, in bytes. Cedar's type checker stops *without an error* where the stack runs low,
-/// and then passes what it has not looked at; with this much, text within [`OPERATORS_MAX`] never gets there.
+/// Stack for reading policies, in bytes. Where the stack runs low, Cedar's type checker stops *without an
+/// error* and passes what it has not looked at. With this much, text within [`OPERATORS_MAX`] never gets there.
 const READ_STACK_BYTES: usize = 32 << 20;
 
 /// Parses, names and validates the policies of a text, on a stack of its own.
@@ -199,8 +199,8 @@ fn read_here(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<
 
 /// Brackets within brackets, at most.
 const NESTING_MAX: usize = 64;
-/// Operators, brackets and conditions of one policy, at most. Cedar's reader and type checker recurse once for
-/// each in a chain, and a thread's stack is all they have.
+/// Operators, brackets and conditions of one policy, at most. Cedar's reader, type checker and evaluator
+/// recurse once for each in a chain, and a thread's stack is all they have.
 const OPERATORS_MAX: usize = 400;
 
 fn parse(text: &str, layer: Layer) -> Result<Vec<Policy>, PolicyErrors> {

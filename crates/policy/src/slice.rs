@@ -24,8 +24,8 @@ use crate::{
     shipped::Shipped,
 };
 
-/// Text of a tenant's and a function's policies in one slice, in bytes: what a decision that is not remembered
-/// has to walk through, on a thread that serves others too.
+/// Text of a tenant's and a function's policies in one slice, in bytes: what a decision that is not
+/// remembered has to walk through, on a thread that serves others too.
 const SLICE_BYTES_MAX: usize = 128 * 1024;
 
 /// What a slice can be asked about.

@@ -15,9 +15,9 @@ const COLUMNS: [&str; 9] =
     ["anonymous", "function", "no-role", "viewer", "developer", "operator", "auditor", "owner", "admin"];
 const HEAD: &str = "\
 # What each role may do, with a credential of all scopes and no policy of the tenant's own.
-# Written by `UPDATE_MATRIX=1 cargo test --release -p policy --test matrix`; a change of it is a change of who
-# may do what, and is read as such. `yes`: permitted. `no`: no policy permits. `never`: a guard forbids, which no
-# policy of a tenant can lift.
+# Written by `UPDATE_MATRIX=1 cargo test --release -p policy --test matrix`; a change of it is a change of
+# who may do what, and is read as such. `yes`: permitted. `no`: no policy permits. `never`: a guard forbids,
+# which no policy of a tenant can lift.
 ";
 
 fn principal(column: &str, tenant: &TenantId) -> Principal {

@@ -123,8 +123,8 @@ pub(crate) fn host(head: &Parts) -> Result<(), Blocked> {
     if plain { Ok(()) } else { Err(Blocked::Host("it is no host name or address")) }
 }
 
-//= RFC 9112 §6.3: a message with both lengths "ought to be handled as an error"; §6.1: a transfer coding that
-//= is not understood must not be passed on
+//= RFC 9112 §6.3: a message with both lengths "ought to be handled as an error"
+//= RFC 9112 §6.1: a transfer coding that is not understood must not be passed on
 pub(crate) fn framing(head: &Parts) -> Result<(), Blocked> {
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     let length = lengths.next();

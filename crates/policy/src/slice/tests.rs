@@ -306,7 +306,8 @@ fn memory_of_decisions_is_bounded() {
 }
 
 const MIXED: &str = "
-    forbid (principal, action == Action::\"invoke\", resource) when { context.path like \"/admin*\" && !context.tls };
+    forbid (principal, action == Action::\"invoke\", resource)
+      when { context.path like \"/admin*\" && !context.tls };
     permit (principal is User, action == Action::\"invoke\", resource) when { context.method == \"GET\" };
     permit (principal is Service, action, resource) when { context.source.isInRange(ip(\"10.0.0.0/8\")) };
     forbid (principal, action == Action::\"invoke\", resource) when { context.host == \"evil.example\" };
@@ -345,7 +346,7 @@ proptest! {
                 prop::sample::select(vec!["localhost", "evil.example"]),
                 prop::sample::select(vec!["10.0.0.1", "::ffff:10.0.0.1", "192.0.2.1", "2001:db8::1"]),
                 any::<bool>(),
-                prop::sample::select(vec![0, 400, 999, 1_000, HOUR_MS / 2, HOUR_MS - 1, HOUR_MS, HOUR_MS * 5]),
+                prop::sample::select(vec![0, 400, 999, 1_000, HOUR_MS / 2, HOUR_MS - 1, HOUR_MS]),
             ),
             1..200,
         ),

@@ -212,3 +212,22 @@ fn the_firewall_stands_first() {
     assert_eq!(shield.admit_peer("192.0.2.1".parse().unwrap()), Err(Blocked::Firewall));
     assert_eq!(shield.remembered(), (0, 0), "a refused peer takes no room");
 }
+
+/// Not a benchmark: a bound that a slow path would break even on a busy machine.
+#[test]
+fn screening_is_quick() {
+    let shield = Shield::new(ShieldConfig { source_rate: (u32::MAX, u32::MAX), ..ShieldConfig::default() });
+    let from = peer(PEER);
+    let times = 100_000_u32;
+    let heads: Vec<_> = (0..times).map(|_| plain(&["accept: */*", "user-agent: curl/8.5"])).collect();
+    let start = std::time::Instant::now();
+    for (now_ms, head) in (0..).zip(heads) {
+        assert!(shield.screen(head, (), &from, now_ms).is_ok());
+    }
+    let each_ns = start.elapsed().as_nanos() / u128::from(times);
+    let start = std::time::Instant::now();
+    (0..u64::from(times)).for_each(|now_ms| assert!(shield.admit_caller("User::\"a/b\"", now_ms).is_ok()));
+    let caller_ns = start.elapsed().as_nanos() / u128::from(times);
+    println!("screen: {each_ns} ns, admit_caller: {caller_ns} ns");
+    assert!(each_ns < 20_000 && caller_ns < 10_000, "{each_ns} ns, {caller_ns} ns");
+}
