@@ -192,7 +192,7 @@ pub enum StoreError {
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),
     /// The owner has no key: it was never made, or it was destroyed.
-    #[error("`{}` has no key: it does not exist, or its data was destroyed", .0.as_ref().map_or("system", TenantId::as_str))]
+    #[error("`{}` has no key: it does not exist, or its data was destroyed", owner_name(.0.as_ref()))]
     NoKey(Option<TenantId>),
     /// The name was used and its key destroyed. A name is never used twice.
     #[error("the tenant `{0}` was destroyed; choose another name")]
@@ -214,6 +214,10 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn owner_name(owner: Option<&TenantId>) -> &str {
+    owner.map_or("system", TenantId::as_str)
 }
 
 /// A commit was not made: because a check did not hold, or because the store failed.
