@@ -135,7 +135,6 @@ fn reason(status: ExitStatus, took: Duration, words: String) -> CompileError {
         // runs out.
         Some(libc::SIGKILL) if took >= cpu_could_be_used_up() => CompileError::Cpu,
         Some(libc::SIGKILL) => CompileError::Memory,
-        Some(libc::SIGKILL) => CompileError::Memory,
         Some(libc::SIGABRT | libc::SIGSEGV) if is_memory(&words) => CompileError::Memory,
         Some(signal) => CompileError::Crashed(format!("signal {signal}: {words}")),
         None if is_memory(&words) => CompileError::Memory,

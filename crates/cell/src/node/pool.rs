@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) stopping: AtomicBool,
     /// The walls that stand around every worker.
     pub(super) walls: AtomicU16,
+    /// Workers that were replaced.
+    pub(super) replaced: std::sync::atomic::AtomicU64,
 }
 
 pub(super) struct Pool {
@@ -185,6 +187,7 @@ impl Pool {
         if !asked {
             let (label, pid) = (&self.label.0, link.pid);
             tracing::warn!(pid, label, runs = runs.len(), %end, "a worker is replaced");
+            self.shared.replaced.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             tokio::spawn(Arc::clone(&self).replace());
             self.dispatch_waiting();
         }

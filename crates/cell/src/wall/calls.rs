@@ -1,6 +1,9 @@
 //! The system calls that a walled process keeps, as data: one a line, each with its reason. It never
 //! installs the filter: `filter` does.
 
+#[cfg(test)]
+mod tests;
+
 use super::WallKind;
 
 /// One call and when it is allowed. Whatever is not listed kills the process.
@@ -38,6 +41,7 @@ const fn refused(number: i64, error: i32) -> Call {
 
 /// `PAGEMAP_SCAN`: `_IOWR('f', 16, struct pm_scan_arg)`, of 96 bytes.
 const PAGEMAP_SCAN: u32 = 0xc060_6610;
+const PR_GET_AUXV: u32 = 0x4155_5856;
 /// Flags, duplicates and seals of a descriptor; not its owner, signals, locks or leases.
 /// The process itself, where a descriptor of a process is wanted.
 const PIDFD_SELF: u32 = (-10_000_i32).cast_unsigned();
@@ -108,6 +112,7 @@ const WORKER: &[Call] = &[
     always(libc::SYS_poll),
     always(libc::SYS_ppoll),
     always(libc::SYS_memfd_create), // the image from which a guest's memory is copied on write
+    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV]), // the page size, and where the clocks are
     one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]), // which pages did the last guest write?
     one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]), // giving back the memory of many guests at once
 ];
@@ -118,8 +123,8 @@ const COMPILER: &[Call] = &[
     refused(libc::SYS_clone3, libc::ENOSYS), // its flags cannot be seen: `clone` is tried then
     always(libc::SYS_set_robust_list),
     always(libc::SYS_rseq),
-    one_of(libc::SYS_prctl, 0, &[libc::PR_SET_NAME as u32]), // names of threads
-    refused(libc::SYS_openat, libc::EACCES),                 // how many cores, in a control group's file
+    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, libc::PR_SET_NAME as u32]), // and the names of threads
+    refused(libc::SYS_openat, libc::EACCES), // how many cores, in a control group's file
     always(libc::SYS_ftruncate),
     always(libc::SYS_pwrite64),
     always(libc::SYS_pread64),

@@ -1,0 +1,206 @@
+//! Workers that lie, stall or die cost their own requests a clear fault, and are replaced. One line is one
+//! play of the probe's.
+
+mod house;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cell::{CellConfig, Cells};
+use house::{answer, any_code, empty, playing, run, run_within};
+use http_body_util::BodyExt;
+use model::{Fault, Limits, Outcome, TrustLabel};
+
+fn limits() -> Limits {
+    // Less than the window, so that the one is met before the other.
+    Limits { outbound_calls: 10, response_body_bytes: 100 << 10, ..Limits::default() }
+}
+
+async fn pids_after(cells: &Cells, before: &[u32]) -> Vec<u32> {
+    for _ in 0..1_000 {
+        let pids = cells.worker_pids(&TrustLabel::default());
+        if !pids.is_empty() && pids != before {
+            return pids;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("no other worker came");
+}
+
+/// One run in a worker that plays `script` gets `expect`; its broker hears so once; another worker comes.
+async fn check_with(script: &str, limits: Limits, expect: Fault) {
+    let cells = Cells::start(playing(script)).await.unwrap();
+    let before = cells.worker_pids(&TrustLabel::default());
+    let (running, broker) = run_within(&cells, &any_code(), "/", empty(), limits);
+    let answered = tokio::time::timeout(Duration::from_secs(15), answer(running)).await.expect(script);
+    let (_, outcome) = broker.end().await;
+    // What crossed the wall before the lie was no lie: an answer that was whole stays whole.
+    if answered.is_ok() {
+        assert!(["done-twice", "body-after-end"].contains(&script), "{script} answered");
+    } else {
+        assert_eq!(answered.unwrap_err(), expect, "{script}");
+    }
+    match outcome {
+        Outcome::Failed(fault, _) => assert_eq!(fault, expect, "{script}"),
+        Outcome::Answered(_) => assert_eq!(script, "done-twice"),
+    }
+    let after = pids_after(&cells, &before).await;
+    assert_eq!(after.len(), 1, "{script}");
+    assert_eq!(cells.runs(), 0, "{script}");
+    assert_eq!(broker.ends.lock().len(), 1, "{script}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_is_the_last() {
+    for script in [
+        "garbage",
+        "oversized",
+        "foreign-run",
+        "ready-twice",
+        "pong-unasked",
+        "head-twice",
+        "done-twice",
+        "body-before-head",
+        "body-after-end",
+        "body-beyond-limit",
+        "end-without-answer",
+        "end-within-answer",
+        "bad-status",
+        "bad-header",
+        "split-header",
+        "headers-beyond-limit",
+        "log-beyond-limit",
+        "credit-unearned",
+        "call-unmade",
+        "call-twice",
+        "calls-beyond-limit",
+        "call-beyond-window",
+    ] {
+        check_with(script, limits(), Fault::WorkerLied).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_beyond_its_window_is_a_lie_though_it_is_within_its_limit() {
+    let cells = Cells::start(playing("body-beyond-window")).await.unwrap();
+    let (running, broker) = run(&cells, &any_code(), "/", empty());
+    // Nothing of the body is taken, so no room is made for more.
+    let response = running.await;
+    assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::WorkerLied, _)));
+    if let Ok(response) = response {
+        assert_eq!(response.into_body().collect().await.unwrap_err(), Fault::WorkerLied);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn death_is_told() {
+    check_with("dies", limits(), Fault::WorkerDied).await;
+    check_with("killed-by-wall", limits(), Fault::WorkerDied).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standing_still_is_noticed() {
+    let quick = Limits { wall_ms: 200, ..limits() };
+    // It answers pings, but its run never ends.
+    let silent = check_with("silent", quick, Fault::WorkerStalled);
+    // Its run might take longer, but it does not answer pings.
+    let unread = check_with("never-reads", limits(), Fault::WorkerStalled);
+    tokio::join!(silent, unread);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_deaf_to_pings_is_replaced_though_it_works() {
+    let cells = Cells::start(playing("deaf")).await.unwrap();
+    let before = cells.worker_pids(&TrustLabel::default());
+    let started = Instant::now();
+    while cells.worker_pids(&TrustLabel::default()) == before {
+        assert!(started.elapsed() < Duration::from_secs(10), "it goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_cannot_be_used_is_a_fault_of_its_runs_alone() {
+    let cells = Cells::start(playing("refuses-code")).await.unwrap();
+    let pids = cells.worker_pids(&TrustLabel::default());
+    for _ in 0..3 {
+        let (running, broker) = run(&cells, &any_code(), "/", empty());
+        assert_eq!(answer(running).await.unwrap_err(), Fault::WorkerDied);
+        assert_eq!(
+            broker.end().await.1,
+            Outcome::Failed(Fault::WorkerDied, "its code is not loaded here".into())
+        );
+    }
+    assert_eq!(cells.worker_pids(&TrustLabel::default()), pids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_began_moves_and_does_not_move_for_ever() {
+    // Every worker dies before it has mapped the code: the run is moved a few times, then given up.
+    let cells = Cells::start(playing("dies-loading")).await.unwrap();
+    let (running, broker) = run(&cells, &any_code(), "/", empty());
+    assert_eq!(answer(running).await.unwrap_err(), Fault::WorkerDied);
+    let Outcome::Failed(Fault::WorkerDied, why) = broker.end().await.1 else { panic!("it ran") };
+    assert_eq!(why, "every worker that it was given to died");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_own_requests_pay() {
+    let config = CellConfig { workers: 2, ..playing("dies-every-other") };
+    let cells = Cells::start(config).await.unwrap();
+    let code = any_code();
+    let mut failed = 0;
+    for round in 0..200 {
+        let target = if round % 20 == 0 { "/die" } else { "/live" };
+        let (running, broker) = run(&cells, &code, target, empty());
+        let answered = answer(running).await;
+        match target {
+            "/die" => {
+                assert_eq!(answered.unwrap_err(), Fault::WorkerDied);
+                failed += 1;
+            }
+            _ => assert_eq!(answered.unwrap(), (200, Bytes::from("hello"))),
+        }
+        broker.end().await;
+    }
+    assert_eq!(failed, 10);
+}
+
+/// A worker that goes is replaced within 50 ms: at once by a spare, and by a new one not much later.
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced_in_time() {
+    for (spares, most_ms) in [(0, 1_000), (1, 50)] {
+        let cells = Cells::start(CellConfig { spares, ..house::real() }).await.unwrap();
+        let mut took = Vec::new();
+        for _ in 0..10 {
+            while cells.spare_pids(&TrustLabel::default()).len() < spares {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let before = cells.worker_pids(&TrustLabel::default());
+            let pid = rustix::process::Pid::from_raw(i32::try_from(before[0]).unwrap()).unwrap();
+            let started = Instant::now();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            loop {
+                let pids = cells.worker_pids(&TrustLabel::default());
+                if !pids.is_empty() && pids != before {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            took.push(started.elapsed());
+        }
+        took.sort();
+        let median = took[took.len() / 2];
+        println!("replaced with {spares} spares: median {median:?}, longest {:?}", took[took.len() - 1]);
+        assert!(median < Duration::from_millis(most_ms), "{median:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_is_not_read_for_ever() {
+    let cells = Cells::start(playing("noisy")).await.unwrap();
+    for _ in 0..3 {
+        let (running, _) = run(&cells, &any_code(), "/", empty());
+        assert_eq!(answer(running).await.unwrap(), (200, Bytes::from("hello")));
+    }
+}
