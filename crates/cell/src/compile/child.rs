@@ -9,7 +9,13 @@ use std::{
 };
 
 use model::{Limits, World, limits};
-use wasmtime::component::Component;
+use wasmtime::{
+    Engine,
+    component::{
+        Component,
+        types::{ComponentItem, Type},
+    },
+};
 
 use crate::{
     engine::{self, MEMORIES_MAX, TABLES_MAX},
@@ -92,6 +98,9 @@ pub(crate) fn compile(world: World, bytes: &[u8]) -> Result<Vec<u8>, ChildError>
         Component::from_binary(&engine, bytes).map_err(|error| ChildError::Invalid(format!("{error:#}")))?;
     worker::check_links(&engine, world, &component)
         .map_err(|error| ChildError::Links(format!("{error:#}")))?;
+    if !has_entry(&engine, world, &component) {
+        return Err(ChildError::Links("its `handle` is not that of `wasi:http`".to_owned()));
+    }
     fits(&component)?;
     component.serialize().map_err(|error| ChildError::Invalid(format!("{error:#}")))
 }
@@ -107,6 +116,31 @@ fn is_component(bytes: &[u8]) -> Result<(), ChildError> {
         _ => "not WebAssembly",
     };
     Err(ChildError::NotAComponent(why))
+}
+
+/// Whether the entry takes and gives what that of `world` does. Linking looks at its name alone.
+fn has_entry(engine: &Engine, world: World, component: &Component) -> bool {
+    let (interface, params) = match world {
+        World::P2 => ("wasi:http/incoming-handler@0.2.", 2),
+        World::P3 => ("wasi:http/handler@0.3.", 1),
+    };
+    let component = component.component_type();
+    let mut exports = component.exports(engine).filter(|(name, _)| name.starts_with(interface));
+    exports.any(|(_, export)| {
+        let ComponentItem::ComponentInstance(handler) = export.ty else { return false };
+        let Some(ComponentItem::ComponentFunc(handle)) =
+            handler.get_export(engine, "handle").map(|handle| handle.ty)
+        else {
+            return false;
+        };
+        let results: Vec<_> = handle.results().collect();
+        let results_fit = match world {
+            World::P2 => results.is_empty(),
+            World::P3 => matches!(*results, [Type::Result(_)]),
+        };
+        let params_fit = handle.params().all(|(_, of)| matches!(of, Type::Own(_)));
+        results_fit && params_fit && handle.params().len() == params
+    })
 }
 
 /// What the pools of a worker could never hold.

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::{
-    WasiBody,
+    FieldMapError, WasiBody,
     p2::bindings::{ProxyPre, http::types as p2},
     p3::{self, bindings::ServicePre},
 };
@@ -48,6 +48,7 @@ pub(super) async fn answer(loaded: Rc<Loaded>, run: Arc<Run>, head: RequestHead)
     }
 }
 
+type Passing = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
 type Given = Result<http::Response<WasiBody>, p2::ErrorCode>;
 
 async fn answer_p2(
@@ -72,7 +73,7 @@ async fn answer_p2(
         proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
     });
     let mut called = false;
-    let mut passing: Option<Pin<Box<dyn Future<Output = Result<(), Failure>>>>> = None;
+    let mut passing: Option<Passing> = None;
     poll_fn(|cx| {
         if !called && let Poll::Ready(done) = call.as_mut().poll(cx) {
             called = true;
@@ -183,6 +184,11 @@ fn classify(run: &Run, error: &wasmtime::Error) -> Result<(), Failure> {
         if *trap == Trap::StackOverflow { Fault::StackLimit } else { Fault::Trap }
     } else if error.is::<PoolConcurrencyLimitError>() {
         Fault::NodeBusy
+    } else if matches!(
+        error.downcast_ref(),
+        Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields)
+    ) {
+        Fault::ResponseHeaderLimit
     } else if error.root_cause().to_string().starts_with("resource limit exceeded") {
         // The engine has no type for it.
         Fault::InstanceLimit

@@ -30,6 +30,10 @@ use crate::{
 
 /// Resources and handles that a guest may hold at once: bounds what the host keeps for it.
 const RESOURCES_MAX: usize = 1024;
+/// Records that the engine itself may keep for a guest of 0.3: some of each for every stream or task.
+const CONCURRENT_MAX: usize = 8 * RESOURCES_MAX;
+/// Bytes of one table of headers in the host, whatever the limit for those of an answer.
+const FIELDS_BYTES_MIN: usize = 128 << 10;
 /// Bytes that the host copies out of a guest in one call.
 const HOST_CALL_BYTES: usize = 2 << 20;
 
@@ -48,7 +52,9 @@ pub(super) fn store(engine: &Engine, run: &Arc<Run>) -> Store<Guest> {
     table.set_max_capacity(RESOURCES_MAX);
     let mut http = WasiHttpCtx::new();
     // The library counts its own records too; the answer's head is counted exactly when it is sent.
-    http.set_field_size_limit(limits_of(run.limits.response_header_bytes).saturating_mul(4).max(64 << 10));
+    http.set_field_size_limit(
+        limits_of(run.limits.response_header_bytes).saturating_mul(4).max(FIELDS_BYTES_MIN),
+    );
     let guest = Guest {
         table,
         wasi: closed(run),
@@ -58,6 +64,11 @@ pub(super) fn store(engine: &Engine, run: &Arc<Run>) -> Store<Guest> {
     };
     let mut store = Store::new(engine, guest);
     store.set_hostcall_fuel(HOST_CALL_BYTES);
+    store.set_max_component_handles(RESOURCES_MAX);
+    // Tasks, streams and futures of 0.3.
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(CONCURRENT_MAX);
+    }
     store.limiter(|guest| &mut guest.bounds);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| match store.data().bounds.run.failure() {
@@ -68,7 +79,7 @@ pub(super) fn store(engine: &Engine, run: &Arc<Run>) -> Store<Guest> {
 }
 
 /// Environment, arguments and folders are empty, standard input is at its end, sockets are refused.
-fn closed(run: &Arc<Run>) -> WasiCtx {
+pub(super) fn closed(run: &Arc<Run>) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdout(Log { run: Arc::clone(run), stream: LogStream::Stdout })
         .stderr(Log { run: Arc::clone(run), stream: LogStream::Stderr })

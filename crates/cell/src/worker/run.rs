@@ -155,7 +155,7 @@ impl Run {
     /// The guest calls the host. `true` once, with the call that is too many.
     pub(super) fn host_call(&self) -> bool {
         let before = self.host_calls.fetch_add(1, Relaxed);
-        if before < self.limits.host_calls {
+        if before != self.limits.host_calls {
             return false;
         }
         self.fail(Fault::HostCallLimit, format!("more than {} host calls", self.limits.host_calls));

@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 128 << 10;
@@ -22,17 +22,17 @@ const DESCRIPTORS: usize = 8;
 
 pub(super) struct Socket {
     fd: AsyncFd<OwnedFd>,
+    /// The same socket, watched for room, while it has none. Watched always, every write that the node reads
+    /// would wake the worker for nothing.
+    full: Option<AsyncFd<OwnedFd>>,
     scratch: Vec<u8>,
 }
 
 impl Socket {
     /// Wraps a connected stream socket, within a runtime. Whether it blocks does not matter: each call here
     /// says that it must not.
-    #[expect(unsafe_code, reason = "the runtime has no safe way to watch a descriptor and read messages")]
     pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the descriptor is owned by what watches it, and so stays open for as long as it is watched.
-        let fd = unsafe { AsyncFd::register(fd)? };
-        Ok(Self { fd, scratch: vec![0; READ_BYTES] })
+        Ok(Self { fd: watch(fd, Interest::READABLE)?, full: None, scratch: vec![0; READ_BYTES] })
     }
 
     /// Reads once. Ready with `false` at the end of the stream.
@@ -78,16 +78,33 @@ impl Socket {
     }
 
     /// Writes as much of `out` as the socket takes. Ready when all is written.
-    pub(super) fn poll_write(&self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<io::Result<()>> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<io::Result<()>> {
+        if let Some(full) = &self.full {
+            ready!(full.poll_write_ready(cx))?.retain_ready();
+        }
         while !out.is_empty() {
-            let mut guard = ready!(self.fd.poll_write_ready(cx))?;
-            match send(guard.get_inner(), out, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match send(self.fd.get_ref(), out, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(sent) => out.advance(sent),
-                Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
+                Err(rustix::io::Errno::AGAIN) => {
+                    if self.full.is_none() {
+                        let same = rustix::io::fcntl_dupfd_cloexec(self.fd.get_ref(), 3)?;
+                        self.full = Some(watch(same, Interest::WRITABLE)?);
+                    }
+                    if let Some(full) = &self.full {
+                        ready!(full.poll_write_ready(cx))?.clear_ready();
+                    }
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+        self.full = None;
         Poll::Ready(Ok(()))
     }
+}
+
+#[expect(unsafe_code, reason = "the runtime has no safe way to watch a descriptor and read messages")]
+fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by what watches it, and so stays open for as long as it is watched.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
 }

@@ -127,8 +127,9 @@ impl Worker {
         Poll::Pending
     }
 
-    fn write(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.hub.with_out(|out| self.socket.poll_write(cx, out))
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let Self { hub, socket, .. } = self;
+        hub.with_out(|out| socket.poll_write(cx, out))
     }
 
     fn is_full(&self) -> bool {

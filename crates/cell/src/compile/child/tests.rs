@@ -34,8 +34,14 @@ fn what_is_no_function_is_refused_with_a_reason() {
     check(b"\x7fELF\x02\x01\x01\0", "native code");
     check(b"\0asm\x0d\0\x01\0\xff\xff\xff", "invalid");
     check(&wat("(component)"), "wasi:http/");
-    check(&wat("(component (import \"evil:host/files\" (instance)))"), "evil:host/files");
-    check(&wat("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)))"), "wasi:keyvalue/store");
+    check(
+        &wat("(component (import \"evil:host/files\" (instance (export \"x\" (func)))))"),
+        "evil:host/files",
+    );
+    check(
+        &wat("(component (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"x\" (func)))))"),
+        "wasi:keyvalue/store",
+    );
     check(&wat("(component (import \"wasi:http/types@9.0.0\" (instance (export \"x\" (func)))))"), "9.0.0");
     check(&wat("(component (core module $m (memory i64 1)) (core instance (instantiate $m)))"), "memory64");
     // Cut off, and with a byte changed in the middle of it.
@@ -58,6 +64,25 @@ fn what_no_worker_could_hold_is_refused_here() {
     assert!(memory.contains("bytes of memory"), "{memory}");
     let tables = compile_with("(core module $m (table 2000000 funcref)) (core instance (instantiate $m))");
     assert!(tables.contains("table elements"), "{tables}");
+}
+
+#[test]
+fn what_comes_built_to_be_refused_is_refused() {
+    for (name, expect) in [
+        ("core-module", "a core module"),
+        ("import-ungranted", "import"),
+        ("memory-huge", "bytes of memory"),
+        ("no-handler", "wasi:http/incoming-handler"),
+        ("not-wasm", "not WebAssembly"),
+        ("shared-memory", "invalid"),
+        ("table-huge", "table elements"),
+        ("wrong-handler", "`handle`"),
+        ("instance-bomb", "memories"),
+    ] {
+        let code = compile(World::P2, &built(&format!("{name}.wasm"))).map(|code| code.len());
+        let error = code.expect_err(name).to_string();
+        assert!(error.contains(expect), "{name}: {error}");
+    }
 }
 
 /// What is said of a component with an entry of 0.2 that traps, and `more`.

@@ -29,3 +29,32 @@ fn worker_speed() {
         }
     }
 }
+
+#[test]
+#[ignore = "a measurement, not a test"]
+fn context_speed() {
+    use std::{hint::black_box, sync::Arc};
+
+    use crate::{
+        engine::{Engines, StackClass},
+        protocol::RunId,
+        worker::{guest, hub::Hub, run::Run},
+    };
+    let hub: Arc<Hub> = Arc::default();
+    let engines = Engines::of_process().unwrap();
+    let time = |what: &str, act: &dyn Fn()| {
+        let start = Instant::now();
+        (0..100_000).for_each(|_| act());
+        println!("{what}: {:.2} us", start.elapsed().as_secs_f64() * 10.0);
+    };
+    let run = Arc::new(Run::new(RunId(1), Limits::default(), Arc::clone(&hub)));
+    time("run", &|| drop(black_box(Run::new(RunId(1), Limits::default(), Arc::clone(&hub)))));
+    time("context", &|| drop(black_box(guest::closed(&run))));
+    for world in [World::P2, World::P3] {
+        let engine = engines.engine(world, StackClass::USUAL);
+        time("store", &|| drop(black_box(guest::store(engine, &run))));
+    }
+    time("cpu clock", &|| {
+        black_box(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime));
+    });
+}

@@ -147,9 +147,51 @@ fn what_is_closed_refuses_and_does_no_harm() {
 #[test]
 fn a_broken_off_answer_is_no_good_one() {
     let node = &mut Node::start();
+    for (guest, world, target, expect) in [
+        ("hostile", World::P2, "/broken-off", Fault::Trap),
+        ("hostile-p3", World::P3, "/error-trailers", Fault::GuestError),
+    ] {
+        let code = node.load(&Guest::built(guest), world);
+        let outcome = node.run(code, Limits::default(), "GET", target, b"");
+        assert_eq!(outcome.fault, Some(expect), "{guest}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_a_guest_makes_the_host_keep_is_bounded() {
+    let node = &mut Node::start();
+    let limits = Limits { cpu_ms: 300, wall_ms: 2_000, ..Limits::default() };
     for (guest, world) in WORLDS {
         let code = node.load(&Guest::built(guest), world);
-        let outcome = node.run(code, Limits::default(), "GET", "/broken-off", b"");
-        assert!(outcome.fault.is_some(), "{guest}: {outcome:?}");
+        for target in ["/task-bomb", "/stream-bomb", "/future-bomb", "/fields-bomb", "/spin-yield"] {
+            let before = resident_bytes();
+            node.run(code, limits, "GET", target, b"");
+            let more = resident_bytes().saturating_sub(before);
+            assert!(more < 256 << 20, "{guest}{target} left {more} bytes");
+            let next = node.run(code, Limits::default(), "GET", "/", b"");
+            assert_eq!(next.status(), Some(200), "after {guest}{target}");
+        }
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+#[test]
+fn what_misbehaves_below_any_language_is_stopped_too() {
+    let node = &mut Node::start();
+    let limits = Limits { cpu_ms: 50, ..Limits::default() };
+    for (guest, expect) in [
+        ("loop", Fault::CpuLimit),
+        ("start-loop", Fault::CpuLimit),
+        ("recursion", Fault::StackLimit),
+        ("memory-bomb", Fault::MemoryLimit),
+        ("table-bomb", Fault::TableLimit),
+    ] {
+        let code = node.load(&Guest::built(guest), World::P2);
+        let outcome = node.run(code, limits, "GET", "/", b"");
+        assert_eq!(outcome.fault, Some(expect), "{guest}: {outcome:?}");
     }
 }

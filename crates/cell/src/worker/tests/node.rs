@@ -30,6 +30,8 @@ use crate::{
     worker::{Prepared, WorkerError, tick},
 };
 
+type Known = HashMap<(String, World), Vec<u8>>;
+
 /// A component and its compiled code, compiled once for all tests.
 pub(super) struct Guest {
     name: String,
@@ -45,7 +47,7 @@ impl Guest {
     }
 
     pub(super) fn compiled(&self, world: World) -> Vec<u8> {
-        static KNOWN: OnceLock<Mutex<HashMap<(String, World), Vec<u8>>>> = OnceLock::new();
+        static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
         let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap();
         let key = (self.name.clone(), world);
         known.entry(key).or_insert_with(|| compile(world, &self.bytes).unwrap()).clone()
