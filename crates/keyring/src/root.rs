@@ -35,9 +35,7 @@ pub enum RootError {
     #[error("`{0}` is not a folder; the root key file needs a folder of its own")]
     NotAFolder(PathBuf),
     /// The operator's: others may read or write it.
-    #[error(
-        "`{path}` has mode {mode:04o}, which lets others at it; run `chmod {want:04o} {path}`, and if others used this machine, rotate the keys"
-    )]
+    #[error("`{path}` has mode {mode:04o}, which lets others at it; run `chmod {want:04o} {path}`")]
     Mode {
         /// The file or folder.
         path: PathBuf,

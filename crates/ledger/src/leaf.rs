@@ -260,8 +260,8 @@ fn escape(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// Control characters, line and paragraph separators, and marks that change the direction of text or cannot
-/// be seen ("Trojan Source", CVE-2021-42574): with them, a field could look like another line or another name.
+/// Control characters, line and paragraph separators, and marks that change the direction of text or are
+/// invisible ("Trojan Source", CVE-2021-42574): with them, a field could pass for another line or name.
 fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -40,6 +41,8 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Commits that wait for the writer; more wait for a place.
 const COMMITS_WAITING_MAX: usize = 1024;
 const BLOB_JOBS_WAITING_MAX: usize = 64;
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The folder cannot be the store's. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +128,7 @@ impl Embedded {
     }
 
     fn open_on<B: StorageBackend>(path: &Path, wrap: impl Fn(FileBackend) -> B) -> Result<Self, OpenError> {
-        let folder = Folder::claim(path)?;
-        let (db, revision) = folder.database(wrap)?;
+        let (folder, db, revision) = Self::locked(path, &wrap)?;
         let at = path.join("blobs");
         let blobs = Blobs::open(at.clone()).map_err(|error| OpenError::Io { path: at, error })?;
         let (db, watchers) = (Arc::new(db), Arc::new(Watchers::default()));
@@ -150,6 +152,26 @@ impl Embedded {
         ];
         let (commits, blobs) = (Some(commits), Some(blob_jobs));
         Ok(Self { db, watchers, commits, blobs, threads, _folder: folder })
+    }
+
+    /// Waits a moment for a lock: that of a node that is just ending, or one that a child process of this
+    /// node holds between its fork and its exec.
+    fn locked<B: StorageBackend>(
+        path: &Path,
+        wrap: &impl Fn(FileBackend) -> B,
+    ) -> Result<(Folder, Database, u64), OpenError> {
+        let mut tries = 0;
+        loop {
+            let opened = Folder::claim(path).and_then(|folder| {
+                let (db, revision) = folder.database(wrap)?;
+                Ok((folder, db, revision))
+            });
+            tries += 1;
+            match opened {
+                Err(OpenError::Locked(_)) if tries < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+                done => return done,
+            }
+        }
     }
 
     async fn blob<T: Send + 'static>(
