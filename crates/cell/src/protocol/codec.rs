@@ -46,10 +46,10 @@ pub enum Malformed {
     Value(&'static str),
 }
 
-/// A frame would be longer than `FRAME_BYTES_MAX`: its head or its body part is too large. Nothing was
-/// written.
+/// A frame would be longer than `FRAME_BYTES_MAX`, or its head have more lines than `FRAME_HEADERS_MAX`.
+/// Nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of {0} bytes is too long to be sent")]
+#[error("a frame of {0} bytes is too long to be sent, or has too many header lines")]
 pub struct TooLong(pub usize);
 
 impl ToWorker {
@@ -212,12 +212,13 @@ fn framed(
     payload: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), TooLong> {
     let start = out.len();
-    let mut writer = Writer(out);
+    let mut writer = Writer { out, too_many_lines: false };
     writer.u32(0).u8(kind).u64(subject);
     payload(&mut writer);
+    let too_many_lines = writer.too_many_lines;
     let length = out.len() - start - LENGTH_BYTES;
     match u32::try_from(length) {
-        Ok(said) if said <= limits::FRAME_BYTES_MAX => {
+        Ok(said) if said <= limits::FRAME_BYTES_MAX && !too_many_lines => {
             if let Some(slot) = out.get_mut(start..start + LENGTH_BYTES) {
                 slot.copy_from_slice(&said.to_le_bytes());
             }

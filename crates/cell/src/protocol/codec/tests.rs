@@ -291,6 +291,13 @@ fn what_is_too_long_is_not_written() {
     let TooLong(length) = start(head(2000), PART_BYTES_MAX).encode(&mut out).unwrap_err();
     assert!(length > limits::FRAME_BYTES_MAX as usize);
     assert_eq!(out, &b"before"[..]);
+    // A head of more lines than the other end takes is not sent either, however short they are.
+    for (lines, fits) in [(limits::FRAME_HEADERS_MAX, true), (limits::FRAME_HEADERS_MAX + 1, false)] {
+        let head = ResponseHead { status: 200, headers: vec![("a".into(), "".into()); lines] };
+        let mut out = BytesMut::new();
+        assert_eq!(ToNode::Head { run: RunId(1), head }.encode(&mut out).is_ok(), fits);
+        assert_eq!(ToNode::decode(&mut out).unwrap().is_some(), fits);
+    }
     // A fault's detail is cut, at a whole character.
     let fault = Some((Fault::Trap, "ü".repeat(40_000)));
     ToNode::Done { run: RunId(1), usage: Usage::default(), fault }.encode(&mut out).unwrap();

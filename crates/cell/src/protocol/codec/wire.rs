@@ -11,26 +11,30 @@ const TEXT_BYTES_MAX: usize = 4 * 1024;
 
 /// Appends fields to a frame under construction. Lengths of more than a `u32` cannot be said; the whole
 /// frame is refused then by its own length, which is far smaller.
-pub(super) struct Writer<'a>(pub(super) &'a mut BytesMut);
+pub(super) struct Writer<'a> {
+    pub(super) out: &'a mut BytesMut,
+    /// A head has more lines than a frame may have: the other end would not take it.
+    pub(super) too_many_lines: bool,
+}
 
 impl Writer<'_> {
     pub(super) fn u8(&mut self, value: u8) -> &mut Self {
-        self.0.put_u8(value);
+        self.out.put_u8(value);
         self
     }
 
     pub(super) fn u16(&mut self, value: u16) -> &mut Self {
-        self.0.put_u16_le(value);
+        self.out.put_u16_le(value);
         self
     }
 
     pub(super) fn u32(&mut self, value: u32) -> &mut Self {
-        self.0.put_u32_le(value);
+        self.out.put_u32_le(value);
         self
     }
 
     pub(super) fn u64(&mut self, value: u64) -> &mut Self {
-        self.0.put_u64_le(value);
+        self.out.put_u64_le(value);
         self
     }
 
@@ -45,7 +49,7 @@ impl Writer<'_> {
 
     /// What needs no length, since it is the last of its frame.
     pub(super) fn rest(&mut self, value: &[u8]) -> &mut Self {
-        self.0.put_slice(value);
+        self.out.put_slice(value);
         self
     }
 
@@ -54,8 +58,13 @@ impl Writer<'_> {
         self.bytes(value.get(..end).unwrap_or_default().as_bytes())
     }
 
+    fn count(&mut self, lines: usize) -> &mut Self {
+        self.too_many_lines |= lines > limits::FRAME_HEADERS_MAX;
+        self.u32(u32::try_from(lines).unwrap_or(u32::MAX))
+    }
+
     fn headers(&mut self, lines: &[HeaderLine]) -> &mut Self {
-        self.u32(u32::try_from(lines.len()).unwrap_or(u32::MAX));
+        self.count(lines.len());
         for (name, value) in lines {
             self.bytes(name).bytes(value);
         }
@@ -75,7 +84,7 @@ impl Writer<'_> {
         self.bytes(head.method.as_str().as_bytes());
         self.bytes(head.uri.scheme_str().unwrap_or("https").as_bytes());
         self.bytes(authority).bytes(target.as_bytes());
-        self.u32(u32::try_from(head.headers.len()).unwrap_or(u32::MAX));
+        self.count(head.headers.len());
         for (name, value) in &head.headers {
             self.bytes(name.as_str().as_bytes()).bytes(value.as_bytes());
         }
