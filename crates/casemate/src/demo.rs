@@ -91,28 +91,31 @@ pub(crate) async fn demo(context: &Context) -> Result<(), Failure> {
 }
 
 fn describe(out: &Output, show: &Show, walls: &(Vec<&str>, Vec<&str>)) -> String {
-    let row = |row: &Row| {
+    let row = |(index, row): (usize, &Row)| {
         let (ink, mark) = match row.state {
             State::Good => (Ink::Good, "✓"),
             State::Bad => (Ink::Bad, "✗"),
             State::Skipped => (Ink::Faint, "–"),
         };
         let got = if row.state == State::Bad { out.paint(Ink::Bad, &row.got) } else { row.got.clone() };
+        let number = format!("{:>2}", index + 1);
         vec![
             out.paint(ink, mark),
+            out.paint(Ink::Faint, &number),
             row.what.clone(),
             row.expect.clone(),
             got,
             out.paint(Ink::Faint, &row.record),
         ]
     };
-    let rows: Vec<Vec<String>> = show.rows.iter().map(row).collect();
-    let mut text = out.table(&["", "TRIED", "EXPECTED", "GOT", "RECORD"], &rows);
+    let rows: Vec<Vec<String>> = show.rows.iter().enumerate().map(row).collect();
+    let mut text = out.table(&["", "", "TRIED", "EXPECTED", "GOT", "RECORD"], &rows);
     for note in show.notes.values() {
-        text.push_str(&format!("\n\n{note}"));
+        text.push_str(&format!("\n\n{}", wrap(note)));
     }
     let (standing, missing) = walls;
-    text.push_str(&format!("\n\nwalls around every worker: {}", standing.join(", ")));
+    let walls = format!("walls around every worker: {}", standing.join(", "));
+    text.push_str(&format!("\n\n{}", wrap(&walls)));
     if !missing.is_empty() {
         text.push_str(&format!(
             "\n{} {}",
@@ -128,4 +131,44 @@ fn describe(out: &Output, show: &Show, walls: &(Vec<&str>, Vec<&str>)) -> String
     };
     text.push_str(&format!("\n{} rows: {verdict}", show.rows.len()));
     text
+}
+
+/// Breaks lines at spaces, so that each has at most [`COLUMNS`]; what follows is indented.
+fn wrap(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut rest = line.to_owned();
+        while let Some((head, tail)) = cut(&rest) {
+            lines.push(head);
+            rest = format!("  {tail}");
+        }
+        lines.push(rest);
+    }
+    lines.join("\n")
+}
+
+/// The longest beginning that fits and ends before a space, and what comes after it.
+fn cut(line: &str) -> Option<(String, String)> {
+    let (end, _) = line.char_indices().nth(COLUMNS)?;
+    let at = line.get(..=end)?.rfind(' ').filter(|at| *at > 2)?;
+    Some((line.get(..at)?.to_owned(), line.get(at + 1..)?.trim_start().to_owned()))
+}
+
+/// The width that everything fits in.
+const COLUMNS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_at_spaces() {
+        let text = "word ".repeat(60);
+        let wrapped = wrap(text.trim());
+        assert!(wrapped.lines().all(|line| line.chars().count() <= COLUMNS), "{wrapped}");
+        assert_eq!(wrapped.split_whitespace().count(), 60);
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("  w")));
+        assert_eq!(wrap("a\n  b"), "a\n  b");
+        assert_eq!(wrap(&"é".repeat(250)), "é".repeat(250), "what cannot break does not");
+    }
 }

@@ -33,7 +33,7 @@ struct Mark {
     code: &'static str,
 }
 
-const RAN: Mark = Mark { kind: "run", code: "" };
+const PERMITTED: Mark = Mark { kind: "decision", code: "" };
 
 /// What must come of a call.
 #[derive(Debug, Clone, Copy)]
@@ -113,11 +113,11 @@ impl Tour<'_> {
     }
 
     async fn calls_that_work(&mut self) -> Result<(), Failure> {
-        let good = Expect { status: 200, code: "", mark: RAN };
-        self.call("call a function in Rust (WASI 0.2)", Method::GET, "/hello", true, good).await?;
-        self.call("call a function in Rust (WASI 0.3)", Method::GET, "/hello-p3", true, good).await?;
+        let good = Expect { status: 200, code: "", mark: PERMITTED };
+        self.call("call Rust, WASI 0.2", Method::GET, "/hello", true, good).await?;
+        self.call("call Rust, WASI 0.3", Method::GET, "/hello-p3", true, good).await?;
         for (name, language) in [("hello-js", "JavaScript"), ("hello-py", "Python")] {
-            let what = format!("call a function in {language}");
+            let what = format!("call {language}");
             match guests::elsewhere(name) {
                 Some(guest) => {
                     let progress = self.out.spinner(format!("deploying {name}"));
@@ -125,7 +125,7 @@ impl Tour<'_> {
                     drop(progress);
                     self.call(&what, Method::GET, &format!("/{name}"), true, good).await?;
                 }
-                None => self.skip(&what, "run `cargo xtask guests`"),
+                None => self.skip(&what, name),
             }
         }
         self.call("GET what a policy permits", Method::GET, "/ledger/2026", true, good).await
@@ -159,8 +159,8 @@ impl Tour<'_> {
     }
 
     async fn after_all_that(&mut self) -> Result<(), Failure> {
-        let good = Expect { status: 200, code: "", mark: RAN };
-        self.call("the first function again, after all that", Method::GET, "/hello", true, good).await
+        let good = Expect { status: 200, code: "", mark: PERMITTED };
+        self.call("the first function again", Method::GET, "/hello", true, good).await
     }
 }
 
@@ -204,12 +204,12 @@ impl Tour<'_> {
         let recorded = self.recorded(got.request, Mark { kind: "refusal", code: "*" }).await?;
         let code = got.problem.as_ref().map_or("", |problem| problem.code.as_str());
         let said = format!("{} {code}", got.status);
-        self.row("call with a token that was revoked", "401", &said, got.status == 401, recorded);
+        self.row("call with a revoked token", "401", &said, got.status == 401, recorded);
         Ok(())
     }
 
     async fn ungranted(&mut self) -> Result<(), Failure> {
-        let what = "deploy what imports what no one grants";
+        let what = "deploy an ungranted import";
         let failure = match self.deploy(guests::ungranted()).await {
             Ok(()) => {
                 self.row(what, "refused by name", "deployed", false, None);
@@ -222,8 +222,9 @@ impl Tour<'_> {
         let named = failure.message.contains("acme:thing/do");
         let said = if named { "refused by name" } else { "refused, unnamed" };
         let row = self.show.rows.len();
+        let note = format!("row {}: the deploy was refused: {}", self.next(), failure.message);
         self.row(what, "refused by name", said, named, recorded);
-        self.show.notes.insert(row, format!("the deploy was refused: {}", failure.message));
+        self.show.notes.insert(row, note);
         Ok(())
     }
 
@@ -234,7 +235,7 @@ impl Tour<'_> {
         let denied = got.body.starts_with(b"HTTP-request-denied");
         let recorded = self.recorded(got.request, Mark { kind: "*", code: "outbound-denied" }).await?;
         let said = if denied { "denied" } else { "not denied" };
-        self.row("an outbound call that nobody granted", "denied", said, denied, recorded);
+        self.row("call out without a grant", "denied", said, denied, recorded);
         Ok(())
     }
 
@@ -247,9 +248,9 @@ impl Tour<'_> {
         let opened = |value: &&Value| value.get("ok") != Some(&Value::Bool(false));
         let open = attempts.map_or(usize::MAX, |all| all.values().filter(opened).count());
         let tried = attempts.map_or(0, serde_json::Map::len);
-        let recorded = self.recorded(got.request, RAN).await?;
+        let recorded = self.recorded(got.request, PERMITTED).await?;
         let said = if tried == 0 { "no report".to_owned() } else { format!("{open} of {tried} open") };
-        self.row("files, sockets, names, threads", "none open", &said, open == 0 && tried > 0, recorded);
+        self.row("open files, sockets, names", "none open", &said, open == 0 && tried > 0, recorded);
         Ok(())
     }
 
@@ -309,10 +310,19 @@ impl Tour<'_> {
         self.show.rows.push(Row { what: what.to_owned(), expect, got, record, state });
     }
 
-    fn skip(&mut self, what: &str, why: &str) {
-        let got = format!("skipped: {why}");
-        let (what, expect, record) = (what.to_owned(), "200".to_owned(), String::new());
-        self.show.rows.push(Row { what, expect, got, record, state: State::Skipped });
+    fn skip(&mut self, what: &str, name: &str) {
+        let note = format!(
+            "row {}: `target/guests/{name}.wasm` is not there; `cargo xtask guests` builds it",
+            self.next()
+        );
+        self.show.notes.insert(self.show.rows.len(), note);
+        let [what, expect, got] = [what, "200", "skipped"].map(str::to_owned);
+        self.show.rows.push(Row { what, expect, got, record: String::new(), state: State::Skipped });
+    }
+
+    /// The number of the next row, as people count.
+    fn next(&self) -> usize {
+        self.show.rows.len() + 1
     }
 }
 
@@ -329,7 +339,7 @@ fn say(event: &Value, mark: Mark) -> Option<String> {
     if !fits || (mark.kind != "*" && mark.kind != kind) {
         return None;
     }
-    Some(if code.is_empty() { format!("{kind}: yes") } else { format!("{kind}: {code}") })
+    Some(if code.is_empty() { format!("{kind} permitted") } else { format!("{kind} {code}") })
 }
 
 #[cfg(test)]
@@ -344,14 +354,14 @@ mod tests {
             assert_eq!(say(&event, Mark { kind, code }).as_deref(), expect, "{event} {kind} {code}");
         };
         let run = json!({ "kind": "run", "allowed": true, "code": "" });
-        check(run.clone(), "run", "", Some("run: yes"));
+        check(run.clone(), "run", "", Some("run permitted"));
         check(run.clone(), "decision", "", None);
         check(run, "run", "cpu-limit", None);
         let stopped = json!({ "kind": "run", "allowed": false, "code": "cpu-limit" });
-        check(stopped.clone(), "run", "cpu-limit", Some("run: cpu-limit"));
+        check(stopped.clone(), "run", "cpu-limit", Some("run cpu-limit"));
         check(stopped.clone(), "run", "", None);
         check(stopped.clone(), "run", "memory-limit", None);
-        check(stopped.clone(), "*", "*", Some("run: cpu-limit"));
+        check(stopped.clone(), "*", "*", Some("run cpu-limit"));
         check(stopped, "decision", "*", None);
         check(json!({ "kind": "decision", "allowed": false }), "decision", "*", None);
         check(json!({}), "*", "*", None);

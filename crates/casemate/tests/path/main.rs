@@ -1,0 +1,19 @@
+//! The whole path on a real node: deploy over the control API, call over TLS, and the record that each leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking"
+)]
+
+mod access;
+mod hostile;
+mod languages;
+mod lifecycle;
+mod rest;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
