@@ -15,4 +15,7 @@ mod walls;
 mod worker;
 
 pub use broker::{BodyBroken, BodyStream, Broker, CallError, Called, LogStream};
+pub use compile::{CompileError, child::compile_main, fingerprint};
+pub use node::{AnswerBody, CellConfig, Cells, Code, RequestBody, Run, Running, StartError};
 pub use walls::Walls;
+pub use worker::worker_main;

@@ -159,6 +159,7 @@ impl Cells {
             spawner: Spawner::start()?,
             stopping: AtomicBool::new(false),
             walls: AtomicU16::new(u16::MAX),
+            replaced: std::sync::atomic::AtomicU64::new(0),
         });
         let label = TrustLabel::default();
         let pool = Pool::new(Arc::clone(&shared), label.clone());
@@ -207,6 +208,11 @@ impl Cells {
     /// Runs under way, over all labels.
     pub fn runs(&self) -> usize {
         self.usual.1.runs() + self.others.read().values().map(|pool| pool.runs()).sum::<usize>()
+    }
+
+    /// Workers that were replaced since the start.
+    pub fn replaced(&self) -> u64 {
+        self.shared.replaced.load(Ordering::Relaxed)
     }
 
     /// Ends all workers. Runs still under way, and all that come later, get [`Fault::Draining`].

@@ -1,5 +1,14 @@
 //! What one crossing costs: node to worker and back, with a worker that answers at once. Run it with
 //! `cargo test --release -p cell --test crossing -- --ignored --nocapture`.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says so by panicking"
+)]
 
 mod house;
 

@@ -1,5 +1,14 @@
 //! An escaped guest finds nothing: native code behind a worker's walls, one attempt in each process. The
 //! tables say what must happen to each; the same attempts without walls prove that they would work.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says so by panicking"
+)]
 
 mod house;
 

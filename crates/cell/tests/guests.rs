@@ -1,5 +1,14 @@
 //! Every guest that comes built, friendly or hostile, in a real worker behind all its walls: whatever it
 //! does ends that run alone, and no wall strikes a worker that does its duty.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says so by panicking"
+)]
 
 mod house;
 

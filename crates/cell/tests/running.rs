@@ -1,4 +1,13 @@
 //! Runs, bodies both ways, calls, cancelling, pools: what the node's half does where workers are honest.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says so by panicking"
+)]
 
 mod house;
 

@@ -1,4 +1,13 @@
 //! The walls around a real worker, seen from outside; and that they stand and fall with the node.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says so by panicking"
+)]
 
 mod house;
 
@@ -117,4 +126,29 @@ async fn killing_what_was_spawned_kills_the_worker() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the worker outlived what was spawned");
+}
+
+/// A worker that reads nothing, and so does not even see its socket close.
+#[test]
+fn killing_the_node_kills_the_worker() {
+    use std::io::BufRead;
+    let mut node = std::process::Command::new(house::probe())
+        .arg("node")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let outer: u32 = line.trim().parse().unwrap();
+    let worker = inner(outer);
+    assert!(is_alive(worker));
+    node.kill().unwrap();
+    node.wait().unwrap();
+    for _ in 0..100 {
+        if !is_alive(worker) && !is_alive(outer) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the worker outlived its node");
 }

@@ -181,7 +181,7 @@ impl Link {
     fn say_of_call(&self, run: RunId, call: CallId, sent: u32, last: bool, frame: &ToWorker) -> Said {
         let mut over = None;
         let said = self.say_of_run(run.0, |live| {
-            let Some(known) = live.calls.get(call) else { return None };
+            let known = live.calls.get(call)?;
             known.unacked += sent;
             if last {
                 let at = live.calls.live.iter().position(|(id, _)| *id == call);

@@ -73,6 +73,8 @@ struct Driver<'l> {
 impl Driver<'_> {
     async fn run(&mut self) -> End {
         let mut next_tick = Instant::now() + TICK;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What came with the worker's first frame.
         if let Err(end) = self.hear() {
             return end;
@@ -92,7 +94,7 @@ impl Driver<'_> {
                 }
                 _ready = self.stream.writable(), if !idle => {}
                 () = self.link.wake.notified(), if idle => {}
-                () = tokio::time::sleep_until(next_tick.into()) => {}
+                _tick = ticks.tick() => {}
             }
             // Looked at by the clock rather than by the branch: a worker that never stops talking is no
             // excuse.

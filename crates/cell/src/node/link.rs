@@ -2,7 +2,7 @@
 //! touches the socket (`drive` does) and never drops under its lock what may be the last of its kind.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     os::fd::OwnedFd,
     sync::{
@@ -103,8 +103,8 @@ impl Link {
             return Submitted::Over(pending, Fault::CallerGone);
         }
         let code = pending.code.id();
-        if !state.codes.contains_key(&code) {
-            state.codes.insert(code, false);
+        if let Entry::Vacant(unknown) = state.codes.entry(code) {
+            unknown.insert(false);
             state.files.push_back((state.queued, pending.code.file()));
             // INVARIANT: a frame without a head or body is never too long.
             let _fits = state.say(&ToWorker::Load { code, world: pending.code.world() });

@@ -243,11 +243,11 @@ impl Live {
 
     /// What may run elsewhere, if nobody can have seen it begin: its first frame was not all written, or the
     /// worker went before it had even mapped the code.
-    pub(super) fn moved(mut self, written: u64, mapped: bool) -> Result<Pending, Self> {
+    pub(super) fn moved(mut self, written: u64, mapped: bool) -> Result<Box<Pending>, Box<Self>> {
         let unseen = !self.began && !self.is_condemned() && (self.start_ends > written || !mapped);
-        let (true, Some(body)) = (unseen, self.body.take()) else { return Err(self) };
+        let (true, Some(body)) = (unseen, self.body.take()) else { return Err(Box::new(self)) };
         let Self { slot, finish, code, limits, head, moves, .. } = self;
-        Ok(Pending { slot, finish, code, limits, head, body, moves: moves + 1 })
+        Ok(Box::new(Pending { slot, finish, code, limits, head, body, moves: moves + 1 }))
     }
 
     fn stop_tasks(&mut self) {

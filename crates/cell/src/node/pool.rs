@@ -72,10 +72,10 @@ impl Pool {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
         let born =
             (0..self.shared.config.wanted()).map(|_| birth::bear(&self.shared.config, &self.shared.spawner));
-        for born in futures_util::future::join_all(born).await {
-            self.join(born?);
-        }
-        Ok(())
+        // All are taken in before the first failure is told, so that stopping the pool ends them.
+        let joined = |born: Result<Born, StartError>| born.map(|born| self.join(born));
+        let all: Vec<_> = futures_util::future::join_all(born).await.into_iter().map(joined).collect();
+        all.into_iter().collect()
     }
 
     /// The same, in the background and with patience.
@@ -193,9 +193,9 @@ impl Pool {
         }
         let fault = if asked { Fault::Draining } else { end.fault() };
         for (live, mapped) in runs {
-            let kept = if asked { Err(live) } else { live.moved(written, mapped) };
+            let kept = if asked { Err(Box::new(live)) } else { live.moved(written, mapped) };
             match kept {
-                Ok(pending) => self.dispatch(Box::new(pending)),
+                Ok(pending) => self.dispatch(pending),
                 Err(live) => {
                     let waker = live.end(Usage::default(), Some((fault, end.to_string())));
                     waker.into_iter().for_each(std::task::Waker::wake);

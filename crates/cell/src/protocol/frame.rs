@@ -51,6 +51,7 @@ pub enum LogStream {
 }
 
 /// What a node says to a worker.
+#[expect(clippy::large_enum_variant, reason = "the large one is the one that every run has")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToWorker {
     /// The compiled code behind the one file descriptor sent along (a sealed memfd) has this id from now on.

@@ -150,12 +150,11 @@ fn call(number: i64, a: [i64; 6]) -> Outcome {
 
 /// A pointer to a string that lives on.
 fn c(text: &str) -> i64 {
-    let text = if text.contains('\0') {
+    if text.contains('\0') {
         Box::leak(text.as_bytes().to_vec().into_boxed_slice()).as_ptr() as i64
     } else {
         CString::new(text).unwrap().into_raw() as i64
-    };
-    text
+    }
 }
 
 fn number(text: &str) -> i64 {

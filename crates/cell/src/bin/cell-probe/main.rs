@@ -1,13 +1,14 @@
 //! The child that tests put in a worker's place: the real one, one that plays by a script, or an escaped
 //! guest. It is never shipped.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test's own process")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "a test's own process")]
 
 mod escape;
 mod play;
 
 use std::process::ExitCode;
 
-use model::World;
+use cell::{CellConfig, Cells};
+use model::{TrustLabel, World};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         },
         ["compile-eat", _] => play::eat(),
         ["compile-die", _] => std::process::abort(),
+        ["node"] => node(),
         ["play", name] => play::play(name),
         ["escape", layer, name, rest @ ..] => escape::escape(layer, name, rest),
         other => {
@@ -29,4 +31,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A node with one worker that minds nothing; says the worker's process id and waits to be killed.
+fn node() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let worker_args = vec!["play".into(), "sleeps".into()];
+        let config = CellConfig::new(std::env::current_exe().unwrap());
+        let cells = Cells::start(CellConfig { workers: 1, worker_args, ..config }).await.unwrap();
+        println!("{}", cells.worker_pids(&TrustLabel::default()).first().unwrap());
+        std::future::pending::<()>().await;
+    });
+    ExitCode::SUCCESS
 }

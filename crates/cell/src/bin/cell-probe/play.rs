@@ -28,6 +28,9 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "no-seccomp" => return ready(&mut stage, VERSION, Walls(walls.0 & !Walls::SECCOMP.0), honest),
         "other-version" => return ready(&mut stage, VERSION + 1, walls, honest),
         "never-ready" => return forever(),
+        "sleeps" => |_| {
+            forever();
+        },
         "garbage-first" => return garbage_first(&mut stage),
         "dies-first" => return ExitCode::FAILURE,
         "garbage" => garbage,
@@ -36,7 +39,7 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "ready-twice" => |s| s.lie(|_| ToNode::Ready { version: VERSION, walls: Walls::REQUIRED }),
         "pong-unasked" => |s| s.lie(|_| ToNode::Pong { number: 1 << 40 }),
         "head-twice" => |s| s.lie_twice(|run| ToNode::Head { run, head: hello() }),
-        "done-twice" => |s| s.lie_twice(|run| done(run)),
+        "done-twice" => |s| s.lie_twice(done),
         "body-before-head" => |s| s.lie(|run| ToNode::Body { run, bytes: "x".into(), ends: true }),
         "body-after-end" => body_after_end,
         "body-beyond-window" => body_beyond_window,
