@@ -17,22 +17,30 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use model::{RequestId, limits};
+use model::{Fault, RequestId, limits};
 use platform::{Ctx, Platform};
 use serde::{Serialize, de::DeserializeOwned};
 use shield::Peer;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
     api,
     config::About,
     metrics::Metrics,
     problem::Problem,
-    stage::respond::{self, Body},
+    stage::{
+        respond::{self, Body},
+        shape::settle,
+    },
 };
 use table::{Endpoint, METRICS_TYPE, Operation, Shape};
 
 /// How long a control request's body may take, in milliseconds.
 const BODY_MS: u64 = 120_000;
+/// Components on their way up at once: each is held in memory until its digest is checked.
+const UPLOADS_MAX: usize = 4;
+/// How long an upload waits for its turn, in milliseconds.
+const UPLOAD_WAIT_MS: u64 = 30_000;
 
 /// What every control request needs.
 pub(crate) struct ControlPlane {
@@ -44,6 +52,8 @@ pub(crate) struct ControlPlane {
     domain: String,
     port: u16,
     about: About,
+    uploads: Semaphore,
+    closing: watch::Receiver<bool>,
 }
 
 impl ControlPlane {
@@ -54,9 +64,11 @@ impl ControlPlane {
         domain: String,
         port: u16,
         about: About,
+        closing: watch::Receiver<bool>,
     ) -> Self {
         let (endpoints, openapi) = (table::endpoints(), OnceLock::new());
-        Self { platform, metrics, connections, endpoints, openapi, domain, port, about }
+        let uploads = Semaphore::new(UPLOADS_MAX);
+        Self { platform, metrics, connections, endpoints, openapi, domain, port, about, uploads, closing }
     }
 
     /// The whole URLs of routes under a host.
@@ -82,6 +94,7 @@ type Parameters<'a> = HashMap<&'static str, &'a str>;
 /// Answers one control request.
 pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
     let id = plane.platform.request_id();
+    let asked = respond::Asked::of(&request);
     let mut response = match walk(plane, id, request, peer).await {
         Ok(response) => response,
         Err(problem) => {
@@ -89,7 +102,7 @@ pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer
             problem.respond(id)
         }
     };
-    respond::finish(&mut response, id, false);
+    respond::finish(&mut response, asked, id, false);
     response
 }
 
@@ -99,7 +112,8 @@ async fn walk(
     request: Request<Incoming>,
     peer: &Peer,
 ) -> Result<Response<Body>, Problem> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    settle(&mut head, peer)?;
     let now_ms = plane.platform.clock().monotonic_ms();
     let screened = plane.platform.shield().screen(head, body, peer, now_ms).map_err(|blocked| {
         plane.platform.note_refusal(id, None, peer, blocked.code(), &blocked.to_string());
@@ -116,10 +130,20 @@ async fn walk(
         plane.platform.note_refusal(id, None, peer, "no-credential", "the control API wants a token");
         return Err(platform::Refused::Unauthenticated { code: "no-credential" }.into());
     }
+    let _turn = match endpoint.request {
+        Shape::Bytes => Some(turn(&plane.uploads).await?),
+        _ => None,
+    };
     let body = read(endpoint, &head, body).await?;
     let ctx = Ctx { id, caller: &caller, peer };
     let call = Call { plane, ctx, head: &head, parameters, body };
     dispatch(endpoint.operation, call).await
+}
+
+/// One of the few places for an upload.
+async fn turn(uploads: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    let turn = tokio::time::timeout(Duration::from_millis(UPLOAD_WAIT_MS), uploads.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| Fault::NodeBusy.into())
 }
 
 async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>, Problem> {

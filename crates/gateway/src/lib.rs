@@ -1,11 +1,11 @@
-//! NOTE FROM THE LEAD (11:31), to be removed: to be in time, the lead writes ALL of this crate's src (pipeline, stages, server,
-//! problem, config, tls, metrics, control). GATEWAY HELPER: finish and COMMIT egress first; then write tests for this crate
-//! in `crates/gateway/tests/` and/or `#[cfg(test)]` files under src that do not exist yet (raw-socket parser tests against
-//! `server.rs`, TLS tests: versions, ALPN, X25519MLKEM768, plain HTTP on the TLS port, OpenAPI vs table), review what is
-//! here against `issues show 2`, and mend what you find. Do not create src/{tls,metrics,control}.rs.
+//! Bytes in and out: sockets, TLS, HTTP, the list of stages, the control API. It never decides.
+//!
+//! Read `pipeline` for the way of a request, and the files under `stage/` for what happens on it; `control` for
+//! the control API, whose endpoints stand in one table; `problem` for how errors look outside.
 
 pub mod api;
 mod config;
+mod connection;
 mod control;
 mod metrics;
 mod pipeline;

@@ -91,6 +91,14 @@ impl Collector for Now {
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
+        let replaced = ConstCounter::new(self.platform.workers_replaced);
+        let help = "Worker processes that were replaced since the start";
+        replaced.encode(encoder.encode_descriptor(
+            "workers_replaced",
+            help,
+            None,
+            replaced.metric_type(),
+        )?)?;
         self.functions(&mut encoder)
     }
 }

@@ -30,6 +30,7 @@ impl DataPlane {
     /// Answers one request of a function.
     pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = self.platform.request_id();
+        let asked = respond::Asked::of(&request);
         let started = self.platform.clock().monotonic_ms();
         let mut response = match self.walk(id, peer, request).await {
             Ok(response) => response,
@@ -38,7 +39,7 @@ impl DataPlane {
                 problem.respond(id)
             }
         };
-        respond::finish(&mut response, id, peer.tls && self.strict_transport);
+        respond::finish(&mut response, asked, id, peer.tls && self.strict_transport);
         let took_ms = self.platform.clock().monotonic_ms().saturating_sub(started);
         self.metrics.answered(response.status().as_u16(), took_ms);
         response
@@ -51,7 +52,7 @@ impl DataPlane {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let platform = &self.platform;
-        let shaped = shape(request).await?;
+        let shaped = shape(peer, request).await?;
         let target = route(platform, &shaped)?;
         let screened = screen(platform, id, &target, shaped, peer)?;
         let caller = identify(platform, id, &target, &screened)?;

@@ -1,27 +1,17 @@
-//! Listeners, handshakes and connections of both planes, and their end. It never looks into a request.
+//! Listeners of both planes, and their end. It never reads from a connection.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::limits;
+use hyper::body::Incoming;
 use platform::Platform;
 use shield::Peer;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     GatewayConfig,
+    connection::{Line, Patience},
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
@@ -31,14 +21,8 @@ use crate::{
     },
 };
 
-/// What a client is told that speaks plain HTTP to a port of TLS.
-const PLAIN_REFUSED: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\
-    connection: close\r\n\r\nthis port speaks TLS: use https://\n";
-/// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 22;
-/// Resets that a client may leave unread before its connection ends (CVE-2023-44487).
-const RESETS_MAX: usize = 20;
+/// One connection in so many is kept for the control API, so that a flood of callers never locks operators out.
+const CONTROL_SHARE: usize = 16;
 
 /// The listeners could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +72,9 @@ enum Plane {
 #[derive(Clone)]
 struct Door {
     plane: Plane,
-    tls: Option<TlsAcceptor>,
+    line: Line,
     bounds: Bounds,
     platform: Arc<Platform>,
-    closing: watch::Receiver<bool>,
 }
 
 impl Gateway {
@@ -128,42 +111,50 @@ impl Gateway {
     /// Serves until `shutdown` resolves, then lets requests end for as long as the configuration says.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let (close, closing) = watch::channel(false);
-        let bounds = Bounds::new(self.config.connections_max, self.config.connections_per_source_max);
+        let (most, per_source) = (self.config.connections_max, self.config.connections_per_source_max);
+        let reserved = (most / CONTROL_SHARE).max(1);
+        let bounds = Bounds::new(most.saturating_sub(reserved).max(1), per_source);
+        let control_bounds = Bounds::new(reserved, per_source);
         let metrics = Arc::new(Metrics::new());
         let data = Arc::new(DataPlane {
             platform: self.platform.clone(),
             metrics: metrics.clone(),
             strict_transport: self.config.domain != "localhost",
         });
-        let (open, url_port) = (bounds.clone(), self.addresses.data.port());
+        let (all, controls) = (bounds.clone(), control_bounds.clone());
         let control = Arc::new(ControlPlane::new(
             self.platform.clone(),
             metrics,
-            Box::new(move || open.open()),
+            Box::new(move || all.open() + controls.open()),
             self.config.domain.clone(),
-            url_port,
+            self.addresses.data.port(),
             self.config.about.clone(),
+            closing.clone(),
         ));
         let tls = TlsAcceptor::from(self.config.tls.clone());
-        let door = |plane: Plane, tls: Option<TlsAcceptor>| Door {
+        let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| Door {
             plane,
-            tls,
+            line: Line { tls, closing: closing.clone(), patience: Patience::default() },
             bounds: bounds.clone(),
             platform: self.platform.clone(),
-            closing: closing.clone(),
         };
         let mut doors = vec![
-            (self.data, door(Plane::Data(data.clone()), Some(tls.clone()))),
-            (self.control, door(Plane::Control(control), Some(tls))),
+            (self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds)),
+            (self.control, door(Plane::Control(control), Some(tls), &control_bounds)),
         ];
-        doors.extend(self.plain.map(|listener| (listener, door(Plane::Data(data), None))));
+        doors.extend(self.plain.map(|listener| (listener, door(Plane::Data(data), None, &bounds))));
         let opened: Vec<_> = doors.into_iter().map(|(l, door)| tokio::spawn(door.open(l))).collect();
         shutdown.await;
         self.platform.drain();
         opened.iter().for_each(tokio::task::JoinHandle::abort);
         close.send_replace(true);
-        if timeout(Duration::from_millis(self.config.drain_ms), bounds.emptied()).await.is_err() {
-            tracing::warn!(open = bounds.open(), "connections were cut off when the time to end was over");
+        let emptied = async {
+            bounds.emptied().await;
+            control_bounds.emptied().await;
+        };
+        if timeout(Duration::from_millis(self.config.drain_ms), emptied).await.is_err() {
+            let open = bounds.open() + control_bounds.open();
+            tracing::warn!(open, "connections were cut off when the time to end was over");
         }
     }
 }
@@ -176,67 +167,15 @@ impl Door {
     async fn open(self, listener: TcpListener) {
         loop {
             let (stream, address, place) = accept(&listener, &self.bounds, &self.platform).await;
-            let door = self.clone();
+            let (plane, line) = (self.plane.clone(), self.line.clone());
             tokio::spawn(async move {
-                door.connection(stream, address).await;
+                let answer = move |peer: Arc<Peer>, request: Request<Incoming>| {
+                    let plane = plane.clone();
+                    async move { plane.answer(&peer, request).await }
+                };
+                line.serve(stream, address, answer).await;
                 drop(place);
             });
-        }
-    }
-
-    async fn connection(self, stream: TcpStream, address: SocketAddr) {
-        let Some(tls) = self.tls.clone() else {
-            let peer = Peer { address, tls: false, server_name: None };
-            return self.http(stream, peer, false).await;
-        };
-        let wait = Duration::from_millis(limits::HANDSHAKE_MS);
-        match timeout(wait, shake_hands(tls, stream)).await {
-            Ok(Ok(Some(stream))) => {
-                let (_, session) = stream.get_ref();
-                let h2 = session.alpn_protocol() == Some(b"h2");
-                let server_name = session.server_name().map(Arc::from);
-                let peer = Peer { address, tls: true, server_name };
-                self.http(stream, peer, h2).await;
-            }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => tracing::debug!(%address, %error, "a handshake failed"),
-            Err(_) => tracing::debug!(%address, "a handshake took too long"),
-        }
-    }
-
-    async fn http<S>(self, stream: S, peer: Peer, h2: bool)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut closing = self.closing.clone();
-        let mut closed = std::pin::pin!(async move { drop(closing.wait_for(|closing| *closing).await) });
-        let (plane, peer) = (self.plane, Arc::new(peer));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (plane, peer) = (plane.clone(), peer.clone());
-            async move { Ok::<_, std::convert::Infallible>(plane.answer(&peer, request).await) }
-        });
-        let io = TokioIo::new(stream);
-        let ended = if h2 {
-            let mut connection = std::pin::pin!(http2_builder().serve_connection(io, service));
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = &mut closed => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        } else {
-            let mut connection = std::pin::pin!(http1_builder().serve_connection(io, service));
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = &mut closed => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended badly");
         }
     }
 }
@@ -248,56 +187,4 @@ impl Plane {
             Self::Control(plane) => control::serve(plane, request, peer).await,
         }
     }
-}
-
-/// The TLS handshake; none where the client spoke plain HTTP, which it is told.
-async fn shake_hands(
-    tls: TlsAcceptor,
-    mut stream: TcpStream,
-) -> io::Result<Option<tokio_rustls::server::TlsStream<TcpStream>>> {
-    let mut first = [0_u8];
-    let seen = stream.peek(&mut first).await?;
-    if seen == 1 && first != [TLS_HANDSHAKE] {
-        if first.first().is_some_and(u8::is_ascii_uppercase) {
-            stream.write_all(PLAIN_REFUSED).await?;
-            stream.shutdown().await?;
-        }
-        return Ok(None);
-    }
-    tls.accept(stream).await.map(Some)
-}
-
-fn http1_builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits::REQUEST_HEAD_MS))
-        .max_headers(limits::REQUEST_HEADERS_MAX)
-        .max_buf_size(head_bytes_max())
-        .half_close(false)
-        .pipeline_flush(true)
-        .auto_date_header(true);
-    builder
-}
-
-fn http2_builder() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::H2_STREAMS_MAX)
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .max_header_list_size(u32::try_from(head_bytes_max()).unwrap_or(u32::MAX))
-        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(4 * limits::STREAM_WINDOW_BYTES)
-        .keep_alive_interval(Duration::from_millis(limits::KEEP_ALIVE_MS / 2))
-        .keep_alive_timeout(Duration::from_millis(limits::REQUEST_HEAD_MS));
-    builder
-}
-
-/// What the parser reads of a head before it gives up: the highest bound of any function, and some room for
-/// what the shield is to name.
-fn head_bytes_max() -> usize {
-    let most = model::Limits::CEILING.request_header_bytes;
-    usize::try_from(most).unwrap_or(usize::MAX).saturating_add(limits::REQUEST_TARGET_BYTES_MAX + 1024)
 }

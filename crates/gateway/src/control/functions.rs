@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use model::{Digest, Fault, FunctionName, Outcome, TenantId, Usage, limits};
 use platform::{AnswerBody, Follow, RequestBody, Target};
+use tokio::sync::watch;
 
 use super::{Call, answer, nothing};
 use crate::{
@@ -104,7 +105,8 @@ pub(super) fn logs(call: &Call<'_>) -> Answer {
     let last = first.last().map_or(after.unwrap_or(0), |line| line.seq);
     let body = if call.query("follow") == Some("true") {
         let follow = platform.follow_logs(call.ctx, &tenant, &name)?;
-        Body::stream(stream::unfold((Some(first), last, follow), next_lines))
+        let closing = call.plane.closing.clone();
+        Body::stream(stream::unfold((Some(first), last, follow, closing), next_lines))
     } else {
         Body::full(lines(&first))
     };
@@ -114,15 +116,21 @@ pub(super) fn logs(call: &Call<'_>) -> Answer {
     Ok(response)
 }
 
-type Following = (Option<Vec<platform::LogLine>>, u64, Follow);
+type Following = (Option<Vec<platform::LogLine>>, u64, Follow, watch::Receiver<bool>);
 
-async fn next_lines((first, last, follow): Following) -> Option<(Result<Bytes, BodyError>, Following)> {
+/// The next lines as soon as there are some; the end when the node stops.
+async fn next_lines(
+    (first, last, follow, mut closing): Following,
+) -> Option<(Result<Bytes, BodyError>, Following)> {
     let some = match first {
         Some(some) if !some.is_empty() => some,
-        _ => follow.next(last).await,
+        _ => tokio::select! {
+            some = follow.next(last) => some,
+            _ = closing.wait_for(|closing| *closing) => return None,
+        },
     };
     let last = some.last().map_or(last, |line| line.seq);
-    Some((Ok(lines(&some)), (None, last, follow)))
+    Some((Ok(lines(&some)), (None, last, follow, closing)))
 }
 
 fn lines(some: &[platform::LogLine]) -> Bytes {
@@ -147,9 +155,16 @@ fn lines(some: &[platform::LogLine]) -> Bytes {
     text.into()
 }
 
-/// The policies one after another, each under its id.
+/// What decides, for people: the shipped guard rails and roles by name, the tenant's and the function's own
+/// policies in full.
 pub(super) fn policy_text(policies: &[(String, String)]) -> String {
-    policies.iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n")
+    let shipped = |id: &str| id.starts_with("guard/") || id.starts_with("role/");
+    let names: Vec<&str> = policies.iter().map(|(id, _)| id.as_str()).filter(|id| shipped(id)).collect();
+    let mut text = format!("// shipped with the node: {}\n", names.join(", "));
+    for (id, policy) in policies.iter().filter(|(id, _)| !shipped(id)) {
+        text.push_str(&format!("\n// {id}\n{}\n", policy.trim()));
+    }
+    text
 }
 
 /// A call of a function walks the same way as one from outside: screened, authorized, run.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Response;
-use model::RequestId;
+use model::{Fault, RequestId};
 use platform::{Permit, Platform, RequestBody, Target};
 use shield::Screened;
 
@@ -19,5 +19,9 @@ pub(crate) async fn invoke(
     screened: Screened<RequestBody>,
 ) -> Result<Response<Body>, Problem> {
     let answer = platform.invoke(id, permit, target, screened).await?;
+    if answer.status().is_informational() {
+        // An answer that is none: what follows on the connection would be taken for the real one.
+        return Err(Fault::GuestError.into());
+    }
     Ok(answer.map(Body::answer))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -14,8 +14,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// After a failed accept (no file descriptors left, say), in milliseconds.
+/// After a failed accept: no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a peer may leave sent bytes unread or unacknowledged before the system ends the connection.
+const UNREAD_MS: u32 = 30_000;
 
 /// How many connections there may be, and how many there are of whom.
 #[derive(Clone)]
@@ -67,11 +69,11 @@ impl Bounds {
     fn place(&self, address: IpAddr) -> Option<Place> {
         let one = self.all.clone().try_acquire_owned().ok()?;
         let mut sources = self.sources.lock();
-        let count = sources.entry(address).or_insert(0);
-        if *count >= self.per_source_max {
+        let count = sources.get(&address).copied().unwrap_or(0);
+        if count >= self.per_source_max {
             return None;
         }
-        *count += 1;
+        sources.insert(address, count + 1);
         drop(sources);
         Some(Place { _one: one, sources: self.sources.clone(), address })
     }
@@ -96,13 +98,24 @@ pub(crate) async fn accept(
             tracing::debug!(%address, code = blocked.code(), "a connection was refused");
             continue;
         }
-        let Some(place) = bounds.place(address.ip().to_canonical()) else {
+        let Some(place) = bounds.place(source(address.ip())) else {
             tracing::debug!(%address, "too many connections");
             continue;
         };
-        // Small answers leave at once; a peer that is gone is only a slower answer.
+        // Small answers leave at once, and a peer that reads nothing does not hold its place. A socket that
+        // takes neither is only slower.
         let _kept = stream.set_nodelay(true);
+        let _kept = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MS);
         return (stream, address, place);
+    }
+}
+
+/// What counts as one source: an address of IPv4, the network (`/64`) of one of IPv6, which one host may have
+/// all to itself.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }
 
@@ -122,5 +135,17 @@ mod tests {
         drop(first);
         assert!(bounds.place(a).is_some());
         assert_eq!(bounds.open(), 2);
+    }
+
+    #[test]
+    fn sources() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(source(text.parse().unwrap()).to_string(), expect);
+        };
+        check("192.0.2.7", "192.0.2.7");
+        check("::ffff:192.0.2.7", "192.0.2.7");
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        check("2001:db8:1:2:ffff::1", "2001:db8:1:2::");
+        check("2001:db8:1:3::1", "2001:db8:1:3::");
     }
 }

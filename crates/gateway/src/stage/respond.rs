@@ -8,16 +8,22 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::{HeaderName, HeaderValue, Response, header};
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 use model::RequestId;
 use platform::AnswerBody;
+
+use crate::connection::Busy;
 
 /// Whatever ends a body early.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of any answer.
-pub(crate) struct Body(Kind);
+pub(crate) struct Body {
+    kind: Kind,
+    /// Keeps its connection from being taken for idle.
+    _busy: Option<Busy>,
+}
 
 enum Kind {
     Full(Option<Bytes>),
@@ -28,20 +34,31 @@ enum Kind {
 impl Body {
     /// All of it at once.
     pub(crate) const fn full(bytes: Bytes) -> Self {
-        Self(Kind::Full(Some(bytes)))
+        Self::of(Kind::Full(Some(bytes)))
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, _busy: None }
+    }
+
+    /// Keeps `busy` for as long as it lives.
+    #[must_use]
+    pub(crate) fn holding(mut self, busy: Busy) -> Self {
+        self._busy = Some(busy);
+        self
     }
 
     /// A function's answer, as it comes.
     pub(crate) fn answer(body: AnswerBody) -> Self {
         match body.whole() {
             Some(bytes) => Self::full(bytes.clone()),
-            None => Self(Kind::Answer(body)),
+            None => Self::of(Kind::Answer(body)),
         }
     }
 
     /// Piece by piece.
     pub(crate) fn stream(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
-        Self(Kind::Stream(Box::pin(pieces)))
+        Self::of(Kind::Stream(Box::pin(pieces)))
     }
 }
 
@@ -53,7 +70,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Full(bytes) => {
                 Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
             }
@@ -67,7 +84,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Kind::Answer(body) => body.is_end_stream(),
             Kind::Stream(_) => false,
@@ -75,7 +92,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Kind::Answer(body) => body.size_hint(),
             Kind::Stream(_) => SizeHint::default(),
@@ -98,14 +115,43 @@ const NOT_A_FUNCTIONS: [HeaderName; 9] = [
     REQUEST_ID,
 ];
 
+/// What of a request decides how its answer is framed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    head_only: bool,
+    chunked: bool,
+}
+
+impl Asked {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let chunked =
+            request.version() < Version::HTTP_2 && request.headers().contains_key(header::TRANSFER_ENCODING);
+        Self { head_only: *request.method() == Method::HEAD, chunked }
+    }
+}
+
 /// Takes out and puts in. `strict` is for names on which browsers should insist on TLS.
-pub(crate) fn finish(response: &mut Response<Body>, id: RequestId, strict: bool) {
+pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId, strict: bool) {
+    let length = response.body().size_hint().exact();
+    if asked.head_only {
+        // The parser of HTTP/2 would send it all the same.
+        *response.body_mut() = Body::full(Bytes::new());
+    }
     let headers = response.headers_mut();
     for name in &NOT_A_FUNCTIONS {
         headers.remove(name);
     }
     if headers.get(header::CONNECTION).is_some_and(|value| value != "close") {
         headers.remove(header::CONNECTION);
+    }
+    frame(headers, length, asked.head_only);
+    if let Some(bytes) = length.filter(|bytes| asked.head_only && *bytes > 0) {
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| bytes.into());
+    }
+    if asked.chunked {
+        //= RFC 9112 §6.1: after a request with both lengths the server MUST close the connection. The parser
+        //= drops the other length unseen, so each request in chunks is the last of its connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
@@ -115,6 +161,29 @@ pub(crate) fn finish(response: &mut Response<Body>, id: RequestId, strict: bool)
         headers
             .entry(header::STRICT_TRANSPORT_SECURITY)
             .or_insert_with(|| HeaderValue::from_static("max-age=31536000"));
+    }
+}
+
+/// Leaves a length that is true, or none: the parser trusts it, and a length of the function's own making would
+/// let it write into the next caller's answer on a connection that a proxy shares.
+fn frame(headers: &mut HeaderMap, length: Option<u64>, head_only: bool) {
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return;
+    }
+    let mut given = headers.get_all(header::CONTENT_LENGTH).iter();
+    let number = |value: &HeaderValue| {
+        let digits = value.to_str().ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
+        digits.and_then(|text| text.parse::<u64>().ok())
+    };
+    let plain = match (given.next().and_then(number), given.next()) {
+        (Some(bytes), None) => Some(bytes),
+        _ => None,
+    };
+    // Where nothing follows (`HEAD`), or nobody knows yet how much, a plain number stands: less is cut off as
+    // broken, more is not sent.
+    let stands = plain.is_some() && (head_only || length.is_none() || length == plain);
+    if !stands {
+        headers.remove(header::CONTENT_LENGTH);
     }
 }
 
@@ -138,7 +207,7 @@ mod tests {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         let id = RequestId::from_parts(Timestamp::default(), 7);
-        finish(&mut response, id, true);
+        finish(&mut response, Asked { head_only: false, chunked: false }, id, true);
         let headers = response.headers();
         assert_eq!(headers["x-request-id"], id.to_string());
         assert_eq!(headers["x-content-type-options"], "mine", "a function's own choice stands");
@@ -147,5 +216,53 @@ mod tests {
         for gone in ["server", "alt-svc", "connection"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
+    }
+
+    #[test]
+    fn a_length_is_true_or_absent() {
+        let check = |given: &[&str], body: Body, head_only: bool, expect: Option<&str>| {
+            let mut response = Response::new(body);
+            for value in given {
+                response.headers_mut().append("content-length", HeaderValue::from_str(value).unwrap());
+            }
+            let asked = Asked { head_only, chunked: false };
+            finish(&mut response, asked, RequestId::from_parts(Timestamp::default(), 7), false);
+            let left: Vec<_> = response.headers().get_all("content-length").iter().collect();
+            let expect: Vec<&str> = expect.into_iter().collect();
+            assert_eq!(left, expect, "{given:?}");
+        };
+        let full = || Body::full(Bytes::from_static(b"abc"));
+        let unknown = || Body::stream(futures_util::stream::empty());
+        check(&[], full(), false, None);
+        check(&["3"], full(), false, Some("3"));
+        check(&["500"], Body::full(Bytes::new()), true, Some("500"));
+        check(&[], full(), true, Some("3"));
+        check(&[], Body::full(Bytes::new()), true, None);
+        check(&["7"], unknown(), false, Some("7"));
+        for lie in [&["2"][..], &["500"], &["+3"], &["3, 3"], &[""], &["3", "3"], &["-1"], &["0x3"]] {
+            check(lie, full(), false, None);
+        }
+        for lie in [&["+3"][..], &["3", "4"], &["99999999999999999999"]] {
+            check(lie, unknown(), false, None);
+            check(lie, Body::full(Bytes::new()), true, None);
+        }
+    }
+
+    #[test]
+    fn a_request_in_chunks_is_the_last_of_its_connection() {
+        let check = |version: Version, coding: bool, expect: bool| {
+            let mut request = Request::new(());
+            *request.version_mut() = version;
+            if coding {
+                request.headers_mut().insert("transfer-encoding", HeaderValue::from_static("chunked"));
+            }
+            let mut response = Response::new(Body::full(Bytes::new()));
+            let id = RequestId::from_parts(Timestamp::default(), 7);
+            finish(&mut response, Asked::of(&request), id, false);
+            assert_eq!(response.headers().contains_key("connection"), expect, "{version:?} {coding}");
+        };
+        check(Version::HTTP_11, true, true);
+        check(Version::HTTP_11, false, false);
+        check(Version::HTTP_2, false, false);
     }
 }

@@ -13,8 +13,7 @@ pub(crate) fn route(platform: &Platform, shaped: &Shaped) -> Result<Arc<Target>,
     platform.route(host(head), &head.method, head.uri.path())
 }
 
-/// The authority of the target (HTTP/2's `:authority`), or the `Host`.
-pub(crate) fn host(head: &Parts) -> &str {
-    let authority = head.uri.authority().map(http::uri::Authority::as_str);
-    authority.or_else(|| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default()
+/// The host, which `shape` left in `Host` alone.
+fn host(head: &Parts) -> &str {
+    head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }

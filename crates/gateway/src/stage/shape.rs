@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http::{Request, Version, header, request::Parts};
+use http::{HeaderValue, Request, Uri, Version, header, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::limits;
 use platform::{BodyBroken, RequestBody};
+use shield::Peer;
 
 /// A body of a known length up to this is read before anything else happens: it costs one frame on its way
 /// to the worker.
@@ -32,6 +33,12 @@ pub(crate) enum ShapeError {
     /// The target names another host than `Host` (RFC 9112 §3.2.2).
     #[error("the target and the host differ")]
     HostDiffers,
+    /// A request of HTTP/1.1 without `Host` (RFC 9112 §3.2), or of HTTP/2 without either.
+    #[error("no host is named")]
+    HostMissing,
+    /// The TLS connection was made to another name than the request is for (RFC 9110 §7.4).
+    #[error("the request is for another host than its connection")]
+    Misdirected,
     /// The body did not come within the time for it.
     #[error("the request's body did not come in time")]
     BodySlow,
@@ -44,8 +51,9 @@ impl ShapeError {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::Version => 505,
-            Self::HostDiffers | Self::BodyBroken => 400,
+            Self::HostDiffers | Self::HostMissing | Self::BodyBroken => 400,
             Self::BodySlow => 408,
+            Self::Misdirected => 421,
         }
     }
 
@@ -53,16 +61,18 @@ impl ShapeError {
         match self {
             Self::Version => "version-refused",
             Self::HostDiffers => "host-differs",
+            Self::HostMissing => "host-missing",
+            Self::Misdirected => "misdirected",
             Self::BodySlow => "body-slow",
             Self::BodyBroken => "body-broken",
         }
     }
 }
 
-/// Checks the version and the host, and reads a small body.
-pub(crate) async fn shape(request: Request<Incoming>) -> Result<Shaped, ShapeError> {
-    let (head, body) = request.into_parts();
-    check(&head)?;
+/// Gives the head one meaning, and reads a small body.
+pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Shaped, ShapeError> {
+    let (mut head, body) = request.into_parts();
+    settle(&mut head, peer)?;
     let size = body.size_hint();
     let body = if body.is_end_stream() {
         RequestBody::Full(Bytes::new())
@@ -71,21 +81,52 @@ pub(crate) async fn shape(request: Request<Incoming>) -> Result<Shaped, ShapeErr
         let whole = tokio::time::timeout(wait, read(body, size.lower())).await;
         RequestBody::Full(whole.map_err(|_| ShapeError::BodySlow)??)
     } else {
-        RequestBody::Stream(Box::pin(stream::unfold(body, next)))
+        RequestBody::Stream(Box::pin(stream::unfold(Rest(Some(body)), next)))
     };
     Ok(Shaped { head, body })
 }
 
-fn check(head: &Parts) -> Result<(), ShapeError> {
-    if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
-        return Err(ShapeError::Version);
+/// Checks the version and the host. After it every head looks alike, of whatever version it was: the target in
+/// origin form, the host in `Host` alone, and that of the connection.
+pub(crate) fn settle(head: &mut Parts, peer: &Peer) -> Result<(), ShapeError> {
+    let h1 = match head.version {
+        Version::HTTP_11 => true,
+        Version::HTTP_2 => false,
+        _ => return Err(ShapeError::Version),
+    };
+    let target = head.uri.authority().map(|authority| authority.as_str());
+    let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    match (target, host) {
+        (_, None) if h1 => return Err(ShapeError::HostMissing),
+        (None, None) => return Err(ShapeError::HostMissing),
+        (Some(target), Some(host)) if !target.as_bytes().eq_ignore_ascii_case(host) => {
+            return Err(ShapeError::HostDiffers);
+        }
+        (Some(target), None) => {
+            let target = HeaderValue::from_str(target).map_err(|_| ShapeError::HostMissing)?;
+            head.headers.insert(header::HOST, target);
+        }
+        (_, Some(_)) => {}
     }
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match (head.uri.authority(), host) {
-        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => {
-            Err(ShapeError::HostDiffers)
+    if head.uri.authority().is_some() {
+        let mut parts = std::mem::take(&mut head.uri).into_parts();
+        (parts.scheme, parts.authority) = (None, None);
+        // What has no path (`CONNECT`) is none of ours; the shield says so.
+        head.uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+    let named = head.headers.get(header::HOST).map(|host| without_port(host.as_bytes()));
+    match (&peer.server_name, named) {
+        (Some(name), Some(named)) if !name.as_bytes().eq_ignore_ascii_case(named) => {
+            Err(ShapeError::Misdirected)
         }
         _ => Ok(()),
+    }
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|b| *b == b':') {
+        Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or(host),
+        _ => host,
     }
 }
 
@@ -102,15 +143,47 @@ async fn read(mut body: Incoming, bytes: u64) -> Result<Bytes, ShapeError> {
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
-async fn next(mut body: Incoming) -> Option<(Result<Bytes, BodyBroken>, Incoming)> {
+/// A body under way. When it is dropped before its end (the function is done with it, or never got it), what
+/// is left is read for a moment and thrown away: a caller that still sends would see a reset in place of the
+/// answer otherwise (RFC 9112 §9.6).
+struct Rest(Option<Incoming>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let wait = Duration::from_millis(limits::LINGER_MS);
+            runtime.spawn(tokio::time::timeout(wait, throw_away(body)));
+        }
+    }
+}
+
+async fn throw_away(mut body: Incoming) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > limits::LINGER_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+async fn next(mut rest: Rest) -> Option<(Result<Bytes, BodyBroken>, Rest)> {
     loop {
-        match body.frame().await? {
-            Ok(frame) => {
+        match rest.0.as_mut()?.frame().await {
+            Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
-                    return Some((Ok(data), body));
+                    return Some((Ok(data), rest));
                 }
             }
-            Err(_) => return Some((Err(BodyBroken), body)),
+            Some(Err(_)) => {
+                rest.0 = None;
+                return Some((Err(BodyBroken), rest));
+            }
+            None => {
+                rest.0 = None;
+                return None;
+            }
         }
     }
 }
@@ -119,27 +192,62 @@ async fn next(mut body: Incoming) -> Option<(Result<Bytes, BodyBroken>, Incoming
 mod tests {
     use super::*;
 
-    fn check_head(target: &str, host: Option<&str>, version: Version, expect: Result<(), ShapeError>) {
+    /// `expect`: target and host as everything behind sees them.
+    fn check(
+        target: &str,
+        host: Option<&str>,
+        version: Version,
+        server_name: Option<&str>,
+        expect: Result<(&str, &str), ShapeError>,
+    ) {
         let mut request = Request::builder().uri(target).version(version);
         if let Some(host) = host {
             request = request.header(header::HOST, host);
         }
-        let (head, ()) = request.body(()).unwrap().into_parts();
-        assert_eq!(check(&head), expect, "{target} {host:?}");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let address = "192.0.2.1:1".parse().unwrap();
+        let peer = Peer { address, tls: true, server_name: server_name.map(Into::into) };
+        let settled = settle(&mut head, &peer);
+        let seen = (head.uri.to_string(), head.headers.get(header::HOST).map(|h| h.to_str().unwrap()));
+        let found = settled.map(|()| (seen.0.as_str(), seen.1.unwrap_or_default()));
+        assert_eq!(found, expect, "{target} {host:?} {server_name:?}");
     }
 
     #[test]
     fn one_meaning() {
-        check_head("/a", Some("localhost"), Version::HTTP_11, Ok(()));
-        check_head("https://localhost/a", Some("LOCALHOST"), Version::HTTP_11, Ok(()));
-        check_head("https://localhost/a", None, Version::HTTP_2, Ok(()));
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        check("/a?b", Some("localhost"), h1, None, Ok(("/a?b", "localhost")));
+        check("https://localhost/a", Some("LOCALHOST"), h1, None, Ok(("/a", "LOCALHOST")));
+        check("http://localhost", Some("localhost"), h1, None, Ok(("/", "localhost")));
+        check("https://localhost/a?b", None, h2, None, Ok(("/a?b", "localhost")));
+        check("/a", Some("localhost"), h2, None, Ok(("/a", "localhost")));
+        check("*", Some("localhost"), h1, None, Ok(("*", "localhost")));
+        check(
+            "/a",
+            Some("Acme.localhost:8443"),
+            h1,
+            Some("acme.localhost"),
+            Ok(("/a", "Acme.localhost:8443")),
+        );
+        check("/a", Some("[::1]:8443"), h1, None, Ok(("/a", "[::1]:8443")));
+        check("https://a:1/x", None, h2, Some("a"), Ok(("/x", "a:1")));
     }
 
     #[test]
-    fn several() {
-        check_head("https://a/x", Some("b"), Version::HTTP_11, Err(ShapeError::HostDiffers));
-        check_head("https://a/x", Some("a:1"), Version::HTTP_2, Err(ShapeError::HostDiffers));
-        check_head("/a", Some("localhost"), Version::HTTP_10, Err(ShapeError::Version));
-        check_head("/a", Some("localhost"), Version::HTTP_3, Err(ShapeError::Version));
+    fn several_or_none() {
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        check("https://a/x", Some("b"), h1, None, Err(ShapeError::HostDiffers));
+        check("https://a/x", Some("a:1"), h2, None, Err(ShapeError::HostDiffers));
+        check("/a", None, h1, None, Err(ShapeError::HostMissing));
+        check("https://a/x", None, h1, None, Err(ShapeError::HostMissing));
+        check("/a", None, h2, None, Err(ShapeError::HostMissing));
+        check("/a", Some("localhost"), Version::HTTP_10, None, Err(ShapeError::Version));
+        check("/a", Some("localhost"), Version::HTTP_09, None, Err(ShapeError::Version));
+        check("/a", Some("localhost"), Version::HTTP_3, None, Err(ShapeError::Version));
+        check("/a", Some("b"), h1, Some("a"), Err(ShapeError::Misdirected));
+        check("/a", Some("b.a"), h1, Some("a"), Err(ShapeError::Misdirected));
+        check("https://b/a", None, h2, Some("a"), Err(ShapeError::Misdirected));
+        check("/a", Some("127.0.0.1:1"), h1, Some("localhost"), Err(ShapeError::Misdirected));
+        check("/a", Some("[a]"), h1, Some("a"), Err(ShapeError::Misdirected));
     }
 }

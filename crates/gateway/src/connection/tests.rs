@@ -1,0 +1,125 @@
+//! A small service behind the real parser, shape and screen, talked to byte by byte.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::SendRequest;
+use model::{RequestId, Timestamp};
+use platform::RequestBody;
+use rustls::{
+    ClientConfig, NamedGroup, ProtocolVersion, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use shield::{Shield, ShieldConfig};
+use tokio::net::TcpListener;
+use tokio_rustls::{TlsConnector, client};
+
+use super::*;
+use crate::{
+    problem::Problem,
+    stage::{respond, shape::shape},
+    tls::{NodeCertificates, server_config},
+};
+
+mod raw;
+mod secure;
+
+/// For tests that wait for it to end.
+const SHORT: Duration = Duration::from_millis(400);
+const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT };
+
+/// Tells what came through, in one line; `/slow` takes a second.
+async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    let id = RequestId::from_parts(Timestamp::default(), 1);
+    let asked = respond::Asked::of(&request);
+    let mut response = match read(&shield, &peer, request).await {
+        Ok(text) => Response::new(Body::full(text.into())),
+        Err(problem) => problem.respond(id),
+    };
+    respond::finish(&mut response, asked, id, false);
+    response
+}
+
+async fn read(shield: &Shield, peer: &Peer, request: Request<Incoming>) -> Result<String, Problem> {
+    let shaped = shape(peer, request).await?;
+    let screened = shield.screen(shaped.head, shaped.body, peer, 0).map_err(|b| Problem::from(&b))?;
+    let (head, body, _) = screened.into_parts();
+    let bytes = match body {
+        RequestBody::Full(bytes) => bytes.len(),
+        RequestBody::Stream(mut stream) => {
+            let mut sum = 0;
+            while let Some(piece) = futures_util::StreamExt::next(&mut stream).await {
+                sum += piece.map_err(|_| Problem::new(400, "broken", "broken"))?.len();
+            }
+            sum
+        }
+    };
+    if head.uri.path() == "/slow" {
+        sleep(Duration::from_secs(1)).await;
+    }
+    let host = head.headers["host"].to_str().unwrap();
+    Ok(format!("{} {} {host} {bytes}", head.method, head.uri))
+}
+
+struct Server {
+    address: SocketAddr,
+    close: watch::Sender<bool>,
+}
+
+impl Server {
+    async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self::start_with(tls, Patience::default()).await
+    }
+
+    async fn start_with(tls: Option<Arc<rustls::ServerConfig>>, patience: Patience) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (close, closing) = watch::channel(false);
+        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience };
+        let shield = Arc::new(Shield::new(ShieldConfig::default()));
+        tokio::spawn(async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                let shield = shield.clone();
+                let answer = move |peer: Arc<Peer>, request| echo(shield.clone(), peer, request);
+                tokio::spawn(line.clone().serve(stream, peer, answer));
+            }
+        });
+        Self { address, close }
+    }
+
+    /// Sends bytes and reads until the server ends the connection, or says nothing more.
+    async fn exchange(&self, bytes: &[u8]) -> Heard {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut reads, mut writes) = stream.split();
+        let (mut text, mut closed) = (Vec::new(), false);
+        let listen = async {
+            let mut buffer = [0; 4096];
+            loop {
+                match timeout(Duration::from_millis(400), reads.read(&mut buffer)).await {
+                    Ok(Ok(0) | Err(_)) => break closed = true,
+                    Ok(Ok(n)) => text.extend_from_slice(&buffer[..n]),
+                    Err(_) => break,
+                }
+            }
+        };
+        // The server may refuse before it has read all of it.
+        let (_, ()) = tokio::join!(writes.write_all(bytes), listen);
+        Heard { text: String::from_utf8_lossy(&text).into_owned(), closed }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Heard {
+    text: String,
+    closed: bool,
+}
+
+impl Heard {
+    /// The status of each answer.
+    fn statuses(&self) -> Vec<u16> {
+        let heads = self.text.split("HTTP/1.").skip(1).filter_map(|head| head.get(2..));
+        heads.map(|head| head.get(..3).and_then(|code| code.parse().ok()).unwrap_or_default()).collect()
+    }
+}
