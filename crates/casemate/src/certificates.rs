@@ -48,8 +48,12 @@ pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result
     let now = i64::try_from(clock::now().unix_ms() / 1000).unwrap_or(i64::MAX);
     let kept = store.get(CERTIFICATES, CURRENT).await.map_err(|e| wrong(&e))?;
     let kept = kept.and_then(|entry| serde_json::from_slice::<NodeCertificates>(&entry.value).ok());
-    let own = match kept.filter(|kept| kept.serves(&config.tls_names, now)) {
-        Some(kept) => kept,
+    let own = match kept {
+        Some(kept) if kept.serves(&config.tls_names, now) => kept,
+        Some(_) => {
+            tracing::warn!("the node's certificates are made anew: clients need the new `ca.pem`");
+            make(config, store, now).await?
+        }
         None => make(config, store, now).await?,
     };
     let key = Zeroizing::new(own.key);
@@ -64,7 +68,7 @@ async fn make(config: &Config, store: &SystemStore, now: i64) -> Result<NodeCert
     let row = serde_json::to_vec(&made).map_err(|e| wrong(&e))?;
     let batch = Batch::new().put(CERTIFICATES, CURRENT, row);
     store.commit(batch).await.map_err(|e| wrong(&e))?;
-    tracing::warn!(names = %made.names.join(", "), "made new certificates: clients need the new `ca.pem`");
+    tracing::info!(names = %made.names.join(", "), "made the node's certificates");
     Ok(made)
 }
 

@@ -10,7 +10,7 @@ use crate::output::Format;
 
 /// A serverless platform in which every function runs in a chamber of its own.
 #[derive(Debug, Parser)]
-#[command(name = "casemate", version, after_help = AFTER, max_term_width = 100, propagate_version = true)]
+#[command(name = "casemate", version, after_help = AFTER, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -38,8 +38,9 @@ Exit codes:
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// How answers are written
+    /// How answers are written: `text` for people, `json` for programs
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[arg(hide_possible_values = true)]
     #[arg(help_heading = "Global options")]
     pub(crate) output: Format,
     /// The node's control address, `https://127.0.0.1:8444` where neither this nor a login says otherwise
@@ -309,8 +310,8 @@ pub(crate) struct TokenCreate {
     /// The principal's name in the tenant
     #[arg(long)]
     pub(crate) name: String,
-    /// What kind of principal
-    #[arg(long, value_enum, default_value_t = Kind::User)]
+    /// What kind of principal: `user`, a person, or `service`, a machine
+    #[arg(long, value_enum, default_value_t = Kind::User, hide_possible_values = true)]
     pub(crate) kind: Kind,
     /// A role: viewer, developer, operator, auditor, owner; may be repeated
     #[arg(long = "role", value_name = "ROLE", value_parser = parse_role)]

@@ -1,5 +1,7 @@
 //! `casemate dev` and `casemate logs -f`: commands that go on until they are stopped.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::{

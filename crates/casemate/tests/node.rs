@@ -1,5 +1,7 @@
 //! A node as a child process: its first start, its commands, its end, and what it refuses to start on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};

@@ -5,7 +5,10 @@ use std::io::IsTerminal;
 use gateway::api::{FunctionDetail, FunctionSummary, LogLine, LogSource};
 use model::{Route, Timestamp};
 
-use super::{Context, ship::capabilities};
+use super::{
+    Context,
+    ship::{capabilities, policies},
+};
 use crate::{
     cli::{Logs, Named, Remove, Rollback},
     exit::{Exit, Failure},
@@ -128,7 +131,7 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
         ("routes", routes(&active.routes)),
         ("capabilities", capabilities(&active.grants)),
         ("waiver", waiver),
-        ("policy", detail.policy.trim().to_owned()),
+        ("policy", policies(&detail.policy)),
         ("limits", limits.join("\n")),
     ]);
     let row = |r: &gateway::api::RevisionSummary| {

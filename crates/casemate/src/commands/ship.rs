@@ -89,7 +89,7 @@ fn describe(out: &Output, result: &DeployResult) -> String {
         ("url", out.paint(Ink::Strong, &result.urls.join("\n"))),
         ("revision", format!("{} ({before}, {compiled})", result.revision)),
         ("capabilities", capabilities(&result.grants)),
-        ("policy", result.policy.trim().to_owned()),
+        ("policy", policies(&result.policy)),
     ]);
     for warning in &result.warnings {
         text.push_str(&format!("\n{} {warning}", out.paint(Ink::Warn, "warning:")));
@@ -115,4 +115,56 @@ pub(super) fn capabilities(grants: &Grants) -> String {
         lines.push(format!("closed: {} interfaces that the component imports", grants.closed.len()));
     }
     lines.join("\n")
+}
+
+/// The policies that decide calls of a function: its own and its tenant's in full, those of the platform by
+/// name. Each begins with a comment that has its layer and name.
+pub(super) fn policies(text: &str) -> String {
+    let mut own: Vec<&str> = Vec::new();
+    let (mut guards, mut roles) = (Vec::new(), Vec::new());
+    let mut shown = true;
+    for line in text.trim().lines() {
+        let id = line.strip_prefix("// ").and_then(|id| id.split_once('/'));
+        match id {
+            Some(("guard", name)) => guards.push(name),
+            Some(("role", name)) => roles.push(name),
+            _ => {}
+        }
+        if let Some((layer, _)) = id {
+            shown = !matches!(layer, "guard" | "role");
+        }
+        if shown {
+            own.push(line);
+        }
+    }
+    let mut said = own.join("\n").trim_end().to_owned();
+    if said.is_empty() {
+        said.push_str("none of its own");
+    }
+    for (layer, names) in [("guards", guards), ("roles", roles)] {
+        if !names.is_empty() {
+            said.push_str(&format!("\n{layer}: {}", names.join(", ")));
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_policies_are_shown_and_the_platforms_named() {
+        let check = |text: &str, expect: &str| assert_eq!(policies(text), expect);
+        check("", "none of its own");
+        check(
+            "// guard/scope\nforbid (a);\n\n// role/owner\npermit (b);\n",
+            "none of its own\nguards: scope\nroles: owner",
+        );
+        check(
+            "// guard/scope\nforbid (a);\n\n// function/1\npermit (b)\nwhen { c };\n",
+            "// function/1\npermit (b)\nwhen { c };\nguards: scope",
+        );
+        check("permit (a);", "permit (a);");
+    }
 }

@@ -58,10 +58,7 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(not_heard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(not_heard)?;
 
-    let mut node = {
-        let _progress = out.spinner("starting");
-        Node::start(&config).await?
-    };
+    let mut node = Node::start(&config).await?;
     let file = describe(&config, &mut node)?;
     let path = config.data.join("node.json");
     let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
