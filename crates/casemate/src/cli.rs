@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use model::{FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId};
+use model::{FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId, limits::TOKEN_DAYS_MAX};
 
 use crate::output::Format;
 
@@ -134,7 +134,7 @@ pub(crate) enum Command {
     Doctor,
     /// Print a shell's completions
     #[command(
-        after_help = "Example:\n  casemate completions bash > ~/.local/share/bash-completion/completions/casemate"
+        after_help = "Example:\n  casemate completions fish > ~/.config/fish/completions/casemate.fish"
     )]
     Completions(Completions),
 }
@@ -321,7 +321,8 @@ pub(crate) struct TokenCreate {
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
     /// How many days it lives
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=model::limits::TOKEN_DAYS_MAX))]
+    #[arg(long, default_value_t = 90)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=TOKEN_DAYS_MAX))]
     pub(crate) days: u64,
 }
 

@@ -92,9 +92,9 @@ fn dev_deploys_what_builds_and_keeps_what_answers() {
     assert_eq!((&failed["event"], &failed["kept"]), (&"failed".into(), &2.into()), "{failed}");
     assert!(failed["error"].as_str().unwrap().contains("no"), "{failed}");
     write(&folder, "build.sh", "echo nothing > out/hello.wasm");
-    assert!(dev.next()["error"].as_str().unwrap().contains("is no WebAssembly"));
-    write(&folder, "src.wasm", support::wat("import-ungranted"));
-    assert!(dev.next()["error"].as_str().unwrap().contains("is no WebAssembly"));
+    assert!(dev.next()["error"].as_str().unwrap().contains("no WebAssembly"));
+    write(&folder, "src.wasm", guest("import-ungranted"));
+    assert!(dev.next()["error"].as_str().unwrap().contains("no WebAssembly"));
     write(&folder, "build.sh", "cp src.wasm out/hello.wasm");
     let failed = dev.next();
     assert!(failed["error"].as_str().unwrap().contains("acme:thing/do"), "the node's own check: {failed}");

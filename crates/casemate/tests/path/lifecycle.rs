@@ -53,6 +53,7 @@ fn what_is_refused_changes_nothing() {
         let refused = node.run(&["deploy", folder.to_str().unwrap(), "--no-build"]);
         assert_ne!(refused.code, 0, "{what} was deployed");
         assert!(refused.err.contains(says), "{what}: `{says}` is not in {}", refused.err);
+        println!("{what}: {}", refused.err.lines().next().unwrap_or_default());
         assert_eq!(node.call("GET", "/f", Some(&token), b"").text(), "Hello, world!\n", "after {what}");
     }
     let events = node.records(&["--function", "f"]);

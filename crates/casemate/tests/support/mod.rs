@@ -144,8 +144,21 @@ impl TestNode {
         Self::start_with(Home::new(), "")
     }
 
-    /// A node with a configuration, in a folder that may hold another node's data already.
+    /// A node with a configuration, in a folder that may hold another node's data already. A login that the
+    /// node before it made is good for it too, wherever it listens now.
     pub(crate) fn start_with(home: Home, config: &str) -> Self {
+        let again = home.path().join("data/store").exists();
+        let node = Self::started(home, config);
+        let login = node.home.path().join("config/casemate/login.toml");
+        if again && let Ok(text) = fs::read_to_string(&login) {
+            let mut saved: toml::Table = toml::from_str(&text).unwrap();
+            saved.insert("node".into(), node.control().into());
+            fs::write(&login, toml::to_string(&saved).unwrap()).unwrap();
+        }
+        node
+    }
+
+    fn started(home: Home, config: &str) -> Self {
         let mut child = Self::spawn(&home, config);
         let data = home.path().join("data");
         let start = Instant::now();
@@ -179,7 +192,8 @@ impl TestNode {
     /// Runs a command as the administrator of the first start.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         // A node that was started again has other ports than the login of its first start.
-        ran(self.home.command(args).env("CASEMATE_NODE", self.control()))
+        let ca = self.info["ca"].as_str().unwrap();
+        ran(self.home.command(args).env("CASEMATE_NODE", self.control()).env("CASEMATE_CA", ca))
     }
 
     /// Deploys a component with a manifest that begins with name and component.
@@ -306,12 +320,6 @@ fn ran(command: &mut Command) -> Ran {
 pub(crate) fn guest(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/built").join(format!("{name}.wasm"));
     fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// A guest of `guests/wat/`, as a binary component.
-pub(crate) fn wat(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/wat").join(format!("{name}.wat"));
-    wat::parse_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 fn log(home: &Home) -> String {
