@@ -110,7 +110,7 @@ impl Body for Outgoing {
     }
 }
 
-/// The body of an answer on its way in. At its end its connection may serve again; dropped before, it ends it.
+/// The body of an answer on its way in. At its end its connection may serve again; before, it ends with it.
 pub(crate) struct Arriving {
     body: Incoming,
     lease: Option<Lease>,

@@ -98,8 +98,8 @@ impl Egress {
         Ok(Self { reach: Reach::new(config.allow), resolver: config.resolver, lines })
     }
 
-    /// Makes one call of a guest. A redirect is an answer like any other. Dropping the future, or the answer's
-    /// body, ends the call and its connection.
+    /// Makes one call of a guest. A redirect is an answer like any other. Dropping the future, or the
+    /// answer's body, ends the call and its connection.
     ///
     /// # Errors
     /// [`EgressError`]: not granted, an address that is refused, or what the network did.

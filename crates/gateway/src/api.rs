@@ -1,7 +1,8 @@
 //! What the control API is asked and what it answers, shared with the command line. It never does either.
 //!
-//! Every error is a [`Problem`] (RFC 9457). Unknown fields of a request are refused; an answer may gain fields,
-//! so a client must not refuse what it does not know. Times are RFC 3339, ids and digests as `model` writes them.
+//! Every error is a [`Problem`] (RFC 9457). Unknown fields of a request are refused; an answer may gain
+//! fields, so a client must not refuse what it does not know. Times are RFC 3339, ids and digests as `model`
+//! writes them.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! One connection from its handshake to its end: TLS, the one HTTP parser and its bounds, patience, a graceful
-//! end. It never looks into a request.
+//! One connection from its handshake to its end: TLS, the one HTTP parser and its bounds, patience, and a
+//! graceful end. It never looks into a request.
 
 use std::{
     convert::Infallible,

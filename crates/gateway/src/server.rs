@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// One connection in so many is kept for the control API, so that a flood of callers never locks operators out.
+/// One connection in so many is kept for the control API, so that callers never lock operators out.
 const CONTROL_SHARE: usize = 16;
 
 /// The listeners could not be bound.

@@ -1,15 +1,19 @@
 //! TLS for servers: the node's own certificates, and the configuration that uses them. It never stores a key.
 
-use std::sync::Arc;
+mod tenants;
+
+use std::{net::IpAddr, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, Certificate, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+    PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
+    ConfigBuilder, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WantsServerCert,
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
@@ -19,18 +23,22 @@ const DAYS: i64 = 397;
 /// Session tickets handed out with a handshake.
 const TICKETS: usize = 2;
 
-/// Certificates that a node makes for itself: an authority of its own, whose key is thrown away at once, and
-/// one certificate signed by it.
+/// Certificates that a node makes for itself: an authority that can vouch for the node's names and nothing else
+/// (RFC 5280 §4.2.1.10), and one certificate signed by it. Keep all of it sealed but `ca`.
 #[derive(Serialize, Deserialize)]
 pub struct NodeCertificates {
     /// The authority's certificate (PEM), for clients to trust.
     pub ca: String,
+    /// The authority's private key (PEM, PKCS #8), for the names of tenants to come.
+    pub ca_key: String,
     /// The node's certificate (PEM).
     pub certificate: String,
-    /// The node's private key (PEM, PKCS #8). Keep it sealed.
+    /// The node's private key (PEM, PKCS #8).
     pub key: String,
     /// The names and addresses that it is for.
     pub names: Vec<String>,
+    /// When it was made, in seconds since 1970.
+    pub made_unix_s: i64,
     /// When it ends, in seconds since 1970.
     pub expires_unix_s: i64,
 }
@@ -60,29 +68,30 @@ impl NodeCertificates {
     /// [`TlsError`] if a name is none.
     pub fn generate(names: &[String], now_unix_s: i64) -> Result<Self, TlsError> {
         let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut ca = CertificateParams::new(Vec::<String>::new())?;
-        ca.distinguished_name = named("Casemate node authority");
-        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let expires = lasts(&mut ca, now_unix_s)?;
+        let (ca, expires) = authority(names, now_unix_s)?;
         let ca_certificate = ca.self_signed(&ca_key)?;
         let issuer = Issuer::new(ca, ca_key);
-
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut leaf = CertificateParams::new(names.to_vec())?;
-        leaf.distinguished_name = named("Casemate node");
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        leaf.use_authority_key_identifier_extension = true;
-        lasts(&mut leaf, now_unix_s)?;
-        let certificate = leaf.signed_by(&key, &issuer)?;
+        let (certificate, key) = leaf(names, expires, &issuer)?;
         Ok(Self {
             ca: ca_certificate.pem(),
+            ca_key: issuer.key().serialize_pem(),
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             names: names.to_vec(),
+            made_unix_s: now_unix_s,
             expires_unix_s: expires,
         })
+    }
+
+    /// The configuration of both planes, as [`server_config`], with a certificate for every tenant's name right
+    /// below `domain` as well.
+    ///
+    /// # Errors
+    /// [`TlsError`] if the texts hold no certificate and keys that belong together.
+    pub fn server_config(&self, domain: &str, tls12: bool) -> Result<Arc<ServerConfig>, TlsError> {
+        let (builder, provider) = builder(tls12)?;
+        let tenants = tenants::Tenants::new(self, domain, provider)?;
+        Ok(finish(builder.with_cert_resolver(Arc::new(tenants))))
     }
 
     /// Whether it is for these names and lasts another 30 days.
@@ -91,26 +100,65 @@ impl NodeCertificates {
     }
 }
 
+/// The authority's certificate before it is signed, and when it ends. The same names and time give the same.
+fn authority(names: &[String], now_unix_s: i64) -> Result<(CertificateParams, i64), TlsError> {
+    let mut ca = CertificateParams::new(Vec::<String>::new())?;
+    ca.distinguished_name = named("Casemate node authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    if let Some(name) = names.iter().find(|name| !name.is_ascii()) {
+        return Err(TlsError::Read(format!("`{name}` is no host name")));
+    }
+    let permitted = names.iter().map(|name| match name.parse::<IpAddr>() {
+        Ok(address) => {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, bits))
+        }
+        Err(_) => GeneralSubtree::DnsName(name.strip_prefix("*.").unwrap_or(name).to_owned()),
+    });
+    let permitted_subtrees = permitted.collect();
+    ca.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    let expires = now_unix_s + DAYS * 86_400;
+    lasts(&mut ca, expires)?;
+    Ok((ca, expires))
+}
+
+/// A server's certificate and its fresh key.
+fn leaf(
+    names: &[String],
+    expires_unix_s: i64,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<(Certificate, KeyPair), TlsError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut leaf = CertificateParams::new(names.to_vec())?;
+    leaf.distinguished_name = named("Casemate node");
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    lasts(&mut leaf, expires_unix_s)?;
+    let certificate = leaf.signed_by(&key, issuer)?;
+    Ok((certificate, key))
+}
+
 fn named(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
 }
 
-/// From an hour ago (clocks differ) for [`DAYS`].
-fn lasts(params: &mut CertificateParams, now_unix_s: i64) -> Result<i64, TlsError> {
+/// From a day before it was made (clocks differ) until it ends.
+fn lasts(params: &mut CertificateParams, expires_unix_s: i64) -> Result<(), TlsError> {
     let at = |seconds: i64| -> Result<(i32, u8, u8), TlsError> {
         let time = jiff::Timestamp::from_second(seconds).map_err(|_| TlsError::Time)?;
         let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
         let part = |n: i8| u8::try_from(n).map_err(|_| TlsError::Time);
         Ok((i32::from(date.year()), part(date.month())?, part(date.day())?))
     };
-    let (year, month, day) = at(now_unix_s - 86_400)?;
+    let (year, month, day) = at(expires_unix_s - (DAYS + 1) * 86_400)?;
     params.not_before = rcgen::date_time_ymd(year, month, day);
-    let expires = now_unix_s + DAYS * 86_400;
-    let (year, month, day) = at(expires)?;
+    let (year, month, day) = at(expires_unix_s)?;
     params.not_after = rcgen::date_time_ymd(year, month, day);
-    Ok(expires)
+    Ok(())
 }
 
 /// The configuration of both planes: TLS 1.3 (and 1.2 only if asked for), X25519MLKEM768 first, ALPN `h2` and
@@ -119,24 +167,46 @@ fn lasts(params: &mut CertificateParams, now_unix_s: i64) -> Result<i64, TlsErro
 /// # Errors
 /// [`TlsError`] if the texts hold no certificate and key that belong together.
 pub fn server_config(certificates: &str, key: &str, tls12: bool) -> Result<Arc<ServerConfig>, TlsError> {
+    let (chain, key) = read(certificates, key)?;
+    let (builder, _) = builder(tls12)?;
+    Ok(finish(builder.with_single_cert(chain, key)?))
+}
+
+fn read(
+    certificates: &str,
+    key: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
     let chain = chain.map_err(|e| TlsError::Read(e.to_string()))?;
     if chain.is_empty() {
         return Err(TlsError::Read("there is no certificate".into()));
     }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| TlsError::Read(e.to_string()))?;
+    Ok((chain, key))
+}
+
+type Builder = (ConfigBuilder<ServerConfig, WantsServerCert>, Arc<CryptoProvider>);
+
+fn builder(tls12: bool) -> Result<Builder, TlsError> {
     let versions = if tls12 { &[&TLS13, &TLS12][..] } else { &[&TLS13][..] };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
+    Ok((builder.with_no_client_auth(), provider))
+}
+
+fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.send_tls13_tickets = TICKETS;
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::{
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        pki_types::{ServerName, UnixTime},
+    };
+
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
@@ -157,6 +227,32 @@ mod tests {
         assert!(!made.serves(&["other".into()], NOW), "for other names");
     }
 
+    /// Whoever has the authority's key still cannot speak for names that are not the node's.
+    #[test]
+    fn the_authority_vouches_for_nothing_else() {
+        let made = NodeCertificates::generate(&names(), NOW).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(made.ca.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let (params, expires) = authority(&made.names, made.made_unix_s).unwrap();
+        let issuer = Issuer::new(params, KeyPair::from_pem(&made.ca_key).unwrap());
+        let check = |name: &str, expect: bool| {
+            let (certificate, _) = leaf(&[name.to_owned()], expires, &issuer).unwrap();
+            let server = ServerName::try_from(name).unwrap();
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW as u64));
+            let found = verifier.verify_server_cert(certificate.der(), &[], &server, &[], now);
+            assert_eq!(found.is_ok(), expect, "{name}: {found:?}");
+        };
+        for own in ["localhost", "acme.localhost", "127.0.0.1", "::1"] {
+            check(own, true);
+        }
+        for other in ["example.com", "localhost.example.com", "127.0.0.2", "10.0.0.1", "::2"] {
+            check(other, false);
+        }
+    }
+
     #[test]
     fn what_does_not_fit_is_refused() {
         let (one, two) = (
@@ -171,5 +267,11 @@ mod tests {
                 .is_err()
         );
         assert!(NodeCertificates::generate(&["bad name\u{0}é".into()], NOW).is_err());
+        assert!(one.server_config("localhost", false).is_ok());
+        let mixed = NodeCertificates { key: two.key, ..one };
+        assert!(mixed.server_config("localhost", false).is_err(), "another's key");
+        let mut broken = NodeCertificates::generate(&names(), NOW).unwrap();
+        broken.ca_key.clear();
+        assert!(broken.server_config("localhost", false).is_err(), "no authority");
     }
 }

@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     problem::Problem,
     stage::{respond, shape::shape},
-    tls::{NodeCertificates, server_config},
+    tls::NodeCertificates,
 };
 
 mod raw;

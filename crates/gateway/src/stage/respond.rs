@@ -164,8 +164,8 @@ pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId,
     }
 }
 
-/// Leaves a length that is true, or none: the parser trusts it, and a length of the function's own making would
-/// let it write into the next caller's answer on a connection that a proxy shares.
+/// Leaves a length that is true, or none: the parser trusts it, and a length of the function's own making
+/// would let it write into the next caller's answer on a connection that a proxy shares.
 fn frame(headers: &mut HeaderMap, length: Option<u64>, head_only: bool) {
     if !headers.contains_key(header::CONTENT_LENGTH) {
         return;

@@ -86,8 +86,8 @@ pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Sha
     Ok(Shaped { head, body })
 }
 
-/// Checks the version and the host. After it every head looks alike, of whatever version it was: the target in
-/// origin form, the host in `Host` alone, and that of the connection.
+/// Checks the version and the host. After it every head looks alike, of whatever version it was: the target
+/// in origin form, the host in `Host` alone, and that of the connection.
 pub(crate) fn settle(head: &mut Parts, peer: &Peer) -> Result<(), ShapeError> {
     let h1 = match head.version {
         Version::HTTP_11 => true,

@@ -16,7 +16,7 @@ impl Secure {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let names = ["localhost", "other.example.com", "127.0.0.1"].map(String::from);
         let made = NodeCertificates::generate(&names, i64::try_from(now).unwrap()).unwrap();
-        let config = server_config(&made.certificate, &made.key, tls12).unwrap();
+        let config = made.server_config("localhost", tls12).unwrap();
         Self { server: Server::start_with(Some(config), patience).await, ca: made.ca }
     }
 
@@ -119,6 +119,24 @@ async fn a_handshake_that_stands_still_ends() {
         let ended = timeout(SHORT * 5, stream.read(&mut [0])).await;
         let ended = ended.unwrap_or_else(|_| panic!("{sent:?} keeps its place"));
         assert!(ended.is_err() || ended.is_ok_and(|n| n == 0), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_have_names_of_their_own() {
+    let secure = Secure::start(false).await;
+    let certificate = async |name: &str| {
+        let stream = secure.connect(name, TLS13, None, &["h2"]).await.ok()?;
+        Some(stream.get_ref().1.peer_certificates().unwrap()[0].clone())
+    };
+    let own = certificate("localhost").await.unwrap();
+    let acme = certificate("acme.localhost").await.unwrap();
+    assert_ne!(acme, own);
+    assert_eq!(certificate("acme.localhost").await, Some(acme.clone()), "it is kept");
+    assert_ne!(certificate("other.localhost").await, Some(acme));
+    assert_eq!(certificate("other.example.com").await, Some(own));
+    for name in ["a.b.localhost", "acme.example.com", "localhost.example.com", "a_b.localhost"] {
+        assert_eq!(certificate(name).await, None, "{name}");
     }
 }
 
