@@ -56,11 +56,11 @@ pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result
         }
         None => make(config, store, now).await?,
     };
-    let key = Zeroizing::new(own.key);
-    let server = server_config(&own.certificate, &key, tls12).map_err(|e| wrong(&e))?;
+    let server = own.server_config(&config.domain, tls12).map_err(|e| wrong(&e));
+    let _wiped = (Zeroizing::new(own.key), Zeroizing::new(own.ca_key));
     let ca_file = config.data.join("ca.pem");
     publish(&ca_file, &own.ca)?;
-    Ok(Certificates { server, ca: own.ca, ca_file })
+    Ok(Certificates { server: server?, ca: own.ca, ca_file })
 }
 
 async fn make(config: &Config, store: &SystemStore, now: i64) -> Result<NodeCertificates, Failure> {

@@ -354,7 +354,8 @@ fn tls_names(typed: Vec<String>, domain: &str) -> Result<Vec<String>, Wrong> {
         }
         names.push(name);
     }
-    names.extend([domain.to_owned(), format!("*.{domain}")]);
+    // Tenants' names below it have certificates of their own.
+    names.push(domain.to_owned());
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     Ok(names)

@@ -191,9 +191,7 @@ impl TestNode {
 
     /// Runs a command as the administrator of the first start.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        // A node that was started again has other ports than the login of its first start.
-        let ca = self.info["ca"].as_str().unwrap();
-        ran(self.home.command(args).env("CASEMATE_NODE", self.control()).env("CASEMATE_CA", ca))
+        self.home.run(args)
     }
 
     /// Deploys a component with a manifest that begins with name and component.
