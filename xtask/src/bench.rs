@@ -56,10 +56,30 @@ struct Guest {
 
 const GUESTS: &[Guest] = &[
     Guest { part: "rust", function: "hello", component: "guests/built/hello.wasm", two_cores: true },
-    Guest { part: "rust-p3", function: "hello-p3", component: "guests/built/hello-p3.wasm", two_cores: false },
-    Guest { part: "javascript", function: "hello-js", component: "target/guests/hello-js.wasm", two_cores: false },
-    Guest { part: "python", function: "hello-py", component: "target/guests/hello-py.wasm", two_cores: false },
+    Guest {
+        part: "rust-p3",
+        function: "hello-p3",
+        component: "guests/built/hello-p3.wasm",
+        two_cores: false,
+    },
+    Guest {
+        part: "javascript",
+        function: "hello-js",
+        component: "target/guests/hello-js.wasm",
+        two_cores: false,
+    },
+    Guest {
+        part: "python",
+        function: "hello-py",
+        component: "target/guests/hello-py.wasm",
+        two_cores: false,
+    },
 ];
+
+/// Builds the executable as it ships.
+pub fn build(root: &Path) -> Result<std::path::PathBuf> {
+    server::build_casemate(root)
+}
 
 /// Runs the parts and prints a table, or one JSON object.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
@@ -88,7 +108,8 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
             report.ratios.insert(key, ours.requests_per_s / theirs.requests_per_s);
             if guest.part == "rust-p3" {
                 let start = || Server::wasmtime(&wasmtime, &component, &pins, true, true);
-                let reuse = measure("wasmtime serve, its default (reuse)", guest.part, options, &pins, start)?;
+                let reuse =
+                    measure("wasmtime serve, its default (reuse)", guest.part, options, &pins, start)?;
                 report.ratios.insert("rust_vs_reuse".into(), ours.requests_per_s / reuse.requests_per_s);
                 report.rows.push(reuse);
             }

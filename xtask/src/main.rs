@@ -1,22 +1,72 @@
 //! `cargo xtask`: what the house does to itself. It never ships.
 
+mod bench;
+mod dist;
 mod guests;
+mod test;
+mod tidy;
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Tasks of the work tree.
 #[derive(Parser)]
 enum Task {
+    /// Run everything that must hold: format, tidy, deny, clippy, guests, tests, the demo.
+    Test {
+        /// Leave out what needs other languages' toolchains.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Measure Casemate with everything on beside its peers.
+    Bench {
+        /// One part: `rust`, `javascript`, `python`; all without it.
+        part: Option<String>,
+        /// Seconds of each round.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Rounds; the median counts.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// `json` prints one object for machines.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Check the rules of the house that no compiler checks.
+    Tidy,
     /// Build the functions under `guests/`, or check the committed ones.
     Guests(guests::Args),
+    /// Build the executable as it ships, with its licences and digests, into `target/dist-out`.
+    Dist,
 }
 
-fn main() -> Result<()> {
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the work tree")?;
     match Task::parse() {
+        Task::Test { fast } => test::run(root, fast),
+        Task::Bench { part, seconds, rounds, output } => {
+            bench::run(root, &bench::Options { seconds, rounds, part, json: output == Output::Json })
+        }
+        Task::Tidy => tidy::run(root),
         Task::Guests(args) => guests::run(root, &args),
+        Task::Dist => dist::run(root),
     }
 }

@@ -17,6 +17,8 @@ struct Rules {
     file_lines_max: usize,
     function_lines_max: usize,
     line_columns_max: usize,
+    /// Comments, and lines that hold text.
+    prose_columns_max: usize,
     /// Crate → floor.
     floors: BTreeMap<String, u32>,
     /// Heavy dependency → the crates that may name it.
@@ -86,13 +88,15 @@ fn arrows(root: &Path, rules: &Rules, findings: &mut Vec<String>) -> Result<()> 
         let manifest: CrateManifest = toml::from_str(&text)?;
         for dependency in manifest.dependencies.keys() {
             if rules.floors.get(dependency).is_some_and(|below| below >= floor) {
-                findings.push(format!("crates/{name}: must not import `{dependency}`, which is not below it"));
+                findings
+                    .push(format!("crates/{name}: must not import `{dependency}`, which is not below it"));
             }
         }
         for dependency in manifest.dependencies.keys().chain(manifest.dev_dependencies.keys()) {
             let owners = rules.owners.get(dependency);
             if owners.is_some_and(|owners| !owners.contains(name)) {
-                findings.push(format!("crates/{name}: `{dependency}` belongs to {:?}", rules.owners[dependency]));
+                findings
+                    .push(format!("crates/{name}: `{dependency}` belongs to {:?}", rules.owners[dependency]));
             }
         }
         if !text.contains("[lints]\nworkspace = true") && !rules.unsafe_crates.contains(name) {
@@ -128,8 +132,10 @@ fn source(file: &str, text: &str, rules: &Rules, findings: &mut Vec<String>) {
         findings.push(format!("{file}: {lines} lines, at most {most}"));
     }
     for (number, line) in text.lines().enumerate() {
-        if line.chars().count() > rules.line_columns_max && !line.contains("http") {
-            findings.push(format!("{file}:{}: longer than {}", number + 1, rules.line_columns_max));
+        let prose = line.trim_start().starts_with("//") || line.contains('"');
+        let most = if prose { rules.prose_columns_max } else { rules.line_columns_max };
+        if line.chars().count() > most && !line.contains("http") {
+            findings.push(format!("{file}:{}: longer than {most}", number + 1));
         }
     }
     if !is_test(file) {
@@ -149,13 +155,21 @@ fn functions(file: &str, text: &str, rules: &Rules, findings: &mut Vec<String>) 
         let indent = line.len() - trimmed.len();
         let words = trimmed.split_whitespace().take(5).collect::<Vec<_>>();
         let begins = words.iter().position(|w| *w == "fn").is_some_and(|at| {
-            words.iter().take(at).all(|w| w.starts_with("pub") || ["async", "const", "unsafe", "extern"].contains(w))
+            words
+                .iter()
+                .take(at)
+                .all(|w| w.starts_with("pub") || ["async", "const", "unsafe", "extern"].contains(w))
         });
         if !begins {
             continue;
         }
-        let closes = |line: &&str| line.len() - line.trim_start().len() == indent && line.trim_start() == "}";
-        let Some(length) = lines.iter().skip(start).position(|l| closes(&l)).map(|n| n + 1) else { continue };
+        let opens =
+            lines.iter().skip(start).find(|l| l.ends_with('{') || l.ends_with(';') || l.ends_with('}'));
+        if opens.is_none_or(|l| !l.ends_with('{')) {
+            continue;
+        }
+        let closes = |line: &str| line.len() - line.trim_start().len() == indent && line.trim_start() == "}";
+        let Some(length) = lines.iter().skip(start).position(|l| closes(l)).map(|n| n + 1) else { continue };
         let name = trimmed.split("fn ").nth(1).and_then(|t| t.split(['(', '<']).next()).unwrap_or_default();
         let key = format!("{file}:{name}");
         let most = rules.exceptions.function_lines.get(&key).copied().unwrap_or(rules.function_lines_max);

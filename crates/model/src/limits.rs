@@ -6,15 +6,18 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident: $min:expr, $default:expr, $max:expr;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $min:expr, $default:expr, $max:expr;)*) => {
         /// The bounds of one function. All are on by default; a manifest may set each between its minimum
         /// and the node's ceiling.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields, default)]
-        pub struct Limits { $($(#[$doc])* #[schemars(range(min = $min))] pub $name: u64,)* }
+        pub struct Limits { $($(#[doc = $doc])* #[schemars(range(min = $min))] pub $name: u64,)* }
 
         /// One row of the table of limits: name, minimum, default, the ceiling of a node that sets none.
         pub const TABLE: &[(&str, u64, u64, u64)] = &[$((stringify!($name), $min, $default, $max),)*];
+
+        /// What each bound is about, with its unit, in the table's order.
+        pub const MEANINGS: &[&str] = &[$(concat!($($doc),*).trim_ascii_start(),)*];
 
         impl Default for Limits {
             fn default() -> Self {
@@ -124,6 +127,10 @@ pub const HANDSHAKE_MS: u64 = 10_000;
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// A connection with no request, in milliseconds.
 pub const KEEP_ALIVE_MS: u64 = 60_000;
+/// How long the rest of a body that nobody wants is read and thrown away, in milliseconds.
+pub const LINGER_MS: u64 = 2_000;
+/// How much of such a rest is read, in bytes.
+pub const LINGER_BYTES_MAX: usize = 4 << 20;
 /// Header lines of a request.
 pub const REQUEST_HEADERS_MAX: usize = 100;
 /// A request's target, in bytes.

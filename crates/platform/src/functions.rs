@@ -411,6 +411,13 @@ fn own_policies(slice: &Slice) -> Vec<(String, String)> {
     slice.policies().map(|(id, text)| (id.to_owned(), text.to_owned())).collect()
 }
 
+/// Work that may take longer than a request should wait for: on a thread of its own.
+pub(crate) async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ControlError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ControlError::Internal(e.to_string()))
+}
+
 pub(crate) fn not_found(function: &FunctionName) -> ControlError {
     ControlError::NotFound(format!("function `{function}`"))
 }

@@ -11,7 +11,7 @@ use crate::{
     Platform,
     catalog::{Home, Placed, View},
     control::What,
-    functions::view_error,
+    functions::{off_the_loop, view_error},
     refused::{ControlError, Ctx},
     shelf::{self, CURRENT, POLICY, TENANTS},
 };
@@ -99,7 +99,9 @@ impl Platform {
             let max = limits::POLICY_BYTES_MAX;
             return Err(ControlError::TooLarge { what: "the policy text", bytes, max });
         }
-        let policies = TenantPolicies::parse(home.tenant.id.clone(), text)?;
+        let (id, own) = (home.tenant.id.clone(), text.to_owned());
+        let parse = move || TenantPolicies::parse(id, &own);
+        let policies = off_the_loop(parse).await??;
         let _one = home.changing.lock().await;
         let view = home.view();
         let mut functions = BTreeMap::new();

@@ -54,6 +54,11 @@ impl Platform {
                 format!("a token lives from 1 to {} days, not {}", limits::TOKEN_DAYS_MAX, new.days);
             return Err(ControlError::Invalid { code: "token-lifetime", message });
         }
+        if let Some(scope) = new.scopes.iter().find(|s| *s != "*" && s.parse::<Action>().is_err()) {
+            let known = Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
+            let message = format!("`{scope}` is no scope: write `*` or one of {known}");
+            return Err(ControlError::Invalid { code: "token-invalid", message });
+        }
         let created = self.issue(tenant, new, Issuer::Caller(ctx.caller));
         let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };
         let created = self.note_failure(ctx, what, created)?;

@@ -28,7 +28,8 @@ impl Pins {
     pub fn new(cores: u32) -> Self {
         let all = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
         let server = if cores == 1 { "0".into() } else { format!("0-{}", cores - 1) };
-        let load = if all >= 2 * cores { format!("{cores}-{}", 2 * cores - 1) } else { format!("0-{}", all - 1) };
+        let load =
+            if all >= 2 * cores { format!("{cores}-{}", 2 * cores - 1) } else { format!("0-{}", all - 1) };
         Self { cores, server, load }
     }
 }
@@ -81,7 +82,13 @@ impl Server {
         let _old = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("function"))?;
         let mut up = Command::new("taskset");
-        up.args(["-c", &pins.server]).arg(exe).args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        up.args(["-c", &pins.server]).arg(exe).args([
+            "up",
+            "--listen",
+            "127.0.0.1:0",
+            "--control",
+            "127.0.0.1:0",
+        ]);
         up.arg("--data").arg(folder.join("data")).env("XDG_CONFIG_HOME", folder.join("config"));
         up.env_remove("RUST_BACKTRACE").stdout(Stdio::null()).stderr(Stdio::null()).current_dir(root);
         let child = up.spawn().context("casemate up")?;
@@ -89,7 +96,8 @@ impl Server {
         let node = folder.join("data/node.json");
         wait_for(|| node.exists())?;
         let about: serde_json::Value = serde_json::from_slice(&fs::read(&node)?)?;
-        let text = |key: &str| about[key].as_str().map(str::to_owned).with_context(|| format!("node.json: {key}"));
+        let text =
+            |key: &str| about[key].as_str().map(str::to_owned).with_context(|| format!("node.json: {key}"));
         server.url = format!("{}/{name}", text("url")?);
         let manifest = format!("name = \"{name}\"\ncomponent = \"f.wasm\"\n[access]\nallow = \"tenant\"\n");
         fs::write(folder.join("function/casemate.toml"), manifest)?;
@@ -104,7 +112,10 @@ impl Server {
             Ok(output.stdout)
         };
         run(&["deploy", "--no-build", &folder.join("function").display().to_string()])?;
-        let token = run(&["token", "create", "--name", "bench", "--kind", "service", "--scope", "invoke", "--output", "json"])?;
+        let token = run(&[
+            "token", "create", "--name", "bench", "--kind", "service", "--scope", "invoke", "--output",
+            "json",
+        ])?;
         let token: serde_json::Value = serde_json::from_slice(&token)?;
         server.token = Some(token["token"].as_str().context("no token")?.to_owned());
         Ok(server)

@@ -61,9 +61,10 @@ fn parse(text: &str) -> Result<Round> {
     let total = text.lines().find(|l| l.contains(" requests in ")).context("requests in")?;
     let requests = total.split_whitespace().next().context("requests")?.parse()?;
     let refused = text.lines().find_map(|l| l.trim().strip_prefix("Non-2xx or 3xx responses: "));
-    let socket = text.lines().find(|l| l.contains("Socket errors:")).map_or(0, |l| {
-        l.split([' ', ',']).filter_map(|w| w.parse::<u64>().ok()).sum()
-    });
+    let socket = text
+        .lines()
+        .find(|l| l.contains("Socket errors:"))
+        .map_or(0, |l| l.split([' ', ',']).filter_map(|w| w.parse::<u64>().ok()).sum());
     Ok(Round {
         requests,
         requests_per_s: field("Requests/sec:")?.parse()?,
