@@ -58,6 +58,7 @@ pub struct Waiver {
     /// A sentence that an auditor can read.
     pub reason: String,
     /// RFC 3339 time or date (midnight UTC) at which it ends.
+    #[schemars(with = "String", regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt].+)?$"))]
     pub until: Timestamp,
 }
 
