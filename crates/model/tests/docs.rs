@@ -1,5 +1,7 @@
-//! The pages that are made from the code, and the examples of the one that is not. With `UPDATE_DOCS=1` a page that
-//! is stale is written anew; it never changes one otherwise.
+//! The pages that are made from the code, and the examples of the one that is not. With `UPDATE_DOCS=1` a page
+//! that is stale is written anew; it never changes one otherwise.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what is not as expected stops it")]
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
 
@@ -14,8 +16,8 @@ Every bound of the product. Made from `crates/model/src/limits.rs`: change it th
 
 ## Of a function
 
-All are on by default. `[limits]` in a manifest sets each, as a whole number of the unit, between its minimum and the
-node's ceiling; a node's configuration may lower the ceiling below the one that stands here.
+All are on by default. `[limits]` in a manifest sets each, as a whole number of the unit, between its
+minimum and the node's ceiling; a node's configuration may lower the ceiling below the one that stands here.
 
 | limit | unit | minimum | default | ceiling | meaning |
 |---|---|--:|--:|--:|---|
@@ -33,12 +35,13 @@ These stand as they are; no manifest changes them.
 const ERRORS: &str = "\
 # Errors of a run
 
-Why a run did not end as it should. Made from `crates/model/src/usage.rs`: change it there. A caller sees the status, the
-code and the sentence in a problem document (RFC 9457), and a request id by which the function's owner finds the rest in
-its log. Where the answer had begun already, it breaks off, and the code stands in the record alone.
+Why a run did not end as it should. Made from `crates/model/src/usage.rs`: change it there. A caller sees
+the status, the code and the sentence in a problem document (RFC 9457), and a request id by which the
+function's owner finds the rest in its log. Where the answer had begun already, it breaks off, and the code
+stands in the record alone.
 
-Blame: the `caller` sent what is not taken; the `guest`, the function, misbehaved; `load` means that trying later may
-work; the `platform` failed.
+Blame: the `caller` sent what is not taken; the `guest`, the function, misbehaved; `load` means that trying
+later may work; the `platform` failed.
 
 | code | status | blame | sentence |
 |---|--:|---|---|
@@ -202,7 +205,8 @@ fn shown(value: u64, unit: &str) -> String {
         digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();
     let plain = groups.join(",");
     let sizes = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let round = sizes.iter().find(|(size, _)| unit == "bytes" && value >= *size && value % size == 0);
+    let round =
+        sizes.iter().find(|(size, _)| unit == "bytes" && value >= *size && value.is_multiple_of(*size));
     round.map_or(plain.clone(), |(size, name)| format!("{plain} ({} {name})", value / size))
 }
 
