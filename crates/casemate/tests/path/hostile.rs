@@ -92,7 +92,8 @@ fn after_the_head_of_the_answer() {
         let events = node.records(&["--request", id]);
         assert!(events.iter().any(|e| e["kind"] == "run" && e["code"] == code), "{what}: {events:?}");
     }
-    assert!(fault(&node, "hostile", "log-flood?n=500")["fault"].is_null(), "a log that is cut ends no run");
+    let flood = fault(&node, "hostile", "log-flood?n=500");
+    assert!(flood["fault"].is_null(), "a log that is cut ends no run: {flood}");
     let cut = node.records(&["--function", "hostile"]);
     assert!(cut.iter().any(|e| e["code"] == "log-limit"), "{cut:?}");
 }
