@@ -15,6 +15,7 @@ use crate::{
     clock,
     config::Config,
     exit::{Exit, Failure},
+    node::unstarted,
     session::read_private,
 };
 
@@ -40,8 +41,9 @@ pub(crate) struct Certificates {
 pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result<Certificates, Failure> {
     let tls12 = config.dangerous.tls12;
     if let Some((certificate, key)) = &config.certificate {
-        let chain = fs::read_to_string(certificate).map_err(|e| Failure::file("read", certificate, &e))?;
-        let key = read_private(key)?;
+        let chain =
+            fs::read_to_string(certificate).map_err(|e| unstarted(Failure::file("read", certificate, &e)))?;
+        let key = read_private(key).map_err(unstarted)?;
         let server = server_config(&chain, &key, tls12).map_err(|e| wrong(&e))?;
         return Ok(Certificates { server, ca: chain, ca_file: certificate.clone() });
     }

@@ -177,8 +177,10 @@ pub(crate) enum Lang {
     /// Rust
     Rust,
     /// JavaScript
+    #[value(alias = "javascript")]
     Js,
     /// Python
+    #[value(alias = "python")]
     Py,
 }
 

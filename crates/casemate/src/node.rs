@@ -171,7 +171,7 @@ async fn root_key(
             let load = move || if existed { RootKey::load(&path) } else { RootKey::load_or_create(&path) };
             return blocking(load).await?.map_err(|e| not_started(&e));
         }
-        RootKeySource::PassphraseFile(path) => Secret::new(&read_private(path)?),
+        RootKeySource::PassphraseFile(path) => Secret::new(&read_private(path).map_err(unstarted)?),
         RootKeySource::PassphraseEnv(name) => {
             let text = std::env::var(name).map_err(|_| not_started(&format!("`{name}` is not set")));
             Secret::new(&zeroize::Zeroizing::new(text?))
@@ -224,6 +224,11 @@ fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayCon
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(|e| not_started(&e))
+}
+
+/// A failure of another command's kind, at the start of a node.
+pub(crate) fn unstarted(failure: Failure) -> Failure {
+    Failure { exit: Exit::NotStarted, ..failure }
 }
 
 fn not_started(why: &dyn std::fmt::Display) -> Failure {

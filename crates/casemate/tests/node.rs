@@ -219,3 +219,27 @@ fn what_is_dangerous_is_said_at_start() {
     }
     assert!(node.info["plain_http"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 }
+
+#[test]
+fn a_root_key_of_a_passphrase() {
+    let home = Home::new();
+    let file = home.path().join("passphrase");
+    let write = |text: &str, mode: u32| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let config = "[root_key]\npassphrase_file = \"passphrase\"\n";
+    write("correct horse battery staple\n", 0o600);
+    let node = TestNode::start_with(home, config);
+    node.deploy("hello", &guest("hello"), OPEN);
+    assert!(!node.data.join("root.key").exists(), "a key file was made beside the passphrase");
+    let home = node.stop();
+    write("another horse\n", 0o600);
+    does_not_start(&home, config, 8, "not the root key of this data");
+    write("correct horse battery staple\n", 0o644);
+    does_not_start(&home, config, 8, "chmod 600");
+    write("correct horse battery staple\n", 0o600);
+    does_not_start(&home, "", 8, "error:");
+    let node = TestNode::start_with(home, config);
+    assert!(node.run(&["list"]).ok().out.contains("hello"));
+}

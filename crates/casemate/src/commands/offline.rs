@@ -1,5 +1,7 @@
 //! `manifest`, `config` and `completions`: what needs no node. It never opens a connection.
 
+use std::str::FromStr;
+
 use clap_complete::generate;
 use model::Manifest;
 
@@ -7,7 +9,7 @@ use super::{Context, up::read_config};
 use crate::{
     cli,
     config::{Config, Overrides},
-    exit::Failure,
+    exit::{Exit, Failure},
     output::Ink,
     project::Project,
 };
@@ -18,6 +20,13 @@ pub(super) fn manifest(context: &Context, args: cli::Manifest) -> Result<(), Fai
     match args {
         cli::Manifest::Check(args) => {
             let project = Project::open(&args.dir)?;
+            let (manifest, tenant) = (&project.manifest, model::TenantId::from_str("default"));
+            if let Ok(tenant) = tenant {
+                policy::check_access(&tenant, &manifest.name, &manifest.access).map_err(|errors| {
+                    Failure::new(Exit::Invalid, format!("`access.policy`: {errors}"))
+                        .next("lines are counted from the beginning of the policy's text")
+                })?;
+            }
             out.answer(&project.manifest, |manifest| {
                 let routes: Vec<&str> = manifest.routes.iter().map(|route| route.path.as_str()).collect();
                 format!("{} {} · {}", manifest.name, out.paint(Ink::Good, "holds"), routes.join(" · "))

@@ -92,7 +92,7 @@ fn after_the_head_of_the_answer() {
         let events = node.records(&["--request", id]);
         assert!(events.iter().any(|e| e["kind"] == "run" && e["code"] == code), "{what}: {events:?}");
     }
-    let flood = fault(&node, "hostile", "log-flood?n=500");
+    let flood = fault(&node, "hostile", "log-flood?n=40960");
     assert!(flood["fault"].is_null(), "a log that is cut ends no run: {flood}");
     let cut = node.records(&["--function", "hostile"]);
     assert!(cut.iter().any(|e| e["code"] == "log-limit"), "{cut:?}");
