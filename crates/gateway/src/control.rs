@@ -30,7 +30,7 @@ use crate::{
     problem::Problem,
     stage::{
         respond::{self, Body},
-        shape::settle,
+        shape::{Rest, settle},
     },
 };
 use table::{Endpoint, METRICS_TYPE, Operation, Shape};
@@ -120,6 +120,7 @@ async fn walk(
         Problem::from(&blocked)
     })?;
     let (head, body, _) = screened.into_parts();
+    let body = Rest::new(body, head.version);
     let path = head.uri.path().to_owned();
     let (endpoint, parameters) = find(&plane.endpoints, &head.method, &path)?;
     if endpoint.open {
@@ -233,13 +234,14 @@ fn fit<'p>(template: &'static str, path: &'p str) -> Option<Parameters<'p>> {
 }
 
 /// Reads a body of the kind and size that the endpoint takes.
-async fn read(endpoint: &Endpoint, head: &Parts, mut body: Incoming) -> Result<Bytes, Problem> {
+async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes, Problem> {
     let (max, media) = match endpoint.request {
         Shape::Bytes => (limits::COMPONENT_BYTES_MAX, "application/wasm"),
         Shape::Json(_) => (limits::CONTROL_BODY_BYTES_MAX, "application/json"),
         _ => (0, ""),
     };
     let too_large = || Problem::new(413, "too-large", "the body is larger than this endpoint takes");
+    let Some(body) = rest.body() else { return Ok(Bytes::new()) };
     if body.size_hint().lower() > max {
         return Err(too_large().detail(format!("at most {max} bytes")));
     }

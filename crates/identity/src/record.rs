@@ -166,7 +166,11 @@ impl TokenRecord {
         }
     }
 
-    fn within(&self, maker: &Principal) -> Result<(), IssueError> {
+    /// Whether `principal` holds all that this token gives: then it may make it, and take it away.
+    ///
+    /// # Errors
+    /// [`IssueError::Role`] or [`IssueError::WiderScope`], with the first that it does not hold.
+    pub fn within(&self, maker: &Principal) -> Result<(), IssueError> {
         let same_tenant = maker.tenant.as_ref() == Some(&self.tenant);
         let covered = |role: Role| {
             maker.roles.iter().any(|has| covers(*has, role) && (same_tenant || *has == Role::Admin))

@@ -94,7 +94,8 @@ faults! {
     /// More answer than `response_body_bytes`.
     ResponseBodyLimit = "response-body-limit", 502, Guest, "the function's answer is larger than it may be";
     /// More answer headers than `response_header_bytes`.
-    ResponseHeaderLimit = "response-header-limit", 502, Guest, "the function's answer has more header bytes than it may have";
+    ResponseHeaderLimit = "response-header-limit", 502, Guest,
+        "the function's answer has more header bytes than it may have";
     /// More log than `log_bytes`; the run goes on and the rest of the log is dropped.
     LogLimit = "log-limit", 502, Guest, "the function's log was cut at its limit";
     /// The guest trapped.

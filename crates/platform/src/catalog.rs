@@ -62,6 +62,17 @@ impl Target {
         &self.revision
     }
 
+    /// Whether one of its routes takes a method and path.
+    ///
+    /// # Errors
+    /// [`RouteMiss`], as a caller from outside would meet it.
+    pub fn takes(&self, method: &Method, path: &str) -> Result<(), RouteMiss> {
+        let mut own = RouteTable::default();
+        // Routes of one function cannot be in each other's way.
+        let _never = own.add(self.function().as_str(), &self.revision.routes, &());
+        own.find(method, path)
+    }
+
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.revision.limits

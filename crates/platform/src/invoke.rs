@@ -65,9 +65,15 @@ impl Platform {
                 }
             }
             Err(refusal) => {
-                self.shield.note_failed_proof(peer.address.ip(), self.clock.monotonic_ms());
                 let code = refusal.code();
-                Err(self.refuse(&about, code, &refusal.to_string(), || Refused::Unauthenticated { code }))
+                let slowed = self.shield.failed_proof(peer.address.ip(), self.clock.monotonic_ms());
+                Err(self.refuse(&about, code, &refusal.to_string(), || match slowed {
+                    Ok(()) => Refused::Unauthenticated { code },
+                    Err(blocked) => {
+                        let retry_after_s = blocked.retry_after_s().unwrap_or(1);
+                        Refused::TooMany { code: blocked.code(), retry_after_s }
+                    }
+                }))
             }
         }
     }
@@ -351,6 +357,16 @@ fn guest_request(
 ) -> http::Request<RequestBody> {
     let (mut head, body, peer) = screened.into_parts();
     let headers = &mut head.headers;
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
     for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::CONNECTION, header::TE] {
         headers.remove(name);
     }

@@ -59,6 +59,10 @@ impl Platform {
             let message = format!("`{scope}` is no scope: write `*` or one of {known}");
             return Err(ControlError::Invalid { code: "token-invalid", message });
         }
+        if self.tokens_outrank(tenant, ctx, &new.name, None) {
+            let reason = format!("`{}` is the name of someone whom this caller did not make", new.name);
+            return Err(Refused::Forbidden { code: "escalation", reason }.into());
+        }
         let created = self.issue(tenant, new, Issuer::Caller(ctx.caller));
         let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };
         let created = self.note_failure(ctx, what, created)?;
@@ -71,6 +75,22 @@ impl Platform {
             .await?;
         self.tokens.put(record.clone());
         Ok(created)
+    }
+
+    /// Whether a live token of this name (or the one named) gives more than the caller holds. A name stands in
+    /// policies: who could make a token for it would be whom they permit.
+    fn tokens_outrank(&self, tenant: &TenantId, ctx: Ctx<'_>, name: &str, one: Option<&TokenId>) -> bool {
+        let (caller, now) = (ctx.caller.principal(), self.clock.now());
+        let itself = |t: &TokenRecord| t.kind == caller.kind && t.name == caller.name;
+        let above = [Role::Owner, Role::Admin].iter().any(|role| caller.roles.contains(role));
+        self.tokens.tokens(tenant).iter().any(|token| {
+            let meant = one.map_or(token.name == name, |id| token.id == *id);
+            let live = token.revoked_at.is_none() && token.expires_at > now;
+            meant && live && !above && !itself(token) && {
+                let by_other = token.created_by != ctx.caller.key();
+                token.within(caller).is_err() || (one.is_none() && by_other)
+            }
+        })
     }
 
     /// Draws a secret and makes its record.
@@ -131,6 +151,19 @@ impl Platform {
         let mut record = known.ok_or_else(|| ControlError::NotFound(format!("token `{id}`")))?;
         if record.revoked_at.is_some() {
             return Ok(());
+        }
+        if self.tokens_outrank(tenant, ctx, &record.name, Some(id)) {
+            let reason = format!("`{id}` gives more than its revoker holds");
+            return Err(Refused::Forbidden { code: "escalation", reason }.into());
+        }
+        let (now, admin) = (self.clock.now(), Role::Admin);
+        let admins = self.tokens.tokens(tenant).into_iter().filter(|token| {
+            token.roles.contains(&admin) && token.revoked_at.is_none() && token.expires_at > now
+        });
+        if record.roles.contains(&admin) && admins.count() <= 1 {
+            let message =
+                format!("`{id}` is the last administrator's token: make another before you revoke it");
+            return Err(ControlError::Conflict(message));
         }
         record.revoked_at = Some(self.clock.now());
         let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };

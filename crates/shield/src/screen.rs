@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{header, request::Parts};
+use http::request::Parts;
 use model::{Limits, limits};
 
 use crate::{
@@ -127,8 +127,7 @@ impl Shield {
         if self.config.firewall.permits(address) { Ok(()) } else { Err(Blocked::Firewall) }
     }
 
-    /// Looks at a request before anything else does: the firewall, the source's rate, its failed proofs (if
-    /// it presents another), then method, target, headers, host and framing.
+    /// Looks at a request before anything else does: the firewall, the source's rate, then method, target, headers, host and framing.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -136,11 +135,6 @@ impl Shield {
         self.admit_peer(peer.address.ip())?;
         let source = source(peer.address.ip());
         self.sources.take(&source, now_ms).map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })?;
-        if head.headers.contains_key(header::AUTHORIZATION)
-            && let Some(retry_after_ms) = self.failed_proofs.wait_ms(&source, now_ms)
-        {
-            return Err(Blocked::FailedProofs { retry_after_ms });
-        }
         head::method(head.method.as_str())?;
         head::target(&head.uri, self.config.target_bytes_max)?;
         head::headers(&head.headers, self.config.headers_max, self.config.header_bytes_max)?;
@@ -158,11 +152,14 @@ impl Shield {
         self.callers.take(key, now_ms).map_err(|wait| Blocked::CallerRate { retry_after_ms: wait })
     }
 
-    /// Notes that a source presented a credential that did not hold. When it has done so too often, its
-    /// requests with credentials are refused unread; those without go on.
-    pub fn note_failed_proof(&self, address: IpAddr, now_ms: u64) {
-        // A refusal here means that the source is already slowed, which `screen` will see for itself.
-        let _ = self.failed_proofs.take(&source(address), now_ms);
+    /// Counts a credential that did not hold. A source that presents too many is told to wait; one that holds
+    /// is taken all the same, so that nobody can lock out those who share his address.
+    ///
+    /// # Errors
+    /// [`Blocked::FailedProofs`].
+    pub fn failed_proof(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.failed_proofs.take(&source(address), now_ms);
+        counted.map_err(|wait| Blocked::FailedProofs { retry_after_ms: wait })
     }
 
     /// How many sources and callers are remembered, for the metrics.

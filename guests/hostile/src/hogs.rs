@@ -129,10 +129,10 @@ pub(crate) fn log_line(call: Call) {
     answer::send(call.out, 200, "text/plain", b"logged\n");
 }
 
-/// Calls `url` (`https://example.com/` by default) `n` times, without end by default, and goes on when it is
+/// Calls `url` (`https://localhost/` by default) `n` times, without end by default, and goes on when it is
 /// refused; answers how many calls were answered and how many were not.
 pub(crate) fn call_out(call: Call) {
-    let url = answer::parameter(&call.query, "url").unwrap_or_else(|| "https://example.com/".into());
+    let url = answer::parameter(&call.query, "url").unwrap_or_else(|| "https://localhost/".into());
     let (mut answered, mut refused) = (0, 0);
     while answered + refused < call.n(u64::MAX) {
         match call_once(&url) {

@@ -174,7 +174,8 @@ pub(super) async fn invoke(call: Call<'_>) -> Answer {
     let (plane, ctx) = (call.plane, call.ctx);
     let platform = &plane.platform;
     let target = platform.find(&tenant, &name)?;
-    let request = guest_request(&plane.domain, wanted)?;
+    let request = guest_request(&plane.domain, entered(wanted, &target))?;
+    target.takes(request.method(), request.uri().path())?;
     let (head, body) = request.into_parts();
     let now_ms = platform.clock().monotonic_ms();
     let screened = platform.shield().screen(head, body, ctx.peer, now_ms).map_err(|blocked| {
@@ -220,6 +221,18 @@ fn result(
     }
 }
 
+/// `/` stands for the path of the first route, which is where a function begins for its callers.
+fn entered(mut wanted: api::InvokeRequest, target: &Target) -> api::InvokeRequest {
+    let first = target.revision().routes.first().map(|route| route.path.as_str());
+    if let Some(first) = first.filter(|_| wanted.path == "/") {
+        wanted.path = first.strip_suffix("/...").unwrap_or(first).to_owned();
+    }
+    if wanted.path.is_empty() {
+        wanted.path = "/".into();
+    }
+    wanted
+}
+
 fn guest_request(domain: &str, wanted: api::InvokeRequest) -> Result<Request<RequestBody>, Problem> {
     let bad = |what: &str| Problem::new(400, "bad-request", "this is no request").detail(what.to_owned());
     let body =
@@ -239,10 +252,7 @@ fn guest_request(domain: &str, wanted: api::InvokeRequest) -> Result<Request<Req
         let value = HeaderValue::try_from(given.value).map_err(|_| bad("a header's value"))?;
         match name {
             // The credential is the control request's own; the length is the body's.
-            header::AUTHORIZATION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING => {}
-            header::HOST => {
-                headers.insert(name, value);
-            }
+            header::AUTHORIZATION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::HOST => {}
             name => {
                 headers.append(name, value);
             }

@@ -81,7 +81,7 @@ pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Sha
         let whole = tokio::time::timeout(wait, read(body, size.lower())).await;
         RequestBody::Full(whole.map_err(|_| ShapeError::BodySlow)??)
     } else {
-        RequestBody::Stream(Box::pin(stream::unfold(Rest(Some(body)), next)))
+        RequestBody::Stream(Box::pin(stream::unfold(Rest::new(body, head.version), next)))
     };
     Ok(Shaped { head, body })
 }
@@ -146,11 +146,29 @@ async fn read(mut body: Incoming, bytes: u64) -> Result<Bytes, ShapeError> {
 /// A body under way. When it is dropped before its end (the function is done with it, or never got it), what
 /// is left is read for a moment and thrown away: a caller that still sends would see a reset in place of the
 /// answer otherwise (RFC 9112 §9.6).
-struct Rest(Option<Incoming>);
+///
+/// HTTP/2 ends streams one by one and needs none of this.
+pub(crate) struct Rest {
+    body: Option<Incoming>,
+    lingers: bool,
+}
+
+impl Rest {
+    pub(crate) fn new(body: Incoming, version: Version) -> Self {
+        Self { body: Some(body), lingers: version == Version::HTTP_11 }
+    }
+
+    /// The body, until it has ended.
+    pub(crate) fn body(&mut self) -> Option<&mut Incoming> {
+        self.body.as_mut()
+    }
+}
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) else { return };
+        let Some(body) = self.body.take().filter(|body| self.lingers && !body.is_end_stream()) else {
+            return;
+        };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let wait = Duration::from_millis(limits::LINGER_MS);
             runtime.spawn(tokio::time::timeout(wait, throw_away(body)));
@@ -170,18 +188,18 @@ async fn throw_away(mut body: Incoming) {
 
 async fn next(mut rest: Rest) -> Option<(Result<Bytes, BodyBroken>, Rest)> {
     loop {
-        match rest.0.as_mut()?.frame().await {
+        match rest.body.as_mut()?.frame().await {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Some((Ok(data), rest));
                 }
             }
             Some(Err(_)) => {
-                rest.0 = None;
+                rest.body = None;
                 return Some((Err(BodyBroken), rest));
             }
             None => {
-                rest.0 = None;
+                rest.body = None;
                 return None;
             }
         }

@@ -194,13 +194,13 @@ fn failed_proofs_slow_their_source_alone() {
     let proof = ["authorization: Bearer x"];
     for _ in 0..limits::FAILED_PROOFS_PER_MINUTE {
         assert!(shield.screen(plain(&proof), (), &from, 0).is_ok());
-        shield.note_failed_proof(from.address.ip(), 0);
+        assert_eq!(shield.failed_proof(from.address.ip(), 0), Ok(()));
     }
-    let blocked = shield.screen(plain(&proof), (), &from, 0).map(|_| ()).unwrap_err();
+    let blocked = shield.failed_proof(from.address.ip(), 0).unwrap_err();
     assert_eq!(blocked, Blocked::FailedProofs { retry_after_ms: 1_000 });
-    assert!(shield.screen(plain(&[]), (), &from, 0).is_ok(), "without a credential it goes on");
-    assert!(shield.screen(plain(&proof), (), &peer("192.0.2.8:1"), 0).is_ok());
-    assert!(shield.screen(plain(&proof), (), &from, 1_000).is_ok());
+    assert!(shield.screen(plain(&proof), (), &from, 0).is_ok(), "one that holds is still taken");
+    assert_eq!(shield.failed_proof(peer("192.0.2.8:1").address.ip(), 0), Ok(()));
+    assert_eq!(shield.failed_proof(from.address.ip(), 1_000), Ok(()));
 }
 
 #[test]
