@@ -91,7 +91,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  casemate dev ./hello")]
     Dev(Folder),
     /// Call a function and see what the call cost
-    #[command(after_help = "Example:\n  casemate invoke hello --method POST --path /greet --data 'Ada'")]
+    #[command(
+        after_help = "Example:\n  casemate invoke hello --method POST --path /hello/greet --data 'Ada'"
+    )]
     Invoke(Invoke),
     /// Read a function's log
     #[command(after_help = "Example:\n  casemate logs hello -f")]
@@ -224,7 +226,7 @@ pub(crate) struct Invoke {
     /// The method; `POST` where a body is given, `GET` where none is
     #[arg(long, short = 'X')]
     pub(crate) method: Option<String>,
-    /// Path and query that the function sees
+    /// Path and query below one of the function's routes; `/` stands for the first of them
     #[arg(long, default_value = "/")]
     pub(crate) path: String,
     /// A header, `name: value`; may be repeated

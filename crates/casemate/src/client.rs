@@ -260,7 +260,7 @@ async fn refused(answer: Response<BodyStream>) -> Failure {
     Failure {
         exit: exit_of(status),
         message: format!("{message} ({})", problem.code),
-        next: next_of(status, request_id.as_deref()),
+        next: next_of(status, &problem.code, request_id.as_deref()),
         code: Some(problem.code),
         request_id,
     }
@@ -274,8 +274,11 @@ fn exit_of(status: StatusCode) -> Exit {
     }
 }
 
-fn next_of(status: StatusCode, request_id: Option<&str>) -> Option<String> {
+fn next_of(status: StatusCode, code: &str, request_id: Option<&str>) -> Option<String> {
     let next = match status {
+        _ if matches!(code, "no-route" | "method-not-allowed") => {
+            "`casemate inspect NAME` shows the function's routes".to_owned()
+        }
         StatusCode::UNAUTHORIZED => "log in with `casemate login`, or set CASEMATE_TOKEN".to_owned(),
         StatusCode::FORBIDDEN => match request_id {
             Some(id) => format!(

@@ -53,8 +53,10 @@ fn a_function_from_deploy_to_removal() {
     for part in ["status 200", "cpu ", "wall ", "memory ", "host calls", "r2"] {
         assert!(ran.err.contains(part), "`{part}` is not in {ran:?}");
     }
-    let ran = node.run(&["invoke", "hello", "--path", "/status/418", "--output", "json"]);
+    let ran = node.run(&["invoke", "hello", "--path", "/hello/status/418", "--output", "json"]);
     assert_eq!((ran.code, ran.json()["status"].as_u64()), (6, Some(418)));
+
+    node.run(&["invoke", "hello", "--path", "/elsewhere"]).fails(1, "casemate inspect NAME");
 
     assert!(node.run(&["list"]).ok().out.contains("r2"));
     node.run(&["rollback", "hello", "--to", "r1"]).ok();
@@ -87,7 +89,7 @@ fn what_a_function_writes_and_why_it_failed_is_in_its_log() {
         lines.contains("kitchen says this on stdout") && lines.contains("kitchen says this on stderr"),
         "{lines}"
     );
-    node.run(&["invoke", "hostile", "--path", "/loop"]).fails(6, "cpu-limit");
+    node.run(&["invoke", "hostile", "--path", "/hostile/loop"]).fails(6, "cpu-limit");
     let first = node.run(&["logs", "hostile", "--output", "json"]).ok().out;
     assert!(first.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{first}");
     assert!(first.contains("cpu-limit"), "{first}");

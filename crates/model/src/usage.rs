@@ -40,7 +40,10 @@ pub enum Blame {
 }
 
 macro_rules! faults {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $blame:ident, $sentence:literal;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $code:literal, $status:literal, $blame:ident, $sentence:literal;
+    )*) => {
         /// Why a run did not end as it should. Each has a code of its own, an HTTP status and a sentence.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Fault { $($(#[$doc])* $variant,)* }

@@ -127,7 +127,8 @@ impl Shield {
         if self.config.firewall.permits(address) { Ok(()) } else { Err(Blocked::Firewall) }
     }
 
-    /// Looks at a request before anything else does: the firewall, the source's rate, then method, target, headers, host and framing.
+    /// Looks at a request before anything else does: the firewall, the source's rate, then method, target,
+    /// headers, host and framing.
     ///
     /// # Errors
     /// The first thing that is wrong.
