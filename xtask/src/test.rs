@@ -34,6 +34,8 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
 /// Bans, licences and sources, from the lock file alone.
 fn deny(root: &Path) -> Result<()> {
     let tool = deny_tool(root)?;
+    // All that the lock file names, those of other systems too: the rules are about all of it.
+    step("fetch", cargo(root).args(["fetch", "--quiet"]))?;
     let mut command = Command::new(tool);
     command.current_dir(root).args(["--offline", "--log-level", "error", "--workspace", "check"]);
     step("deny", command.args(["bans", "licenses", "sources"]))
