@@ -44,6 +44,8 @@ pub struct Options {
     pub json: bool,
     /// One part: `rust`, `javascript`, `python`; all without it.
     pub part: Option<String>,
+    /// An executable to measure instead of building one.
+    pub exe: Option<std::path::PathBuf>,
 }
 
 /// A guest in every form that a peer needs.
@@ -78,14 +80,17 @@ const GUESTS: &[Guest] = &[
 
 /// Builds the executable as it ships.
 pub fn build(root: &Path) -> Result<std::path::PathBuf> {
-    server::build_casemate(root)
+    server::build_casemate(root, "dist")
 }
 
 /// Runs the parts and prints a table, or one JSON object.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     wrk::require()?;
     let mut report = Report::default();
-    let casemate = server::build_casemate(root)?;
+    let casemate = match &options.exe {
+        Some(exe) => exe.clone(),
+        None => server::build_casemate(root, "release")?,
+    };
     let wasmtime = server::wasmtime(root)?;
     for guest in GUESTS {
         if options.part.as_deref().is_some_and(|part| !guest.part.starts_with(part)) {

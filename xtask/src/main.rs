@@ -6,7 +6,10 @@ mod guests;
 mod test;
 mod tidy;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -30,6 +33,9 @@ enum Task {
         /// Rounds; the median counts.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// Measure this executable instead of building one.
+        #[arg(long)]
+        exe: Option<PathBuf>,
         /// `json` prints one object for machines.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
@@ -62,8 +68,9 @@ fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the work tree")?;
     match Task::parse() {
         Task::Test { fast } => test::run(root, fast),
-        Task::Bench { part, seconds, rounds, output } => {
-            bench::run(root, &bench::Options { seconds, rounds, part, json: output == Output::Json })
+        Task::Bench { part, seconds, rounds, exe, output } => {
+            let json = output == Output::Json;
+            bench::run(root, &bench::Options { seconds, rounds, part, exe, json })
         }
         Task::Tidy => tidy::run(root),
         Task::Guests(args) => guests::run(root, &args),

@@ -52,14 +52,14 @@ impl Drop for Server {
     }
 }
 
-/// Builds what `cargo xtask dist` would ship.
-pub fn build_casemate(root: &Path) -> Result<PathBuf> {
+/// Builds the executable in a profile: `release`, which everyone runs, or `dist`, which ships.
+pub fn build_casemate(root: &Path, profile: &str) -> Result<PathBuf> {
     let mut build = cargo(root);
-    build.args(["build", "--quiet", "--profile", "dist", "-p", "casemate"]).stdout(Stdio::null());
+    build.args(["build", "--quiet", "--profile", profile, "-p", "casemate"]).stdout(Stdio::null());
     if !build.status()?.success() {
         bail!("casemate does not build");
     }
-    Ok(root.join("target/dist/casemate"))
+    Ok(root.join("target").join(profile).join("casemate"))
 }
 
 /// `wasmtime` with `serve`, installed once into the target folder.
@@ -98,7 +98,7 @@ impl Server {
         let about: serde_json::Value = serde_json::from_slice(&fs::read(&node)?)?;
         let text =
             |key: &str| about[key].as_str().map(str::to_owned).with_context(|| format!("node.json: {key}"));
-        server.url = format!("{}/{name}", text("url")?);
+        server.url = format!("{}/{name}", text("functions")?);
         let manifest = format!("name = \"{name}\"\ncomponent = \"f.wasm\"\n[access]\nallow = \"tenant\"\n");
         fs::write(folder.join("function/casemate.toml"), manifest)?;
         fs::copy(component, folder.join("function/f.wasm"))?;
@@ -117,7 +117,7 @@ impl Server {
             "json",
         ])?;
         let token: serde_json::Value = serde_json::from_slice(&token)?;
-        server.token = Some(token["token"].as_str().context("no token")?.to_owned());
+        server.token = Some(token["secret"].as_str().context("no token")?.to_owned());
         Ok(server)
     }
 
