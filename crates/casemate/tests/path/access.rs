@@ -156,3 +156,48 @@ fn tenants_are_apart() {
     assert_eq!(node.api("GET", "/v1/tenants/default/functions", Some(&acme), b"").status, 403);
     assert_eq!(node.call("GET", "/hello", Some(&acme), b"").status, 403, "another tenant's token");
 }
+
+#[test]
+fn nobody_takes_a_name_or_a_token_from_above() {
+    let node = TestNode::start();
+    let operator = node.token(&["--name", "op", "--role", "operator", "--scope", "*"]);
+    node.token(&["--name", "alice", "--scope", "invoke"]);
+    let path = "/v1/tenants/default/tokens";
+    let make = |name: &str| {
+        let body = format!(r#"{{"name":"{name}","scopes":["invoke"],"days":1}}"#);
+        node.api("POST", path, Some(&operator), body.as_bytes()).status
+    };
+    assert_eq!(make("fresh"), 201);
+    assert_eq!(make("fresh"), 201, "one that it made itself");
+    assert_eq!(make("alice"), 403, "somebody whom an administrator made");
+    assert_eq!(make("admin"), 403);
+    let listed = node.run(&["token", "list", "--output", "json"]).ok().json();
+    let tokens = listed["tokens"].as_array().unwrap();
+    let admin = tokens.iter().find(|token| token["name"] == "admin").unwrap()["id"].as_str().unwrap();
+    let one = format!("{path}/{admin}");
+    assert_eq!(node.api("DELETE", &one, Some(&operator), b"").status, 403, "a token from above");
+    let last = node.api("DELETE", &one, Some(&node.admin()), b"");
+    assert_eq!((last.status, last.json()["code"].as_str()), (409, Some("conflict")), "the last of its kind");
+    node.run(&["whoami"]).ok();
+}
+
+#[test]
+fn the_control_api_calls_by_the_routes() {
+    let node = TestNode::start();
+    node.deploy(
+        "api",
+        &guest("echo"),
+        "[[route]]\npath = \"/api/x/...\"\nmethods = [\"GET\"]\n[access]\nallow = \"tenant\"\n",
+    );
+    let caller = node.token(&["--name", "caller", "--scope", "invoke"]);
+    let path = "/v1/tenants/default/functions/api/invoke";
+    for (body, status) in [
+        (r#"{"path":"/api/x/y"}"#, 200),
+        (r#"{"path":"/"}"#, 200),
+        (r#"{"path":"/internal"}"#, 404),
+        (r#"{"path":"/api/x","method":"DELETE"}"#, 405),
+    ] {
+        let answer = node.api("POST", path, Some(&caller), body.as_bytes());
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+}
