@@ -11,10 +11,16 @@ pub use crate::protocol::{CallError, LogStream};
 /// A body under way, piece by piece.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyBroken>> + Send>>;
 
-/// A body broke off before its end.
+/// Why a body has no end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body broke off")]
-pub struct BodyBroken;
+pub enum BodyBroken {
+    /// Whoever sent it went away, or stopped sending it.
+    #[error("the body broke off")]
+    Off,
+    /// What was sent breaks the framing of bodies: a chunk's size that is none, say.
+    #[error("the body breaks its framing")]
+    Malformed,
+}
 
 /// The answer to an outbound call, or why there is none.
 pub type Called = Result<http::Response<BodyStream>, CallError>;
@@ -29,6 +35,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The guest calls out. The target is absolute. What no grant covers is [`CallError::Denied`].
     fn call(&self, request: http::Request<BodyStream>) -> Pin<Box<dyn Future<Output = Called> + Send>>;
+
+    /// The guest asked for more outbound calls than `outbound_calls`; it was told so and goes on. Called once.
+    fn calls_exhausted(&self);
 
     /// The run is over: called exactly once, after everything else.
     fn finished(&self, usage: Usage, outcome: Outcome);

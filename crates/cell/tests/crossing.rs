@@ -31,6 +31,8 @@ impl Broker for Nobody {
         Box::pin(std::future::ready(Err(cell::CallError::Denied)))
     }
 
+    fn calls_exhausted(&self) {}
+
     fn finished(&self, _: Usage, _: Outcome) {}
 }
 

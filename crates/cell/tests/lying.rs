@@ -82,6 +82,8 @@ async fn a_lie_is_the_last() {
         "call-unmade",
         "call-twice",
         "calls-beyond-limit",
+        "calls-exhausted-early",
+        "calls-exhausted-twice",
         "call-beyond-window",
     ] {
         check_with(script, limits(), Fault::WorkerLied).await;

@@ -102,13 +102,16 @@ async fn limits_are_looked_at_before_a_worker_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_breaks_off_is_told() {
+async fn a_body_that_breaks_off_is_the_callers_doing() {
     let cells = Cells::start(playing("echo")).await.unwrap();
-    let parts: Vec<Result<Bytes, BodyBroken>> = vec![Ok("a".into()), Err(BodyBroken)];
-    let body = RequestBody::Stream(Box::pin(stream::iter(parts)));
-    let (running, broker) = run(&cells, &any_code(), "/", body);
-    assert_eq!(answer(running).await.unwrap_err(), Fault::CallerGone);
-    assert_eq!(broker.end().await.1, Outcome::Failed(Fault::CallerGone, "broken".into()));
+    for (why, expect) in [(BodyBroken::Off, Fault::CallerGone), (BodyBroken::Malformed, Fault::RequestBroken)]
+    {
+        let parts: Vec<Result<Bytes, BodyBroken>> = vec![Ok("a".into()), Err(why)];
+        let body = RequestBody::Stream(Box::pin(stream::iter(parts)));
+        let (running, broker) = run(&cells, &any_code(), "/", body);
+        assert_eq!(answer(running).await.unwrap_err(), expect);
+        assert_eq!(broker.end().await.1, Outcome::Failed(expect, String::new()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,7 +95,7 @@ impl Body for Outgoing {
                 }
                 None => {
                     self.progress.too_large.store(true, Ordering::Relaxed);
-                    Poll::Ready(Some(Err(BodyBroken)))
+                    Poll::Ready(Some(Err(BodyBroken::Off)))
                 }
             },
         }
@@ -186,6 +186,6 @@ impl Arriving {
     /// Ends the body and its connection: nobody knows where on it the next answer would begin.
     fn fail(&mut self) -> Poll<Option<Result<Bytes, BodyBroken>>> {
         self.lease = None;
-        Poll::Ready(Some(Err(BodyBroken)))
+        Poll::Ready(Some(Err(BodyBroken::Off)))
     }
 }

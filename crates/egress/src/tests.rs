@@ -339,7 +339,7 @@ async fn standing_still_ends_a_call() {
     tokio::time::sleep(Duration::from_millis(400)).await;
     let mut body = answer.into_body();
     assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"ab"))));
-    assert_eq!(body.next().await, Some(Err(BodyBroken)));
+    assert_eq!(body.next().await, Some(Err(BodyBroken::Off)));
     assert_eq!(body.next().await, None);
 }
 

@@ -101,6 +101,8 @@ faults! {
         "the function's answer has more header bytes than it may have";
     /// More log than `log_bytes`; the run goes on and the rest of the log is dropped.
     LogLimit = "log-limit", 502, Guest, "the function's log was cut at its limit";
+    /// More outbound calls than `outbound_calls`; the guest is told so and the run goes on.
+    OutboundLimit = "outbound-limit", 502, Guest, "the function's outbound calls were cut at their limit";
     /// The guest trapped.
     Trap = "trap", 502, Guest, "the function crashed";
     /// The guest called exit before it answered.
@@ -113,6 +115,8 @@ faults! {
     RequestBodyLimit = "request-body-limit", 413, Caller, "the request's body is larger than the function takes";
     /// More request header bytes than `request_header_bytes`.
     RequestHeaderLimit = "request-header-limit", 431, Caller, "the request's headers are larger than the function takes";
+    /// The request's body is not framed as HTTP frames one (RFC 9112 §7.1).
+    RequestBroken = "request-malformed", 400, Caller, "the request's body breaks its framing";
     /// The caller went away or its body broke off.
     CallerGone = "caller-gone", 499, Caller, "the caller went away";
     /// More requests at once than the function's `concurrency`, and its queue is full or waited too long.
@@ -127,6 +131,8 @@ faults! {
     WorkerStalled = "worker-stalled", 504, Platform, "the function's worker stood still; try again";
     /// The worker broke the protocol and was replaced.
     WorkerLied = "worker-lied", 502, Platform, "the function's worker misbehaved; try again";
+    /// The compiled code can neither be read from the store nor be made again.
+    CodeUnavailable = "code-unavailable", 503, Platform, "the function's code cannot be had";
     /// The node is stopping.
     Draining = "draining", 503, Load, "the node is stopping; try another";
 }

@@ -1,7 +1,14 @@
 //! What one run may ask for, around that run's frozen grants, and what is noted when it ends. It never runs
 //! anything.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use cell::{BodyStream, Broker, CallError, Called, LogStream};
@@ -25,6 +32,8 @@ pub(crate) struct RunBroker {
     principal: Arc<str>,
     source: std::net::IpAddr,
     lines: Mutex<[LineCutter; 2]>,
+    /// The guest wanted more outbound calls than it may make.
+    calls_exhausted: AtomicBool,
     /// The run's place, given back when it ends.
     pass: Mutex<Option<Pass>>,
     /// Told when it ends, where somebody waits for it.
@@ -42,7 +51,8 @@ impl RunBroker {
     ) -> Self {
         let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
         let pass = Mutex::new(Some(pass));
-        Self { platform, target, id, principal, source, lines, pass, ended: Mutex::new(None) }
+        let (calls_exhausted, ended) = (AtomicBool::new(false), Mutex::new(None));
+        Self { platform, target, id, principal, source, lines, calls_exhausted, pass, ended }
     }
 
     /// Told once, when the run is over.
@@ -130,6 +140,10 @@ impl Broker for RunBroker {
         })
     }
 
+    fn calls_exhausted(&self) {
+        self.calls_exhausted.store(true, Ordering::Relaxed);
+    }
+
     fn finished(&self, usage: Usage, outcome: Outcome) {
         drop(self.pass.lock().take());
         for (cutter, name) in self.lines.lock().iter_mut().zip(["stdout", "stderr"]) {
@@ -138,6 +152,10 @@ impl Broker for RunBroker {
         if usage.log_bytes_dropped > 0 {
             let dropped = usage.log_bytes_dropped;
             self.failed(usage, Fault::LogLimit, &format!("{dropped} bytes were dropped"));
+        }
+        if self.calls_exhausted.load(Ordering::Relaxed) {
+            let most = self.target.limits().outbound_calls;
+            self.failed(usage, Fault::OutboundLimit, &format!("more than {most} outbound calls"));
         }
         let status = match &outcome {
             Outcome::Answered(status) => *status,

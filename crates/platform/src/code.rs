@@ -203,6 +203,19 @@ impl CodeSlot {
     /// The code in the store, if it is there, opens, and was made by this engine. What does not open was
     /// altered: it is not used, and compiled again.
     async fn kept(&self, engine: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.read(engine).await {
+            Err(
+                error @ (StoreError::Unreadable { .. } | StoreError::WrongDigest(_) | StoreError::Damaged(_)),
+            ) => {
+                let component = self.name.1;
+                tracing::warn!(%component, %error, "compiled code was altered on disk; refused");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    async fn read(&self, engine: &str) -> Result<Option<Bytes>, StoreError> {
         let (_, digest, world) = &self.name;
         let Some(entry) = self.store.get(CODE, &row(*digest, *world)).await? else { return Ok(None) };
         let record: CodeRecord = shelf::decode(CODE, &entry.value)?;
@@ -210,15 +223,7 @@ impl CodeSlot {
             tracing::info!(component = %digest, was = record.fingerprint, "another engine compiled this; again");
             return Ok(None);
         }
-        match self.store.get_blob(record.code).await {
-            Err(
-                error @ (StoreError::Unreadable { .. } | StoreError::WrongDigest(_) | StoreError::Damaged(_)),
-            ) => {
-                tracing::warn!(component = %digest, %error, "compiled code was altered on disk; refused");
-                Ok(None)
-            }
-            other => other,
-        }
+        self.store.get_blob(record.code).await
     }
 }
 

@@ -91,6 +91,18 @@ impl Platform {
     ) -> Result<Stored, ControlError> {
         let home = self.home(tenant)?;
         self.permit(ctx, &home, Action::Deploy, Resource::Tenant(tenant))?;
+        let what = What { kind: Kind::Deploy, tenant, resource: Resource::Tenant(tenant) };
+        let done = self.put_permitted(ctx, &home, digest, bytes).await;
+        self.note_failure(ctx, what, done)
+    }
+
+    async fn put_permitted(
+        &self,
+        ctx: Ctx<'_>,
+        home: &Home,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<Stored, ControlError> {
         let size = bytes.len() as u64;
         if size > limits::COMPONENT_BYTES_MAX {
             let max = limits::COMPONENT_BYTES_MAX;
@@ -102,7 +114,9 @@ impl Platform {
                 format!("what arrived is `{found}`, not `{digest}`: it was changed or cut on its way");
             return Err(ControlError::Invalid { code: "wrong-digest", message });
         }
-        let existed = home.store.get(COMPONENTS, digest.as_bytes()).await?.is_some();
+        // What was damaged where it lies is put there anew.
+        let existed = home.store.get(COMPONENTS, digest.as_bytes()).await?.is_some()
+            && home.store.get_blob(digest).await.is_ok_and(|kept| kept.is_some());
         if !existed {
             home.store.put_blob(digest, bytes).await?;
         }

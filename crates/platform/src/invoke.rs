@@ -241,7 +241,7 @@ impl Platform {
         let pass = target.gate.enter(&target.places, &self.places).await?;
         let code = self.code.code(&target.code).await.map_err(|error| {
             tracing::error!(?target, %error, "the function's code cannot be had");
-            Fault::WorkerDied
+            Fault::CodeUnavailable
         })?;
         Ok((pass, code))
     }

@@ -31,6 +31,7 @@ pub(super) struct Calls {
     last: CallId,
     count: u64,
     live: Vec<(CallId, Call)>,
+    exhausted: bool,
 }
 
 /// One call under way.
@@ -83,6 +84,17 @@ impl Calls {
         };
         self.live.push((id, call));
         Ok(Opened { parts, credit })
+    }
+
+    /// The guest wanted one more than the `most` that it may make.
+    pub(super) fn exhausted(&mut self, most: u64) -> Result<(), Lie> {
+        if self.count < most {
+            return Err(Lie("an end of calls before their limit"));
+        }
+        if std::mem::replace(&mut self.exhausted, true) {
+            return Err(Lie("an end of calls for the second time"));
+        }
+        Ok(())
     }
 
     /// Part of the request's body.
@@ -272,7 +284,7 @@ impl Stream for Upload {
             match std::task::ready!(self.parts.poll_recv(context)) {
                 None => {
                     self.ended = true;
-                    return Poll::Ready(Some(Err(BodyBroken)));
+                    return Poll::Ready(Some(Err(BodyBroken::Off)));
                 }
                 Some((bytes, ends)) => {
                     self.ended = ends;

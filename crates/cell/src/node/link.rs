@@ -266,6 +266,16 @@ impl Link {
                 }
                 Ok(())
             }
+            ToNode::CallsExhausted { run } => {
+                let live = state.run(run)?;
+                live.calls.exhausted(live.limits.outbound_calls)?;
+                let broker = live.finish.broker();
+                drop(state);
+                if let Some(broker) = broker {
+                    broker.calls_exhausted();
+                }
+                Ok(())
+            }
             ToNode::CallBody { run, call, bytes, ends } => state.run(run)?.calls.body(call, bytes, ends),
             ToNode::CallDropped { run, call } => state.run(run)?.calls.dropped(call),
             ToNode::CallCredit { run, call, bytes } => state.run(run)?.calls.taken(call, bytes),

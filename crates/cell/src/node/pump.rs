@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::link::Link;
 use crate::{
-    BodyStream,
+    BodyBroken, BodyStream,
     protocol::{PART_BYTES_MAX, RunId, ToWorker},
 };
 
@@ -41,13 +41,13 @@ struct Pump {
 
 impl Pump {
     async fn pass_on(mut self, mut body: BodyStream, sent: u64) {
-        let run = RunId(self.run);
         self.left = self.left.saturating_sub(sent);
         while let Some(piece) = body.next().await {
-            let Ok(mut piece) = piece else {
-                let broken = ToWorker::BodyBroken { run };
-                self.link.say_of_run(self.run, |_| Some(&broken));
-                return;
+            let mut piece = match piece {
+                Ok(piece) => piece,
+                // It is the caller's doing, whatever the guest would have made of half a body.
+                Err(BodyBroken::Malformed) => return self.link.cancel(self.run, Fault::RequestBroken),
+                Err(BodyBroken::Off) => return self.link.cancel(self.run, Fault::CallerGone),
             };
             let Some(left) = self.left.checked_sub(piece.len() as u64) else {
                 self.link.cancel(self.run, Fault::RequestBodyLimit);

@@ -63,14 +63,13 @@ impl ToWorker {
             Self::Unload { code } => (2, code.0),
             Self::Start { run, .. } => (3, run.0),
             Self::Body { run, .. } => (4, run.0),
-            Self::BodyBroken { run } => (5, run.0),
-            Self::Credit { run, .. } => (6, run.0),
-            Self::Cancel { run } => (7, run.0),
-            Self::CallHead { run, .. } => (8, run.0),
-            Self::CallBody { run, .. } => (9, run.0),
-            Self::CallFailed { run, .. } => (10, run.0),
-            Self::CallCredit { run, .. } => (11, run.0),
-            Self::Ping { number } => (12, *number),
+            Self::Credit { run, .. } => (5, run.0),
+            Self::Cancel { run } => (6, run.0),
+            Self::CallHead { run, .. } => (7, run.0),
+            Self::CallBody { run, .. } => (8, run.0),
+            Self::CallFailed { run, .. } => (9, run.0),
+            Self::CallCredit { run, .. } => (10, run.0),
+            Self::Ping { number } => (11, *number),
         };
         framed(out, kind, subject, |w| self.payload(w))
     }
@@ -87,7 +86,7 @@ impl ToWorker {
             Self::CallBody { call, bytes, ends, .. } => w.u32(*call).flag(*ends).rest(bytes),
             Self::CallFailed { call, why, .. } => w.u32(*call).call_error(*why),
             Self::CallCredit { call, bytes, .. } => w.u32(*call).u32(*bytes),
-            Self::Unload { .. } | Self::BodyBroken { .. } | Self::Cancel { .. } | Self::Ping { .. } => w,
+            Self::Unload { .. } | Self::Cancel { .. } | Self::Ping { .. } => w,
         };
     }
 
@@ -107,14 +106,13 @@ impl ToWorker {
                 Self::Start { run, code, limits, head, body_ends, body: r.rest() }
             }
             4 => Self::Body { run, ends: r.flag()?, bytes: r.rest() },
-            5 => Self::BodyBroken { run },
-            6 => Self::Credit { run, bytes: r.u32()? },
-            7 => Self::Cancel { run },
-            8 => Self::CallHead { run, call: r.u32()?, head: r.response_head()? },
-            9 => Self::CallBody { run, call: r.u32()?, ends: r.flag()?, bytes: r.rest() },
-            10 => Self::CallFailed { run, call: r.u32()?, why: r.call_error()? },
-            11 => Self::CallCredit { run, call: r.u32()?, bytes: r.u32()? },
-            12 => Self::Ping { number: subject },
+            5 => Self::Credit { run, bytes: r.u32()? },
+            6 => Self::Cancel { run },
+            7 => Self::CallHead { run, call: r.u32()?, head: r.response_head()? },
+            8 => Self::CallBody { run, call: r.u32()?, ends: r.flag()?, bytes: r.rest() },
+            9 => Self::CallFailed { run, call: r.u32()?, why: r.call_error()? },
+            10 => Self::CallCredit { run, call: r.u32()?, bytes: r.u32()? },
+            11 => Self::Ping { number: subject },
             unknown => return Err(Malformed::Kind(unknown)),
         };
         at_end(&r)?;
@@ -142,6 +140,7 @@ impl ToNode {
             Self::CallCredit { run, .. } => (11, run.0),
             Self::Done { run, .. } => (12, run.0),
             Self::Pong { number } => (13, *number),
+            Self::CallsExhausted { run } => (14, run.0),
         };
         framed(out, kind, subject, |w| self.payload(w))
     }
@@ -159,7 +158,7 @@ impl ToNode {
             Self::CallDropped { call, .. } => w.u32(*call),
             Self::CallCredit { call, bytes, .. } => w.u32(*call).u32(*bytes),
             Self::Done { usage, fault, .. } => w.usage(usage).fault(fault.as_ref()),
-            Self::Loaded { .. } | Self::Pong { .. } => w,
+            Self::Loaded { .. } | Self::Pong { .. } | Self::CallsExhausted { .. } => w,
         };
     }
 
@@ -185,6 +184,7 @@ impl ToNode {
             11 => Self::CallCredit { run, call: r.u32()?, bytes: r.u32()? },
             12 => Self::Done { run, usage: r.usage()?, fault: r.fault()? },
             13 => Self::Pong { number: subject },
+            14 => Self::CallsExhausted { run },
             unknown => return Err(Malformed::Kind(unknown)),
         };
         at_end(&r)?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::{Fault, Limits, Usage, World};
 
 /// Raised by one whenever a frame changes its layout; both sides refuse another.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// A run of a function in one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +62,6 @@ pub enum ToWorker {
     Start { run: RunId, code: CodeId, limits: Limits, head: RequestHead, body: Bytes, body_ends: bool },
     /// More of the request's body, within the window.
     Body { run: RunId, bytes: Bytes, ends: bool },
-    /// The request's body broke off.
-    BodyBroken { run: RunId },
     /// So many bytes of the answer's body were passed on: the worker may send as many more.
     Credit { run: RunId, bytes: u32 },
     /// Stop it and forget it; the worker still says `Done`.
@@ -105,6 +103,8 @@ pub enum ToNode {
     CallDropped { run: RunId, call: CallId },
     /// So many bytes of the outbound answer's body were taken by the guest.
     CallCredit { run: RunId, call: CallId, bytes: u32 },
+    /// The guest wanted more calls than it may make, and was told so. Once, and only where it made all others.
+    CallsExhausted { run: RunId },
     /// Last of a run, once: what it used, and why it failed if it did (with a detail for its owner).
     Done { run: RunId, usage: Usage, fault: Option<(Fault, String)> },
     /// I am.

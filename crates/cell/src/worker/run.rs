@@ -60,6 +60,8 @@ pub(super) struct Run {
     log_bytes: AtomicU64,
     log_bytes_dropped: AtomicU64,
     outbound_calls: AtomicU64,
+    /// The node was told that there was one too many.
+    calls_exhausted: AtomicBool,
 }
 
 impl Run {
@@ -86,6 +88,7 @@ impl Run {
             log_bytes: AtomicU64::new(0),
             log_bytes_dropped: AtomicU64::new(0),
             outbound_calls: AtomicU64::new(0),
+            calls_exhausted: AtomicBool::new(false),
         }
     }
 
@@ -191,6 +194,10 @@ impl Run {
     pub(super) fn next_call(&self) -> Option<CallId> {
         let before = self.outbound_calls.load(Relaxed);
         if before >= self.limits.outbound_calls {
+            if !self.calls_exhausted.swap(true, Relaxed) {
+                // INVARIANT: a frame without a payload always fits.
+                let _fits = self.send(&ToNode::CallsExhausted { run: self.id });
+            }
             return None;
         }
         self.outbound_calls.store(before + 1, Relaxed);

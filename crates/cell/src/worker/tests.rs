@@ -77,16 +77,6 @@ fn a_body_streams_both_ways_within_the_window() {
 }
 
 #[test]
-fn a_broken_request_body_reaches_the_guest() {
-    let mut node = Node::start();
-    let code = node.load(&Guest::built("echo"), World::P2);
-    let run = node.begin(code, Limits::default(), request("POST", "/"), b"some", false);
-    node.say(&ToWorker::BodyBroken { run });
-    let outcome = node.finish(&[run]).remove(&run).unwrap();
-    assert_ne!(outcome.fault, None, "{outcome:?}");
-}
-
-#[test]
 fn the_request_arrives_as_it_was_sent() {
     let mut node = Node::start();
     for (guest, world) in [("echo", World::P2), ("echo-p3", World::P3)] {

@@ -150,9 +150,6 @@ impl Worker {
                 self.start(run, code, limits, head, body, body_ends);
             }
             ToWorker::Body { run, bytes, ends } => self.receive(run, bytes, ends),
-            ToWorker::BodyBroken { run } => {
-                self.with(run, |run| run.body.break_off(wasmtime_wasi_http::Error::HttpProtocolError));
-            }
             ToWorker::Credit { run, bytes } => self.with(run, |run| run.credit.add(bytes)),
             ToWorker::Cancel { run } => self.end(run, Err((Fault::CallerGone, "cancelled".to_owned()))),
             ToWorker::CallHead { run, call, head } => {

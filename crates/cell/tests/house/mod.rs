@@ -75,6 +75,11 @@ impl Broker for Memory {
         })
     }
 
+    fn calls_exhausted(&self) {
+        assert!(self.ends.lock().is_empty(), "an end of calls after the end");
+        self.calls.lock().push("one too many".into());
+    }
+
     fn finished(&self, usage: Usage, outcome: Outcome) {
         self.ends.lock().push((usage, outcome));
     }

@@ -194,9 +194,9 @@ async fn next(mut rest: Rest) -> Option<(Result<Bytes, BodyBroken>, Rest)> {
                     return Some((Ok(data), rest));
                 }
             }
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 rest.body = None;
-                return Some((Err(BodyBroken), rest));
+                return Some((Err(broken(&error)), rest));
             }
             None => {
                 rest.body = None;
@@ -204,6 +204,15 @@ async fn next(mut rest: Rest) -> Option<(Result<Bytes, BodyBroken>, Rest)> {
             }
         }
     }
+}
+
+/// Whether what came breaks the framing, or nothing more came.
+fn broken(error: &hyper::Error) -> BodyBroken {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    // The parser says so of a chunk's size, its end or its extension.
+    let malformed = cause.is_some_and(|cause| matches!(cause.kind(), InvalidData | InvalidInput));
+    if malformed { BodyBroken::Malformed } else { BodyBroken::Off }
 }
 
 #[cfg(test)]

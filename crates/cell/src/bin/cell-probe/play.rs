@@ -55,6 +55,8 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "call-unmade" => |s| s.lie(|run| ToNode::CallBody { run, call: 3, bytes: "x".into(), ends: true }),
         "call-twice" => |s| s.lie_twice(|run| call(run, 1)),
         "calls-beyond-limit" => calls_beyond_limit,
+        "calls-exhausted-early" => |s| s.lie(|run| ToNode::CallsExhausted { run }),
+        "calls-exhausted-twice" => calls_exhausted_twice,
         "call-beyond-window" => call_beyond_window,
         "dies" => |s| s.on_start(|_, _| std::process::exit(3)),
         "dies-loading" => dies_loading,
@@ -234,12 +236,6 @@ fn echo(stage: &mut Stage) {
                 echoes.entry(run).and_modify(|echo| echo.spent -= bytes);
                 run
             }
-            ToWorker::BodyBroken { run } => {
-                echoes.remove(&run);
-                let fault = Some((Fault::CallerGone, "broken".into()));
-                stage.say(&ToNode::Done { run, usage: Usage::default(), fault });
-                run
-            }
             ToWorker::Cancel { run } => {
                 echoes.remove(&run);
                 stage.say(&done(run));
@@ -376,6 +372,16 @@ fn calls_beyond_limit(stage: &mut Stage) {
         for id in 1..100 {
             s.say(&call(run, id));
         }
+    });
+}
+
+fn calls_exhausted_twice(stage: &mut Stage) {
+    stage.on_start(|s, run| {
+        for id in 1..=10 {
+            s.say(&call(run, id));
+        }
+        s.say(&ToNode::CallsExhausted { run });
+        s.say(&ToNode::CallsExhausted { run });
     });
 }
 

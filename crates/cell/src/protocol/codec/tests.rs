@@ -99,7 +99,6 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
             }
         ),
         (run(), bytes(900), any::<bool>()).prop_map(|(run, bytes, ends)| ToWorker::Body { run, bytes, ends }),
-        run().prop_map(|run| ToWorker::BodyBroken { run }),
         (run(), any::<u32>()).prop_map(|(run, bytes)| ToWorker::Credit { run, bytes }),
         run().prop_map(|run| ToWorker::Cancel { run }),
         (run(), any::<u32>(), response_head()).prop_map(|(run, call, head)| ToWorker::CallHead {
@@ -145,6 +144,7 @@ fn to_node() -> impl Strategy<Value = ToNode> {
         }),
         (run(), usage(), fault()).prop_map(|(run, usage, fault)| ToNode::Done { run, usage, fault }),
         any::<u64>().prop_map(|number| ToNode::Pong { number }),
+        run().prop_map(|run| ToNode::CallsExhausted { run }),
     ]
 }
 
@@ -228,7 +228,7 @@ fn what_is_malformed() {
         assert_eq!(ToNode::decode(&mut raw(said, kind, 1, payload)), Err(expect), "{kind} {payload:?}");
     };
     check(0, &[], Malformed::Kind(0));
-    check(14, &[], Malformed::Kind(14));
+    check(15, &[], Malformed::Kind(15));
     check(255, &[], Malformed::Kind(255));
     check(1, &[1, 0, 0, 0], Malformed::Value("subject"));
     check(2, &[9], Malformed::Trailing(1));
@@ -244,6 +244,7 @@ fn what_is_malformed() {
     check(6, &[1, 2, 3], Malformed::Short);
     check(7, &[3], Malformed::Value("log stream"));
     check(13, &[0], Malformed::Trailing(1));
+    check(14, &[0], Malformed::Trailing(1));
     let done = [&[0_u8; 68][..], &[200]].concat();
     check(12, &done, Malformed::Value("fault"));
 

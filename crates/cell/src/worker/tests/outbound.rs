@@ -105,6 +105,14 @@ fn calls_beyond_the_limit_never_reach_the_node() {
         assert_eq!(call, expect);
         node.say(&ToWorker::CallFailed { run, call, why: CallError::Denied });
     }
+    loop {
+        match node.next() {
+            ToNode::CallsExhausted { .. } => break,
+            ToNode::CallBody { .. } | ToNode::CallDropped { .. } => {}
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+    // Said once, however many more there were.
     let (status, body, calls) = finish(node, run);
     assert_eq!((status, calls), (Some(200), 3));
     assert_eq!(std::str::from_utf8(&body).unwrap().trim(), "answered 0, refused 10");
