@@ -1,38 +1,29 @@
 //! `cargo xtask bench`: Casemate with everything on beside its peers, in one run. It never asserts a figure.
 
-mod server;
+mod added;
+mod first_call;
+mod neighbour;
+mod overload;
+mod report;
+mod stages;
+mod thousand;
+mod throughput;
 mod wrk;
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::{Context, Result, bail};
 
-use server::{Pins, Server};
-use wrk::Load;
+use crate::{guests, servers::Tools};
+use report::Report;
 
-/// One server under one load.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figure {
-    name: String,
-    guest: &'static str,
-    cores: u32,
-    requests_per_s: f64,
-    latency_us_p50: f64,
-    latency_us_p99: f64,
-    cpu_us_per_request: f64,
-    rss_mib: f64,
-    errors: u64,
-}
-
-/// What machines read.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    ratios: std::collections::BTreeMap<String, f64>,
-    figures: std::collections::BTreeMap<String, f64>,
-    rows: Vec<Figure>,
-    absent: Vec<String>,
-}
+pub use report::percentile;
 
 /// How long and how often.
 pub struct Options {
@@ -42,149 +33,148 @@ pub struct Options {
     pub rounds: usize,
     /// Machine-readable answer.
     pub json: bool,
-    /// One part: `rust`, `javascript`, `python`; all without it.
+    /// One part by its name; all without it.
     pub part: Option<String>,
     /// An executable to measure instead of building one.
-    pub exe: Option<std::path::PathBuf>,
+    pub exe: Option<PathBuf>,
 }
 
-/// A guest in every form that a peer needs.
-struct Guest {
-    part: &'static str,
-    function: &'static str,
-    component: &'static str,
-    two_cores: bool,
+/// What a part is given.
+pub struct Bench<'a> {
+    tools: &'a Tools,
+    seconds: u64,
+    rounds: usize,
 }
 
-const GUESTS: &[Guest] = &[
-    Guest { part: "rust", function: "hello", component: "guests/built/hello.wasm", two_cores: true },
-    Guest {
-        part: "rust-p3",
-        function: "hello-p3",
-        component: "guests/built/hello-p3.wasm",
-        two_cores: false,
-    },
-    Guest {
-        part: "javascript",
-        function: "hello-js",
-        component: "target/guests/hello-js.wasm",
-        two_cores: false,
-    },
-    Guest {
-        part: "python",
-        function: "hello-py",
-        component: "target/guests/hello-py.wasm",
-        two_cores: false,
-    },
+type Part = fn(&Bench<'_>, &mut Report) -> Result<()>;
+
+/// Name, what it measures, and how.
+const PARTS: &[(&str, &str, Part)] = &[
+    (
+        "rust_one_core",
+        "requests/s of the Rust function on one core, beside all peers",
+        throughput::rust_one_core,
+    ),
+    ("rust_two_cores", "the same on two", throughput::rust_two_cores),
+    ("javascript", "the JavaScript function on one core", throughput::javascript),
+    ("python", "the Python function on one core", throughput::python),
+    (
+        "reuse",
+        "the Rust function of WASI 0.3, beside `wasmtime serve` with its reuse of instances",
+        throughput::reuse,
+    ),
+    ("added", "CPU time that Casemate adds to a function", added::run),
+    ("stages", "where each microsecond of a request goes", stages::run),
+    ("first_call", "first calls of functions that are on disk and not in memory", first_call::run),
+    ("overload", "twice the capacity: goodput, refusals, memory", overload::run),
+    ("neighbour", "a function's latency while another misbehaves", neighbour::run),
+    ("thousand", "a thousand functions: deploys, and memory when idle", thousand::run),
 ];
 
+/// The parts, for `--help`.
+pub fn parts() -> String {
+    let widest = PARTS.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let lines = PARTS.iter().map(|(name, what, _)| format!("  {name:widest$}  {what}"));
+    format!("Parts:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// Builds the executable as it ships.
-pub fn build(root: &Path) -> Result<std::path::PathBuf> {
-    server::build_casemate(root, "dist")
+pub fn build(root: &Path) -> Result<PathBuf> {
+    let mut build = crate::test::cargo(root);
+    build.args(["build", "--quiet", "--profile", "dist", "-p", "casemate"]).stdout(Stdio::null());
+    if !build.status()?.success() {
+        bail!("casemate does not build");
+    }
+    Ok(root.join("target/dist/casemate"))
 }
 
-/// Runs the parts and prints a table, or one JSON object.
+/// Runs the parts and prints tables, or one JSON object and nothing else on stdout.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
+    let chosen: Vec<_> = PARTS.iter().filter(|(name, ..)| chosen(options.part.as_deref(), name)).collect();
+    if chosen.is_empty() {
+        bail!("no part is called `{}`\n{}", options.part.as_deref().unwrap_or_default(), parts());
+    }
+    let mut out = take_stdout()?;
     wrk::require()?;
-    let mut report = Report::default();
-    let casemate = match &options.exe {
-        Some(exe) => exe.clone(),
-        None => server::build_casemate(root, "release")?,
-    };
-    let wasmtime = server::wasmtime(root)?;
-    for guest in GUESTS {
-        if options.part.as_deref().is_some_and(|part| !guest.part.starts_with(part)) {
-            continue;
-        }
-        let component = root.join(guest.component);
-        if !component.exists() {
-            report.absent.push(format!("{}: `{}` is not built", guest.part, guest.component));
-            continue;
-        }
-        for cores in if guest.two_cores { &[1_u32, 2][..] } else { &[1][..] } {
-            let pins = Pins::new(*cores);
-            let start = || Server::casemate(root, &casemate, guest.function, &component, &pins);
-            let name = "casemate, TLS, token, policy, ledger";
-            let ours = measure(name, guest.part, options, &pins, start)?;
-            let start = || Server::wasmtime(&wasmtime, &component, &pins, guest.part == "rust-p3", false);
-            let theirs = measure("wasmtime serve, fresh instance", guest.part, options, &pins, start)?;
-            let cores_name = if *cores == 1 { "one_core" } else { "two_cores" };
-            let key = format!("{}_{cores_name}", guest.part.replace('-', "_"));
-            report.ratios.insert(key, ours.requests_per_s / theirs.requests_per_s);
-            if guest.part == "rust-p3" {
-                let start = || Server::wasmtime(&wasmtime, &component, &pins, true, true);
-                let reuse =
-                    measure("wasmtime serve, its default (reuse)", guest.part, options, &pins, start)?;
-                report.ratios.insert("rust_vs_reuse".into(), ours.requests_per_s / reuse.requests_per_s);
-                report.rows.push(reuse);
-            }
-            report.rows.extend([ours, theirs]);
-        }
+    let tools = Tools::build(root, options.exe.as_deref())?;
+    // Guests of other languages, where their toolchains are.
+    if let Err(error) = guests::for_tests(root) {
+        eprintln!("   guests: {error:#}");
     }
-    print(&report, options.json)
-}
-
-/// Starts a server, warms it, loads it, and takes the median round by requests per second.
-fn measure(
-    name: &str,
-    guest: &'static str,
-    options: &Options,
-    pins: &Pins,
-    start: impl Fn() -> Result<Server>,
-) -> Result<Figure> {
-    let server = start().with_context(|| name.to_owned())?;
-    let warm = Duration::from_secs(2);
-    Load::new(&server, pins).run(warm)?;
-    let mut rounds = Vec::new();
-    for _ in 0..options.rounds.max(1) {
-        let cpu_before = server.cpu_us()?;
-        let round = Load::new(&server, pins).run(Duration::from_secs(options.seconds))?;
-        let cpu = server.cpu_us()?.saturating_sub(cpu_before) as f64 / (round.requests.max(1)) as f64;
-        rounds.push((round, cpu));
+    let mut report = Report { machine: machine(options), ..Report::default() };
+    let bench = Bench { tools: &tools, seconds: options.seconds.max(1), rounds: options.rounds.max(1) };
+    for (name, _, part) in chosen {
+        eprintln!("── {name}");
+        part(&bench, &mut report).with_context(|| (*name).to_owned())?;
     }
-    rounds.sort_by(|a, b| a.0.requests_per_s.total_cmp(&b.0.requests_per_s));
-    let (round, cpu) = rounds.swap_remove(rounds.len() / 2);
-    let figure = Figure {
-        name: name.into(),
-        guest,
-        cores: pins.cores,
-        requests_per_s: round.requests_per_s,
-        latency_us_p50: round.p50_us,
-        latency_us_p99: round.p99_us,
-        cpu_us_per_request: cpu,
-        rss_mib: server.rss_mib()?,
-        errors: round.errors,
-    };
-    eprintln!("   {name} ({guest}, {} core): {:.0} requests/s", pins.cores, figure.requests_per_s);
-    Ok(figure)
-}
-
-fn print(report: &Report, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(report)?);
-        return Ok(());
-    }
-    println!("| server | guest | cores | requests/s | p50 ms | p99 ms | CPU µs/request | MiB | errors |");
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for row in &report.rows {
-        println!(
-            "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.1} | {:.0} | {} |",
-            row.name,
-            row.guest,
-            row.cores,
-            row.requests_per_s,
-            row.latency_us_p50 / 1000.0,
-            row.latency_us_p99 / 1000.0,
-            row.cpu_us_per_request,
-            row.rss_mib,
-            row.errors
-        );
-    }
-    for (name, ratio) in &report.ratios {
-        println!("{name}: {ratio:.2} ×");
-    }
-    for absent in &report.absent {
-        println!("absent: {absent}");
-    }
+    let text = if options.json { serde_json::to_string(&report)? } else { report.text() };
+    writeln!(out, "{text}")?;
     Ok(())
+}
+
+/// `rust` stands for all that begin with it; a part's own name for itself alone.
+fn chosen(wanted: Option<&str>, name: &str) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let wanted = wanted.replace('-', "_");
+    let exact = PARTS.iter().any(|(known, ..)| *known == wanted);
+    if exact {
+        name == wanted
+    } else {
+        name.starts_with(&format!("{wanted}_")) || wanted == format!("{name}_one_core")
+    }
+}
+
+/// Stdout for the result alone: what anything else prints goes to stderr from here on.
+fn take_stdout() -> Result<fs::File> {
+    let own = rustix::io::dup(rustix::stdio::stdout())?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(own.into())
+}
+
+/// What this was measured on, without a name of the machine.
+pub fn machine(options: &Options) -> BTreeMap<String, String> {
+    let mut machine = crate::bench::surroundings();
+    machine.insert("seconds".into(), options.seconds.to_string());
+    machine.insert("rounds".into(), options.rounds.to_string());
+    machine
+}
+
+/// Cores, kernel, memory and date.
+pub fn surroundings() -> BTreeMap<String, String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let memory = read("/proc/meminfo");
+    let kib = memory.lines().next().and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
+    let date = date.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
+    BTreeMap::from([
+        ("cores".into(), std::thread::available_parallelism().map_or(0, usize::from).to_string()),
+        ("kernel".into(), read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        ("memory_gib".into(), format!("{:.0}", kib.unwrap_or(0.0) / 1048576.0)),
+        ("date".into(), date),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PARTS, chosen, parts};
+
+    #[test]
+    fn parts_are_chosen_by_name() {
+        let names = |wanted| -> Vec<&str> {
+            PARTS.iter().map(|(name, ..)| *name).filter(|name| chosen(wanted, name)).collect()
+        };
+        assert_eq!(names(None).len(), PARTS.len());
+        for (wanted, expect) in [
+            ("rust", &["rust_one_core", "rust_two_cores"][..]),
+            ("rust-one-core", &["rust_one_core"]),
+            ("javascript", &["javascript"]),
+            ("javascript_one_core", &["javascript"]),
+            ("python_one_core", &["python"]),
+            ("stages", &["stages"]),
+            ("nothing", &[]),
+        ] {
+            assert_eq!(names(Some(wanted)), expect, "{wanted}");
+        }
+        assert!(PARTS.iter().all(|(name, ..)| parts().contains(name)));
+    }
 }

@@ -1,8 +1,12 @@
 //! `cargo xtask`: what the house does to itself. It never ships.
 
+mod attacks;
 mod bench;
 mod dist;
 mod guests;
+mod load;
+mod servers;
+mod soak;
 mod test;
 mod tidy;
 
@@ -24,8 +28,9 @@ enum Task {
         fast: bool,
     },
     /// Measure Casemate with everything on beside its peers.
+    #[command(after_help = bench::parts())]
     Bench {
-        /// One part: `rust`, `javascript`, `python`; all without it.
+        /// One part by its name below, or `rust` for all that begin with it; all without.
         part: Option<String>,
         /// Seconds of each round.
         #[arg(long, default_value_t = 5)]
@@ -39,6 +44,18 @@ enum Task {
         /// `json` prints one object for machines.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
+    },
+    /// Attack a node for an hour under a friendly load, then kill it and what it is made of, again and again.
+    Soak {
+        /// About how long; from 30 on the crash tests run in their long form.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Write the result into `docs/reliability.md`.
+        #[arg(long)]
+        write: bool,
+        /// Leave the crash tests out.
+        #[arg(long)]
+        no_crashes: bool,
     },
     /// Check the rules of the house that no compiler checks.
     Tidy,
@@ -71,6 +88,9 @@ fn run() -> Result<()> {
         Task::Bench { part, seconds, rounds, exe, output } => {
             let json = output == Output::Json;
             bench::run(root, &bench::Options { seconds, rounds, part, exe, json })
+        }
+        Task::Soak { minutes, write, no_crashes } => {
+            soak::run(root, &soak::Options { minutes: minutes.max(1), write, no_crashes })
         }
         Task::Tidy => tidy::run(root),
         Task::Guests(args) => guests::run(root, &args),
