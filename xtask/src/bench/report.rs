@@ -98,7 +98,10 @@ impl Report {
                 if row.errors > 0 { format!(" {} errors", row.errors) } else { String::new() }
             ));
         }
-        for (title, named) in [("ratio", &self.ratios), ("figure", &self.figures)] {
+        // The rows' figures stand in the rows.
+        let rows = |name: &str| ["rust_", "javascript_", "python_"].iter().any(|begin| name.starts_with(begin));
+        let figures = self.figures.clone().into_iter().filter(|(name, _)| !rows(name)).collect();
+        for (title, named) in [("ratio", &self.ratios), ("figure", &figures)] {
             if !named.is_empty() {
                 text.push_str(&format!("\n| {title} | |\n|---|---|\n"));
             }

@@ -25,6 +25,8 @@ const HYPER: &str = "bare hyper";
 /// One server of a group.
 struct Entry<'a> {
     name: &'static str,
+    /// How figures name it.
+    key: &'static str,
     process: &'a Process,
     url: String,
     token: Option<&'a str>,
@@ -44,7 +46,7 @@ pub(super) fn rust_one_core(bench: &Bench<'_>, report: &mut Report) -> Result<()
     let (node, fresh) = pair(bench, &guest, &pins)?;
     let hyper = peers::hyper(bench.tools, &pins)?;
     let mut entries = entries(&node, &fresh, &guest);
-    entries.push(of(HYPER, &hyper));
+    entries.push(of(HYPER, "hyper", &hyper));
     let rows = rounds(bench, report, &entries, "rust", &pins)?;
     report.ratio("rust_one_core", rate(&rows, TLS), rate(&rows, FRESH));
     report.ratio("rust_plain_one_core", rate(&rows, PLAIN), rate(&rows, FRESH));
@@ -91,8 +93,8 @@ pub(super) fn javascript(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     };
     let (workerd, deno) = (start("workerd", peers::workerd), start("deno", peers::deno));
     let mut entries = entries(&node, &fresh, &guest);
-    entries.extend(workerd.iter().map(|peer| of("workerd", peer)));
-    entries.extend(deno.iter().map(|peer| of("Deno", peer)));
+    entries.extend(workerd.iter().map(|peer| of("workerd", "workerd", peer)));
+    entries.extend(deno.iter().map(|peer| of("Deno", "deno", peer)));
     let rows = rounds(bench, report, &entries, "javascript", &pins)?;
     report.ratio("javascript_one_core", rate(&rows, TLS), rate(&rows, FRESH));
     report.ratio("javascript_vs_workerd", rate(&rows, TLS), rate(&rows, "workerd"));
@@ -125,10 +127,10 @@ pub(super) fn reuse(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let wasmtime = peers::wasmtime(&bench.tools.root)?;
     let reusing = peers::serve(&wasmtime, &p3.component, &pins, Serve { p3: true, reuse: true })?;
     let mut entries = entries(&node, &fresh, &p3);
-    entries.push(of(REUSE, &reusing));
+    entries.push(of(REUSE, "wasmtime_reuse", &reusing));
     let best = "Casemate, TLS, everything on, WASI 0.2";
     let url = format!("{}/{}", node.functions, p2.name);
-    entries.push(Entry { name: best, process: &node.process, url, token: Some(&node.token) });
+    entries.push(Entry { name: best, key: "casemate_p2", process: &node.process, url, token: Some(&node.token) });
     let rows = rounds(bench, report, &entries, "rust-p3", &pins)?;
     report.ratio("rust_vs_reuse", rate(&rows, best), rate(&rows, REUSE));
     report.ratio("rust_p3_vs_reuse", rate(&rows, TLS), rate(&rows, REUSE));
@@ -150,17 +152,22 @@ fn pair(bench: &Bench<'_>, guest: &Guest, pins: &Pins) -> Result<(Node, Peer)> {
 }
 
 fn entries<'a>(node: &'a Node, fresh: &'a Peer, guest: &Guest) -> Vec<Entry<'a>> {
-    let ours = |name, base: &str| Entry {
+    let ours = |name, key, base: &str| Entry {
         name,
+        key,
         process: &node.process,
         url: format!("{base}/{}", guest.name),
         token: Some(&node.token),
     };
-    vec![ours(TLS, &node.functions), ours(PLAIN, &node.plain), of(FRESH, fresh)]
+    vec![
+        ours(TLS, "casemate", &node.functions),
+        ours(PLAIN, "casemate_plain", &node.plain),
+        of(FRESH, "wasmtime_fresh", fresh),
+    ]
 }
 
-fn of<'a>(name: &'static str, peer: &'a Peer) -> Entry<'a> {
-    Entry { name, process: &peer.process, url: peer.url.clone(), token: None }
+fn of<'a>(name: &'static str, key: &'static str, peer: &'a Peer) -> Entry<'a> {
+    Entry { name, key, process: &peer.process, url: peer.url.clone(), token: None }
 }
 
 /// Warms each, then loads them in turn, and gives each one's median round by requests a second.
@@ -191,10 +198,26 @@ fn rounds(
     for (entry, seen) in entries.iter().zip(seen) {
         let row = row(entry, &seen, guest, pins).context("no round")?;
         eprintln!("   {} ({guest}): {:.0} requests/s", row.server, row.requests_per_s);
+        figures(report, entry.key, &row);
         rows.push(row);
     }
     report.rows.extend(rows.iter().cloned());
     Ok(rows)
+}
+
+/// The row again, by names that programs look for: `rust_1_casemate_requests_per_s`.
+fn figures(report: &mut Report, key: &str, row: &Row) {
+    let begin = format!("{}_{}_{key}", row.guest.replace('-', "_"), row.cores);
+    for (unit, value) in [
+        ("requests_per_s", row.requests_per_s),
+        ("ms_p50", row.latency_us_p50 / 1000.0),
+        ("ms_p99", row.latency_us_p99 / 1000.0),
+        ("cpu_us_per_request", row.cpu_us_per_request),
+        ("rss_mib", row.rss_mib),
+        ("pss_mib", row.pss_mib),
+    ] {
+        report.figure(&format!("{begin}_{unit}"), value);
+    }
 }
 
 /// The CPU time of a whole tree, in microseconds.

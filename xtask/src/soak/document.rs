@@ -48,13 +48,14 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
         text.push_str(&format!("| `{name}` | {} |\n", why.replace('|', "\\|")));
     }
     if !soak.crashes.is_empty() {
-        text.push_str("\n## Sudden death\n\n| test | form | tests | seconds | |\n|---|---|---|---|---|\n");
+        text.push_str("\n## Sudden death\n\n| test | what it does | form | tests | seconds | |\n|---|---|---|---|---|---|\n");
     }
     for crash in &soak.crashes {
         let form = if crash.long { "long" } else { "short" };
         let ended = if crash.passed { "passed" } else { "**failed**" };
-        let (what, tests, seconds) = (&crash.what, crash.tests, crash.seconds);
-        text.push_str(&format!("| {what} | {form} | {tests} | {seconds} | {ended} |\n"));
+        let (what, about) = (&crash.what, crash.about.replace('|', "\\|"));
+        let (tests, seconds) = (crash.tests, crash.seconds);
+        text.push_str(&format!("| {what} | {about} | {form} | {tests} | {seconds} | {ended} |\n"));
     }
     text
 }
