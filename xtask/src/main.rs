@@ -38,7 +38,7 @@ enum Task {
         /// Rounds; the median counts.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
-        /// Measure this executable instead of building one.
+        /// Measure this executable, and build nothing if the load is built.
         #[arg(long)]
         exe: Option<PathBuf>,
         /// `json` prints one object for machines.

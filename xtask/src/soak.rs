@@ -34,6 +34,9 @@ const ATTACKS_SHARE: f64 = 0.7;
 const QUIET_SHARE: f64 = 0.3;
 const REST_SHARE: f64 = 0.2;
 
+/// How long the friendly caller would go on: it is ended with the soak, however long that took.
+const FRIENDLY_S: f64 = 86_400.0;
+
 /// How long, and what to do with the result.
 pub struct Options {
     /// Minutes in all, about.
@@ -99,7 +102,7 @@ fn attack_all(tools: &Tools, options: &Options) -> Result<Soak> {
     let (mut all, refused) = attacks::guests(tools, &node)?;
     all.extend(attacks::clients());
     let turn = (options.minutes * 60) as f64 * ATTACKS_SHARE / all.len() as f64;
-    let mut order = attacks::friendly_order(&node, turn * (all.len() + 2) as f64 + 30.0);
+    let mut order = attacks::friendly_order(&node, FRIENDLY_S);
     order["run"]["windows_ms"] = 250.into();
     let mut friendly = load::start(tools, &pins.load, &order, 0)?;
     let windows = Windows::follow(friendly.lines()?);

@@ -33,7 +33,7 @@ fn run() -> Result<(), Wrong> {
     let local = tokio::task::LocalSet::new();
     let answer = local.block_on(&runtime, async {
         match order {
-            Order::Hyper => hyper_server::serve().await,
+            Order::Hyper {} => hyper_server::serve().await,
             Order::OpenLoop { to, run } => open_loop::run(&to, &run).await,
             Order::EachOnce { to, paths } => calls::each_once(&to, &paths).await,
             Order::Deploys { to, run } => deploys::run(&to, &run).await,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Order {
     /// Serve `Hello, world!` with nothing but hyper, until killed. Prints `{"port": …}` at once.
-    Hyper,
+    Hyper {},
     /// Send at a rate, whether answers come or not.
     OpenLoop { to: To, run: OpenLoop },
     /// Call each path once, one after the other, on one connection.

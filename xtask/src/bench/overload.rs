@@ -77,7 +77,7 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     ] {
         report.figure(name, sum(key));
     }
-    report.figure("overload_other_answers", answers.iter().map(others).sum());
+    report.figure("overload_other_answers", answers.iter().map(others).fold(0.0, |sum, n| sum + n));
     report.figure("overload_rss_mib_before", before);
     report.figure("overload_rss_mib", most);
     report.figure("overload_rss_mib_after", node.process.resident_mib());

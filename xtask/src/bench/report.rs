@@ -99,7 +99,8 @@ impl Report {
             ));
         }
         // The rows' figures stand in the rows.
-        let rows = |name: &str| ["rust_", "javascript_", "python_"].iter().any(|begin| name.starts_with(begin));
+        let rows =
+            |name: &str| ["rust_", "javascript_", "python_"].iter().any(|begin| name.starts_with(begin));
         let figures = self.figures.clone().into_iter().filter(|(name, _)| !rows(name)).collect();
         for (title, named) in [("ratio", &self.ratios), ("figure", &figures)] {
             if !named.is_empty() {
@@ -195,7 +196,8 @@ mod tests {
             errors: 0,
         });
         let json = serde_json::to_value(&report).unwrap();
-        let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
         assert_eq!(keys, ["absent", "figures", "machine", "ratios", "rows", "stages"]);
         assert_eq!(json["absent"][0], "deno: npm is not there");
         assert!(report.text().contains("| hyper | rust | 1 | 10 | 1.00 / 2.00 | 4.5 | 1 / 1 |"));

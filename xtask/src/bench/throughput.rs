@@ -130,7 +130,13 @@ pub(super) fn reuse(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     entries.push(of(REUSE, "wasmtime_reuse", &reusing));
     let best = "Casemate, TLS, everything on, WASI 0.2";
     let url = format!("{}/{}", node.functions, p2.name);
-    entries.push(Entry { name: best, key: "casemate_p2", process: &node.process, url, token: Some(&node.token) });
+    entries.push(Entry {
+        name: best,
+        key: "casemate_p2",
+        process: &node.process,
+        url,
+        token: Some(&node.token),
+    });
     let rows = rounds(bench, report, &entries, "rust-p3", &pins)?;
     report.ratio("rust_vs_reuse", rate(&rows, best), rate(&rows, REUSE));
     report.ratio("rust_p3_vs_reuse", rate(&rows, TLS), rate(&rows, REUSE));

@@ -96,10 +96,14 @@ fn micros(text: &str) -> Result<f64> {
 mod tests {
     use super::{micros, parse};
 
-    const SAID: &str = "Running 5s test @ https://127.0.0.1:1/hello\n  1 threads and 32 connections\n  Thread Stats   \
-                        Avg      Stdev     Max   +/- Stdev\n    Latency     1.86ms  500.00us  9.00ms   88.00%\n    \
-                        Req/Sec    17.20k     1.00k   18.00k    80.00%\n  Latency Distribution\n     50%    1.70ms\n     \
-                        75%    2.00ms\n     90%    2.50ms\n     99%    3.46ms\n  1000 requests in 5.00s, 12.00MB read\n";
+    const SAID: &str = concat!(
+        "Running 5s test @ https://127.0.0.1:1/hello\n",
+        "  1 threads and 32 connections\n",
+        "    Latency     1.86ms  500.00us  9.00ms   88.00%\n",
+        "  Latency Distribution\n     50%    1.70ms\n     75%    2.00ms\n",
+        "     90%    2.50ms\n     99%    3.46ms\n",
+        "  1000 requests in 5.00s, 12.00MB read\n",
+    );
 
     #[test]
     fn what_wrk_says_is_read() {

@@ -155,7 +155,8 @@ mod tests {
         }
         let found = super::find(&crates).unwrap();
         fs::remove_dir_all(&crates).unwrap();
-        let names: Vec<_> = found.iter().map(|t| (t.package.as_str(), t.is_target, t.name.as_str())).collect();
+        let names: Vec<_> =
+            found.iter().map(|t| (t.package.as_str(), t.is_target, t.name.as_str())).collect();
         assert_eq!(names, [("cell", true, "death"), ("store", false, "faults"), ("store", true, "killed")]);
         assert_eq!(super::about("//! Kills a store. It never\n//! waits.\ncode"), "Kills a store");
     }

@@ -13,17 +13,19 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
     let quiet = Phase::together(soak.turns.iter().map(|turn| &turn.quiet));
     let during = Phase::together(soak.turns.iter().map(|turn| &turn.during));
     let mut text = format!(
-        "# Reliability\n\nMade by `cargo xtask soak --minutes {} --write` on {} ({} cores, {} GiB, Linux {}).\n\nOne node, \
-         pinned to one core, serves a friendly function over TLS, {:.0} calls a second; the callers and the attackers \
-         share the next core. Each attack follows a quiet while, which its latency is compared with. Hostile guests \
-         have four callers each, in the friendly function's own tenant and worker.\n\n",
+        "# Reliability\n\nMade by `cargo xtask soak --minutes {} --write` on {} ({} cores, {} GiB, Linux {}).\n\n",
         soak.minutes,
         of("date"),
         of("cores"),
         of("memory_gib"),
         of("kernel"),
-        attacks::FRIENDLY_RATE,
     );
+    text.push_str(&format!(
+        "One node, pinned to one core, serves a friendly function over TLS, {:.0} calls a second; the callers and\n\
+        the attackers share the next core. Each attack follows a quiet while; its latency is compared with that.\n\
+        Hostile guests have four callers each, in the friendly function's own tenant and worker.\n\n",
+        attacks::FRIENDLY_RATE,
+    ));
     text.push_str("| in all | |\n|---|---|\n");
     let mut row = |name: &str, value: String| text.push_str(&format!("| {name} | {value} |\n"));
     row("friendly requests answered", soak.answered.to_string());
@@ -35,8 +37,9 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
     row("resident memory before / after", format!("{:.0} / {:.0} MiB", soak.before.0, soak.after.0));
     row("open files before / after", format!("{} / {}", soak.before.1, soak.after.1));
     text.push_str(
-        "\n## Attacks\n\nThe answers are what the attacker got: a status, or how the connection ended.\n\n| attack | \
-         answers | p99 ms, quiet → attacked | × | lost | most MiB | most files |\n|---|---|---|---|---|---|---|\n",
+        "\n## Attacks\n\nThe answers are what the attacker got: a status, or how the connection ended.\n\n\
+        | attack | answers | p99 ms, quiet → attacked | × | lost | most MiB | most files |\n\
+        |---|---|---|---|---|---|---|\n",
     );
     for turn in &soak.turns {
         text.push_str(&line(turn));
@@ -48,7 +51,8 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
         text.push_str(&format!("| `{name}` | {} |\n", why.replace('|', "\\|")));
     }
     if !soak.crashes.is_empty() {
-        text.push_str("\n## Sudden death\n\n| test | what it does | form | tests | seconds | |\n|---|---|---|---|---|---|\n");
+        text.push_str("\n## Sudden death\n\n| test | what it does | form | tests | seconds | |\n");
+        text.push_str("|---|---|---|---|---|---|\n");
     }
     for crash in &soak.crashes {
         let form = if crash.long { "long" } else { "short" };

@@ -104,6 +104,6 @@ mod tests {
         assert_eq!(header_block("/a", ""), b"\x82\x87\x04\x02/a\x01\x09localhost");
         assert!(header_block("/a", "t").ends_with(b"\x0f\x08\x08Bearer t"));
         let long = header_block("/a", &"t".repeat(130));
-        assert_eq!(long[15..][..4], [0x0f, 0x08, 127, 10]);
+        assert_eq!(long[17..][..4], [0x0f, 0x08, 127, 10]);
     }
 }

@@ -121,11 +121,14 @@ fn owner(dso: &str, symbol: &str) -> &'static str {
     if dso.starts_with("libc") || dso.starts_with("ld-") {
         return "libc: memory, copies";
     }
+    let path = symbol.trim_start_matches("[.]").trim();
+    if path.starts_with("0x") && dso.starts_with("casemate") {
+        return "Casemate's executable, symbols unread";
+    }
     if dso.contains("memfd") || dso.starts_with("[JIT") || dso.starts_with("[unknown") || dso == "anon" {
         return "guest code";
     }
     // `<cell::node::Pool as …>::f`, `core::ptr::drop_in_place<http::Request>`: the first name that somebody owns.
-    let path = symbol.trim_start_matches("[.]").trim();
     let words =
         path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     for word in words {
