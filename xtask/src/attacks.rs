@@ -35,6 +35,15 @@ pub struct Attack {
     sources: u8,
 }
 
+/// A guest that the node did not take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// Its component.
+    pub name: String,
+    /// What the node said.
+    pub why: String,
+}
+
 impl Attack {
     /// Callers of a hostile guest.
     pub fn guest(name: &str, path: &str) -> Self {
@@ -79,7 +88,7 @@ pub fn clients() -> Vec<Attack> {
 
 /// Every attack of the two guests that have a list of them, and every other guest that means harm. A guest that
 /// the node refuses is given by name with what it said.
-pub fn guests(tools: &Tools, node: &Node) -> Result<(Vec<Attack>, Vec<(String, String)>)> {
+pub fn guests(tools: &Tools, node: &Node) -> Result<(Vec<Attack>, Vec<Refused>)> {
     let (mut attacks, mut refused) = (Vec::new(), Vec::new());
     let built = tools.root.join("guests/built");
     for name in ["hostile", "hostile-p3"] {
@@ -97,7 +106,7 @@ pub fn guests(tools: &Tools, node: &Node) -> Result<(Vec<Attack>, Vec<(String, S
         let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { continue };
         match node.deploy(name, &built.join(format!("{name}.wasm")), LIMITS) {
             Ok(_) => attacks.push(Attack::guest(&format!("{name} (component)"), &format!("/{name}"))),
-            Err(error) => refused.push((name.to_owned(), reason(&format!("{error:#}")))),
+            Err(error) => refused.push(Refused { name: name.to_owned(), why: reason(&format!("{error:#}")) }),
         }
     }
     Ok((attacks, refused))

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{
-    attacks::{self, Attack},
+    attacks::{self, Attack, Refused},
     bench,
     load::{self, Running},
     servers::{
@@ -62,7 +62,7 @@ pub struct Turn {
 pub struct Soak {
     minutes: u64,
     turns: Vec<Turn>,
-    refused: Vec<(String, String)>,
+    refused: Vec<Refused>,
     before: (f64, usize),
     after: (f64, usize),
     answered: u64,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Soak, Turn, windows::Phase};
-use crate::attacks;
+use crate::attacks::{self, Refused};
 
 /// The whole page.
 pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
@@ -22,7 +22,7 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
     );
     text.push_str(&format!(
         "One node, pinned to one core, serves a friendly function over TLS, {:.0} calls a second; the callers and\n\
-        the attackers share the next core. Each attack follows a quiet while; its latency is compared with that.\n\
+        the attackers share the next core. Each attack follows a quiet while that it is compared with.\n\
         Hostile guests have four callers each, in the friendly function's own tenant and worker.\n\n",
         attacks::FRIENDLY_RATE,
     ));
@@ -47,7 +47,7 @@ pub fn text(soak: &Soak, machine: &BTreeMap<String, String>) -> String {
     if !soak.refused.is_empty() {
         text.push_str("\n## Refused at deploy\n\n| component | why |\n|---|---|\n");
     }
-    for (name, why) in &soak.refused {
+    for Refused { name, why } in &soak.refused {
         text.push_str(&format!("| `{name}` | {} |\n", why.replace('|', "\\|")));
     }
     if !soak.crashes.is_empty() {
