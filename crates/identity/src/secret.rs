@@ -86,14 +86,20 @@ fn digit(value: u64) -> u8 {
     usize::try_from(value % 62).ok().and_then(|at| DIGITS.get(at)).copied().unwrap_or(b'0')
 }
 
-const fn value(digit: u8) -> Option<u64> {
-    match digit {
-        b'0'..=b'9' => Some((digit - b'0') as u64),
-        b'A'..=b'Z' => Some((digit - b'A') as u64 + 10),
-        b'a'..=b'z' => Some((digit - b'a') as u64 + 36),
-        _ => None,
-    }
+fn value(digit: u8) -> Option<u64> {
+    VALUES.get(usize::from(digit)).filter(|value| **value < 62).map(|value| u64::from(*value))
 }
+
+/// The value of each digit; 255 for what is none.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut at = 0;
+    while at < DIGITS.len() {
+        values[DIGITS[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
 
 fn check_digits(text: &str) -> [u8; CHECK_DIGITS] {
     let mut rest = u64::from(crc32fast::hash(text.as_bytes()));
@@ -133,11 +139,12 @@ fn encode(bits: &[u8; 32]) -> Zeroizing<[u8; RANDOM_DIGITS]> {
 fn decode(digits: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let mut limbs = Zeroizing::new([0_u64; 4]);
     for chunk in digits.chunks(10) {
-        let (mut carry, mut base) = (0_u128, 1_u128);
+        let (mut sum, mut base) = (0_u64, 1_u64);
         for digit in chunk {
-            carry = carry * 62 + u128::from(value(*digit)?);
+            sum = sum * 62 + value(*digit)?;
             base *= 62;
         }
+        let (mut carry, base) = (u128::from(sum), u128::from(base));
         for limb in limbs.iter_mut().rev() {
             let sum = u128::from(*limb) * base + carry;
             *limb = u64::try_from(sum & u128::from(u64::MAX)).ok()?;

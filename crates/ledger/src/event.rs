@@ -1,6 +1,6 @@
 //! What happened, as a noun. It never encodes itself: `leaf` does.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use model::{RequestId, TenantId, Timestamp, Usage};
 
@@ -65,7 +65,7 @@ pub struct Event {
     /// Who asked, as `model::Principal` writes itself. At most 256 bytes are kept.
     pub principal: Arc<str>,
     /// What was asked for. At most 64 bytes are kept.
-    pub action: Arc<str>,
+    pub action: Cow<'static, str>,
     /// Of what. At most 512 bytes are kept.
     pub resource: Arc<str>,
     /// Whether it was let through, or went well.
@@ -73,7 +73,7 @@ pub struct Event {
     /// The policies that decided. At most 32 of 128 bytes are kept.
     pub policies: Vec<Arc<str>>,
     /// A stable code: of a denial, a refusal, a fault. At most 64 bytes are kept.
-    pub code: Arc<str>,
+    pub code: Cow<'static, str>,
     /// A sentence. At most 1,024 bytes are kept.
     pub detail: Arc<str>,
     /// The address that the request came from.
@@ -85,19 +85,18 @@ pub struct Event {
 impl Event {
     /// An event with its time and kind, refused until it says otherwise, and nothing else.
     pub fn new(time: Timestamp, kind: Kind) -> Self {
-        let none: Arc<str> = Arc::from("");
         Self {
             time,
             tenant: None,
             request: None,
             kind,
-            principal: none.clone(),
-            action: none.clone(),
-            resource: none.clone(),
+            principal: Arc::default(),
+            action: Cow::Borrowed(""),
+            resource: Arc::default(),
             allowed: false,
             policies: Vec::new(),
-            code: none.clone(),
-            detail: none,
+            code: Cow::Borrowed(""),
+            detail: Arc::default(),
             source: None,
             usage: None,
         }

@@ -59,8 +59,9 @@ impl Event {
             text(out, b",\"tenant\":", tenant.as_str(), 64);
         }
         if let Some(request) = self.request {
-            // Writing to a vector cannot fail.
-            let _ = write!(out, ",\"request\":\"{request}\"");
+            out.extend_from_slice(b",\"request\":\"");
+            out.extend_from_slice(&request.digits());
+            out.push(b'"');
         }
         text(out, b",\"kind\":", self.kind.as_str(), 64);
         text(out, b",\"principal\":", &self.principal, PRINCIPAL_BYTES_MAX);
@@ -73,7 +74,7 @@ impl Event {
             text(out, b",\"detail\":", &self.detail, DETAIL_BYTES_MAX);
         }
         if let Some(source) = self.source {
-            let _ = write!(out, ",\"source\":\"{source}\"");
+            address(out, source);
         }
         if let Some(usage) = &self.usage {
             encode_usage(out, usage);
@@ -118,11 +119,11 @@ impl Event {
             request: raw.request,
             kind,
             principal: raw.principal,
-            action: raw.action,
+            action: raw.action.into(),
             resource: raw.resource,
             allowed: raw.allowed,
             policies: raw.policies,
-            code: raw.code,
+            code: raw.code.into(),
             detail: raw.detail,
             source: raw.source,
             usage: raw.usage,
@@ -145,12 +146,12 @@ struct Raw {
     request: Option<RequestId>,
     kind: String,
     principal: Arc<str>,
-    action: Arc<str>,
+    action: String,
     resource: Arc<str>,
     allowed: bool,
     #[serde(default)]
     policies: Vec<Arc<str>>,
-    code: Arc<str>,
+    code: String,
     #[serde(default)]
     detail: Arc<str>,
     #[serde(default)]
@@ -176,6 +177,24 @@ fn encode_usage(out: &mut Vec<u8>, usage: &Usage) {
         number(out, value);
     }
     out.push(b'}');
+}
+
+fn address(out: &mut Vec<u8>, source: IpAddr) {
+    let mut before: &[u8] = b",\"source\":\"";
+    match source {
+        IpAddr::V4(v4) => {
+            for octet in v4.octets() {
+                out.extend_from_slice(before);
+                number(out, octet.into());
+                before = b".";
+            }
+            out.push(b'"');
+        }
+        IpAddr::V6(v6) => {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, ",\"source\":\"{v6}\"");
+        }
+    }
 }
 
 fn number(out: &mut Vec<u8>, value: u64) {
@@ -243,21 +262,30 @@ fn text(out: &mut Vec<u8>, before: &[u8], value: &str, bytes_max: usize) {
 }
 
 fn escape(out: &mut Vec<u8>, value: &str) {
-    let plain = |b: &u8| (0x20..0x7f).contains(b) && *b != b'"' && *b != b'\\';
-    if value.as_bytes().iter().all(plain) {
-        out.extend_from_slice(value.as_bytes());
-        return;
-    }
-    for c in value.chars() {
-        match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            c if deceives(c) => {
+    // What is copied as it stands, as long as it goes on.
+    let mut rest = value;
+    while let Some(end) = rest.bytes().position(|b| !plain(b)) {
+        let (copied, from) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        out.extend_from_slice(copied.as_bytes());
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.extend_from_slice(b"\\\""),
+            Some('\\') => out.extend_from_slice(b"\\\\"),
+            Some(c) if deceives(c) => {
+                // Writing to a vector cannot fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => {}
         }
+        rest = chars.as_str();
     }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// ASCII that JSON writes as it stands.
+const fn plain(byte: u8) -> bool {
+    matches!(byte, 0x20..0x7f) && byte != b'"' && byte != b'\\'
 }
 
 /// Control characters, line and paragraph separators, and marks that change the direction of text or are

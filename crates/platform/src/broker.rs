@@ -21,7 +21,7 @@ use crate::{
     catalog::Target,
     gate::Pass,
     logs::{LineCutter, LogLine},
-    recorder::{About, resource_text},
+    recorder::About,
 };
 
 /// The broker of one run.
@@ -79,7 +79,7 @@ impl RunBroker {
         let mut event = about.on(self.platform.recorder().event(Kind::Run));
         event.principal = self.principal.clone();
         event.action = "invoke".into();
-        event.resource = resource_text(target.tenant(), target.function());
+        event.resource = target.resource.clone();
         event.code = fault.code().into();
         event.detail = fault.sentence().into();
         event.usage = Some(usage);

@@ -32,6 +32,8 @@ pub struct Target {
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) life: Arc<Life>,
+    /// `Function::"default/hello"`, as policies and records name it.
+    pub(crate) resource: Arc<str>,
 }
 
 /// What outlives the revisions of a function.

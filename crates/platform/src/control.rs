@@ -62,13 +62,15 @@ impl Platform {
         resource: Resource<'_>,
     ) -> Result<Permit, Refused> {
         let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
-        self.decide(&home.view().control, &asked, ctx.caller, action, resource)
+        let named = resource.to_string().into();
+        self.decide(&home.view().control, &asked, ctx.caller, action, (resource, named))
     }
 
     /// Decides a control action on the node.
     pub(crate) fn permit_node(&self, ctx: Ctx<'_>, action: Action) -> Result<Permit, Refused> {
         let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
-        self.decide(&self.node_slice, &asked, ctx.caller, action, Resource::Node)
+        let named = Resource::Node.to_string().into();
+        self.decide(&self.node_slice, &asked, ctx.caller, action, (Resource::Node, named))
     }
 
     /// Puts an act into the record, durably, before it is done.

@@ -344,6 +344,7 @@ impl Platform {
             code: self.code.slot(&home.store, revision.component, revision.world),
             destinations: Arc::new(destinations),
             slice,
+            resource: Resource::Function(&revision.tenant, &revision.function).to_string().into(),
             revision,
             life,
         }))

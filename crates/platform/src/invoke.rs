@@ -1,13 +1,18 @@
 //! The way of a request: route, identify, authorize, invoke. It is the only way to run a function.
 
 use std::{
+    borrow::Cow,
     future::Future,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
 
 use cell::{BodyStream, Run};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, TenantId, Usage, limits};
@@ -89,11 +94,10 @@ impl Platform {
     ) {
         let tenant = target.map(Target::tenant);
         let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
-        let resource = target.map(|t| Resource::Function(t.tenant(), t.function()).to_string());
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
         event.detail = detail.into();
-        event.resource = resource.unwrap_or_default().into();
+        event.resource = target.map(|t| t.resource.clone()).unwrap_or_default();
         self.note(&event);
     }
 
@@ -113,17 +117,18 @@ impl Platform {
         let peer = screened.peer();
         let asked = Asked { id, method: head.method.as_str(), path: head.uri.path(), host: &host, peer };
         let resource = Resource::Function(target.tenant(), target.function());
-        self.decide(&target.slice, &asked, caller, Action::Invoke, resource)
+        self.decide(&target.slice, &asked, caller, Action::Invoke, (resource, target.resource.clone()))
     }
 
-    /// Asks a slice, and records the decision before anyone acts on it.
+    /// Asks a slice, and records the decision before anyone acts on it. The resource comes with its name for
+    /// the record.
     pub(crate) fn decide(
         &self,
         slice: &policy::Slice,
         asked: &Asked<'_>,
         caller: &Caller,
         action: Action,
-        resource: Resource<'_>,
+        (resource, named): (Resource<'_>, Arc<str>),
     ) -> Result<Permit, Refused> {
         let context = Context {
             method: asked.method,
@@ -142,7 +147,7 @@ impl Platform {
         let about = About { request: Some(asked.id), tenant, source: Some(asked.peer.address.ip()) };
         let mut event = about.on(self.recorder.event(Kind::Decision));
         event.action = action.as_str().into();
-        event.resource = resource.to_string().into();
+        event.resource = named;
         match answer {
             Ok(permit) => {
                 event.principal = permit.principal().clone();
@@ -259,7 +264,7 @@ impl Platform {
         let mut event = about.on(self.recorder.event(Kind::Run));
         event.principal = principal.clone();
         event.action = Action::Invoke.as_str().into();
-        event.resource = Resource::Function(target.tenant(), target.function()).to_string().into();
+        event.resource = target.resource.clone();
         event.code = fault.code().into();
         event.detail = fault.sentence().into();
         self.note(&event);
@@ -343,10 +348,10 @@ fn fits(limits: &Limits, screened: &Screened<RequestBody>) -> Result<(), Fault> 
 }
 
 /// The host without its port, in lowercase.
-fn host_of(uri: &http::Uri, headers: &HeaderMap) -> String {
+fn host_of<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> Cow<'h, str> {
     let host = uri.host().or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
     let bare = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
-    bare.to_ascii_lowercase()
+    if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
 /// What the guest sees: the request without its credential, and who calls.
@@ -356,36 +361,52 @@ fn guest_request(
     screened: Screened<RequestBody>,
 ) -> http::Request<RequestBody> {
     let (mut head, body, peer) = screened.into_parts();
+    if head.uri.scheme().is_none() {
+        let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        head.uri = absolute(std::mem::take(&mut head.uri), scheme, &head.headers);
+    }
     let headers = &mut head.headers;
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
+    for name in of_the_connection(headers) {
         headers.remove(name);
     }
-    for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::CONNECTION, header::TE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
-        headers.remove(name);
-    }
+    headers.remove(header::AUTHORIZATION);
     if let Ok(value) = HeaderValue::from_str(principal) {
         headers.insert(CALLER, value);
     }
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    if let Ok(value) = HeaderValue::from_bytes(&id.digits()) {
         headers.insert(REQUEST_ID, value);
     }
-    if head.uri.scheme().is_none() {
-        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
-        let scheme = if peer.tls { "https" } else { "http" };
-        let target = head.uri.path_and_query().map_or("/", |p| p.as_str());
-        if let Ok(uri) = format!("{scheme}://{host}{target}").parse() {
-            head.uri = uri;
+    http::Request::from_parts(head, body)
+}
+
+/// The names of headers that are for this connection alone (RFC 9110 §7.6.1), or for a proxy: few requests have
+/// any.
+fn of_the_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut found = Vec::new();
+    for name in headers.keys() {
+        if matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade"
+        ) {
+            found.push(name.clone());
         }
     }
-    http::Request::from_parts(head, body)
+    let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    found.extend(listed.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()));
+    found
+}
+
+/// A target with the scheme of its connection and the host that was asked for.
+fn absolute(target: Uri, scheme: Scheme, headers: &HeaderMap) -> Uri {
+    let host = headers.get(header::HOST).map_or(&b"localhost"[..], HeaderValue::as_bytes);
+    let Ok(authority) = Authority::try_from(host) else { return target };
+    let mut parts = target.clone().into_parts();
+    (parts.scheme, parts.authority) = (Some(scheme), Some(authority));
+    Uri::from_parts(parts).unwrap_or(target)
 }

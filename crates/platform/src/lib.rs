@@ -10,6 +10,7 @@ mod code;
 mod control;
 mod functions;
 mod gate;
+mod ids;
 mod invoke;
 mod logs;
 mod meter;
@@ -56,6 +57,7 @@ pub struct Platform {
     ceiling: Limits,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    ids: ids::RequestIds,
     draining: std::sync::atomic::AtomicBool,
     started_at: Timestamp,
     /// Refusals that were not recorded since the last that was, for want of room.
@@ -66,8 +68,7 @@ impl Platform {
     /// A fresh id for a request. Where the source of randomness fails, the id is of the time alone, which
     /// still names the request in the log.
     pub fn request_id(&self) -> RequestId {
-        let now = self.clock.now();
-        RequestId::generate(now, &*self.entropy).unwrap_or_else(|_| RequestId::from_parts(now, 0))
+        self.ids.next(self.clock.now())
     }
 
     /// The screen that requests pass before anyone asks who sent them.

@@ -121,6 +121,7 @@ impl Platform {
             ceiling: config.ceiling,
             started_at: parts.clock.now(),
             clock: parts.clock,
+            ids: crate::ids::RequestIds::new(parts.entropy.clone()),
             entropy: parts.entropy,
             draining: AtomicBool::new(false),
             unrecorded: AtomicU64::new(0),

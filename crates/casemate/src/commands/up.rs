@@ -49,7 +49,7 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let out = &context.out;
     let over = Overrides { data: args.data, listen: args.listen, control: args.control };
     let config = read_config(args.config.as_deref(), &over)?;
-    telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
+    let _log = telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
     for warning in config.dangerous.warnings() {
         tracing::warn!("{warning}");
     }

@@ -93,7 +93,10 @@ impl Driver<'_> {
                     }
                 }
                 _ready = self.stream.writable(), if !idle => {}
-                () = self.link.wake.notified(), if idle => {}
+                () = self.link.wake.notified(), if idle => {
+                    // What else is ready to run goes first: what it submits goes out in the same write.
+                    tokio::task::yield_now().await;
+                }
                 _tick = ticks.tick() => {}
             }
             // Looked at by the clock rather than by the branch: a worker that never stops talking is no

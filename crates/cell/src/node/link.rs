@@ -2,7 +2,7 @@
 //! touches the socket (`drive` does) and never drops under its lock what may be the last of its kind.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{VecDeque, hash_map::Entry},
     fmt,
     os::fd::OwnedFd,
     sync::{
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     BodyStream, Walls,
-    protocol::{CodeId, PART_BYTES_MAX, RunId, ToNode, ToWorker, TooLong, encode_start},
+    protocol::{CodeId, Numbered, PART_BYTES_MAX, RunId, ToNode, ToWorker, TooLong, encode_start},
 };
 
 /// One worker.
@@ -51,9 +51,9 @@ struct State {
     /// Bytes ever queued.
     queued: u64,
     last_run: u64,
-    runs: HashMap<u64, Live>,
+    runs: Numbered<u64, Live>,
     /// Code that was sent, and whether it is mapped.
-    codes: HashMap<CodeId, bool>,
+    codes: Numbered<CodeId, bool>,
     /// Runs whose body has to wait until they have begun.
     streams: Vec<u64>,
     closed: bool,

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     os::fd::OwnedFd,
     pin::Pin,
     sync::Arc,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     engine::{Engines, StackClass},
-    protocol::{CodeId, RequestHead, RunId, ToNode, ToWorker},
+    protocol::{CodeId, Numbered, RequestHead, RunId, ToNode, ToWorker},
 };
 
 /// How long runs may go on before the socket is looked at again.
@@ -49,9 +49,9 @@ pub(super) struct Worker {
     hub: Arc<Hub>,
     input: BytesMut,
     descriptors: VecDeque<OwnedFd>,
-    codes: HashMap<CodeId, Code>,
+    codes: Numbered<CodeId, Code>,
     mappings: Mappings,
-    tasks: HashMap<RunId, Task>,
+    tasks: Numbered<RunId, Task>,
     born: Instant,
     alarm: Alarm,
     /// CPU time of this thread when it was last looked at within this turn.
@@ -66,9 +66,9 @@ impl Worker {
             hub: Arc::default(),
             input: BytesMut::new(),
             descriptors: VecDeque::new(),
-            codes: HashMap::new(),
+            codes: Numbered::default(),
             mappings: Mappings::default(),
-            tasks: HashMap::new(),
+            tasks: Numbered::default(),
             born: Instant::now(),
             alarm: Alarm::default(),
             cpu: Cell::new(None),

@@ -272,6 +272,6 @@ fn hostile_text_is_refused_or_read_on_a_small_stack() {
         let (good, took) = read.unwrap().join().unwrap();
         println!("{good} {took:?} {head}");
         assert!(!good || !head.contains(".a.a"), "what does not type-check was taken");
-        assert!(took.as_secs() < 10, "{head}");
+        assert!(took.as_secs() < 120, "it hangs: {head}");
     }
 }

@@ -91,16 +91,16 @@ fn cpu_time_is_charged_to_who_uses_it() {
 fn a_guest_that_computes_does_not_hold_up_the_others() {
     let node = &mut Node::start();
     let code = node.load(&Guest::built("hostile"), World::P2);
-    let limits = Limits { cpu_ms: 2_000, ..Limits::default() };
+    let limits = Limits { cpu_ms: 30_000, wall_ms: 60_000, first_byte_ms: 60_000, ..Limits::default() };
     let busy = node.begin(code, limits, request("GET", "/loop"), b"", true);
     for _ in 0..5 {
-        let start = Instant::now();
         let run = node.begin(code, Limits::default(), request("GET", "/"), b"", true);
         assert_eq!(node.finish(&[run]).remove(&run).unwrap().status(), Some(200));
-        assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
     }
+    // It computes still: the others did not have to wait for its end.
     node.say(&crate::protocol::ToWorker::Cancel { run: busy });
-    node.finish(&[busy]);
+    let busy = node.finish(&[busy]).remove(&busy).unwrap();
+    assert_ne!(busy.fault, Some(Fault::CpuLimit), "{:?}", busy.usage);
 }
 
 #[test]
