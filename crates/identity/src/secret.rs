@@ -91,6 +91,7 @@ fn value(digit: u8) -> Option<u64> {
 }
 
 /// The value of each digit; 255 for what is none.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, and an index beyond is its error")]
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut at = 0;

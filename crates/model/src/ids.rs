@@ -138,22 +138,15 @@ impl RequestId {
     }
 
     /// Its text, as `Display` writes it: ASCII.
-    pub const fn digits(self) -> [u8; 26] {
+    pub fn digits(self) -> [u8; 26] {
         let mut text = [0_u8; 26];
-        // Twelve digits at a time, which fit into one word.
-        let mut words = [(self.0 >> 120) as u64, (self.0 >> 60) as u64, self.0 as u64];
-        let mut at = 26;
-        while at > 0 {
-            at -= 1;
-            let word = if at >= 14 {
-                2
-            } else if at >= 2 {
-                1
-            } else {
-                0
-            };
-            text[at] = CROCKFORD[(words[word] & 31) as usize];
-            words[word] >>= 5;
+        // Twelve digits at a time, from the last, which fit into one word.
+        for (part, slots) in text.rchunks_mut(12).enumerate() {
+            let mut word = (self.0 >> (60 * part)) as u64;
+            for slot in slots.iter_mut().rev() {
+                *slot = CROCKFORD.get((word & 31) as usize).copied().unwrap_or(b'0');
+                word >>= 5;
+            }
         }
         text
     }

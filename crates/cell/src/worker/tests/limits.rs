@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use model::{Fault, Limits, World};
 
 use super::node::{Guest, Node, Outcome, request};
