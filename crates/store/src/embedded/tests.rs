@@ -3,11 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write as _},
     ops::Bound,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -273,79 +271,6 @@ fn a_full_disk_stops_the_writes_and_keeps_what_was_acknowledged() {
     assert!(wait(store.get(&Key::system(PAIRS, "a"))).unwrap().is_some());
     assert!(wait(store.get(&Key::system(PAIRS, "b"))).unwrap().is_none());
     wait(store.commit(put("d", b"1"))).unwrap();
-}
-
-const CHILD: &str = "CASEMATE_STORE_CRASH_FOLDER";
-
-/// Not a test of its own: the process that is killed. It writes pairs until it dies, and says which were
-/// acknowledged.
-#[test]
-fn crash_child() {
-    let Some(path) = std::env::var_os(CHILD) else { return };
-    let store = Arc::new(Embedded::open(Path::new(&path)).unwrap());
-    let start = Instant::now().elapsed().as_nanos();
-    let writers: Vec<_> = (0..8)
-        .map(|writer| {
-            let store = store.clone();
-            std::thread::spawn(move || {
-                for n in 0_u64.. {
-                    let id = format!("{}-{start}-{writer}-{n:06}", std::process::id());
-                    let value = Bytes::from(n.to_le_bytes().repeat(1 + (n % 300) as usize));
-                    let pair = ["l-", "r-"]
-                        .map(|side| Write::Put(Key::system(PAIRS, format!("{side}{id}")), value.clone()));
-                    wait(store.commit(Commit { checks: Vec::new(), writes: pair.to_vec() })).unwrap();
-                    // One write of one line: whole or not at all.
-                    std::io::stderr().write_all(format!("kept {id}\n").as_bytes()).unwrap();
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.join().unwrap();
-    }
-}
-
-#[test]
-fn a_killed_process_loses_nothing_that_it_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let mut acknowledged = Vec::new();
-    for round in 0..5_u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["embedded::tests::crash_child", "--exact", "--nocapture", "--test-threads=1"])
-            .env(CHILD, &path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            let lines = lines.lines().map_while(Result::ok);
-            lines.filter_map(|line| line.strip_prefix("kept ").map(str::to_string)).collect::<Vec<_>>()
-        });
-        std::thread::sleep(Duration::from_millis(250 + round * 137));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        acknowledged.extend(reader.join().unwrap());
-        let store = Embedded::open(&path).unwrap();
-        let mut sides: BTreeMap<String, Vec<(bool, Bytes)>> = BTreeMap::new();
-        let mut next = Some(Span::all(PAIRS));
-        while let Some(span) = next {
-            let page = wait(store.scan(&Range { tenant: None, span }, 1000)).unwrap();
-            for row in page.rows {
-                let id = String::from_utf8(row.id).unwrap();
-                sides.entry(id[2..].into()).or_default().push((id.starts_with("l-"), row.value));
-            }
-            next = page.next;
-        }
-        for id in &acknowledged {
-            assert!(sides.contains_key(id), "round {round}: `{id}` was acknowledged and is gone");
-        }
-        for (id, both) in &sides {
-            assert!(both.len() == 2 && both[0].1 == both[1].1, "round {round}: `{id}` is half there");
-        }
-    }
-    assert!(acknowledged.len() > 20, "the child wrote too little to prove anything: {}", acknowledged.len());
 }
 
 /// Figures, not a test: `cargo test --release -p store -- --ignored --nocapture commits_per_second`.
