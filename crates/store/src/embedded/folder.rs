@@ -16,7 +16,7 @@ use redb::{
 use super::{CACHE_BYTES, FORMAT, META, META_FORMAT, META_REVISION, OpenError, ROWS, trial::Trial};
 use crate::blobs::sync_folder;
 
-const FILE: &str = "data.redb";
+pub(super) const FILE: &str = "data.redb";
 /// The file while it is made: it gets its name when it is whole.
 const FILE_NEW: &str = "data.redb.new";
 const BLOBS: &str = "blobs";

@@ -1,19 +1,17 @@
 //! The embedded store against crashes, failing disks, damage and folders that are not its own.
 
+mod faults;
+
 use std::{
     collections::BTreeMap,
     fs,
-    ops::Bound,
     os::unix::fs::PermissionsExt,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::*;
+use super::{folder::FILE, *};
 use crate::{Space, Span, Write};
 
 const PAIRS: Space = Space::new("pairs");
@@ -181,96 +179,22 @@ fn two_nodes_never_open_one_folder() {
     drop(Embedded::open(&path).unwrap());
 }
 
-/// A disk that fails at the n-th sync or write from now on.
-#[derive(Debug, Clone, Default)]
-struct Failing {
-    /// Syncs to go before one fails; below 0: none fails.
-    syncs: Arc<AtomicI64>,
-    full: Arc<AtomicBool>,
-}
-
+/// xorshift64*: choices that a seed repeats.
 #[derive(Debug)]
-struct FailingFile {
-    file: FileBackend,
-    plan: Failing,
-}
+struct Random(u64);
 
-impl StorageBackend for FailingFile {
-    fn len(&self) -> Result<u64, std::io::Error> {
-        self.file.len()
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-        self.file.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-        if self.plan.full.load(Ordering::SeqCst) {
-            return Err(std::io::ErrorKind::StorageFull.into());
-        }
-        self.file.set_len(len)
-    }
-    fn sync_data(&self) -> Result<(), std::io::Error> {
-        if self.plan.syncs.fetch_sub(1, Ordering::SeqCst) == 0 {
-            return Err(std::io::Error::other("injected: the sync failed"));
-        }
-        self.file.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-        if self.plan.full.load(Ordering::SeqCst) {
-            return Err(std::io::ErrorKind::StorageFull.into());
-        }
-        self.file.write(offset, data)
-    }
-    fn close(&self) -> Result<(), std::io::Error> {
-        self.file.close()
-    }
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, redb::BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-}
 
-fn open_failing(path: &Path, plan: &Failing) -> Embedded {
-    plan.syncs.store(-1, Ordering::SeqCst);
-    Embedded::open_on(path, |file| FailingFile { file, plan: plan.clone() }).unwrap()
-}
-
-#[test]
-fn after_a_failed_sync_nothing_is_written_until_it_is_opened_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let plan = Failing::default();
-    let store = open_failing(&path, &plan);
-    wait(store.commit(put("a", b"1"))).unwrap();
-    plan.syncs.store(0, Ordering::SeqCst);
-    let failed = wait(store.commit(put("b", b"1")));
-    assert!(matches!(failed, Err(CommitError::Failed(StoreError::Unknown(_)))), "{failed:?}");
-    // The disk works again, but nobody knows what it holds.
-    for _ in 0..3 {
-        let refused = wait(store.commit(put("c", b"1")));
-        assert!(matches!(refused, Err(CommitError::Failed(StoreError::Stopped(_)))), "{refused:?}");
+    /// From 0 up to, but without, `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 16) % end
     }
-    drop(store);
-    let store = Embedded::open(&path).unwrap();
-    let found = |id: &str| wait(store.get(&Key::system(PAIRS, id))).unwrap().is_some();
-    assert!(found("a") && !found("c"));
-    wait(store.commit(put("c", b"1"))).unwrap();
-}
-
-#[test]
-fn a_full_disk_stops_the_writes_and_keeps_what_was_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let plan = Failing::default();
-    let store = open_failing(&path, &plan);
-    wait(store.commit(put("a", b"1"))).unwrap();
-    plan.full.store(true, Ordering::SeqCst);
-    assert!(wait(store.commit(put("b", &[1; 2 << 20]))).is_err());
-    assert!(wait(store.commit(put("c", b"1"))).is_err());
-    drop(store);
-    plan.full.store(false, Ordering::SeqCst);
-    let store = open_failing(&path, &plan);
-    assert!(wait(store.get(&Key::system(PAIRS, "a"))).unwrap().is_some());
-    assert!(wait(store.get(&Key::system(PAIRS, "b"))).unwrap().is_none());
-    wait(store.commit(put("d", b"1"))).unwrap();
 }
 
 /// Figures, not a test: `cargo test --release -p store -- --ignored --nocapture commits_per_second`.

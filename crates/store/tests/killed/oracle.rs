@@ -127,7 +127,11 @@ impl Oracle {
             found.insert(String::from_utf8(id).unwrap(), revision);
         }
         for (name, revision) in &self.journal {
-            assert_eq!(found.remove(name), Some(*revision), "`{name}` of an earlier round is gone or changed");
+            assert_eq!(
+                found.remove(name),
+                Some(*revision),
+                "`{name}` of an earlier round is gone or changed"
+            );
         }
         let mut applied = BTreeMap::new();
         for (name, begun) in std::mem::take(&mut self.begun) {
@@ -183,7 +187,11 @@ impl Oracle {
             let found = found.map(|entry| (entry.revision, entry.value));
             let brief = |row: &Option<(u64, Bytes)>| {
                 row.as_ref().map(|(revision, value)| {
-                    (*revision, value.len(), String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned())
+                    (
+                        *revision,
+                        value.len(),
+                        String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
+                    )
                 })
             };
             assert!(found == expect, "{key}: {:?} where {:?} belongs", brief(&found), brief(&expect));
@@ -206,11 +214,13 @@ impl Oracle {
         for (number, (owner, name)) in load::all_blobs(self.sealed).into_iter().enumerate() {
             let found = store.get_blob(owner.as_ref(), name).await.unwrap();
             let state = &mut self.blobs[number];
-            let may: Vec<Option<u64>> = [Some(state.known), state.pending.take()].into_iter().flatten().collect();
+            let may: Vec<Option<u64>> =
+                [Some(state.known), state.pending.take()].into_iter().flatten().collect();
             let is = |count: &Option<u64>| count.map(|count| load::blob(self.sealed, number, count)) == found;
             let now = may.iter().find(|count| is(count));
             let length = found.as_ref().map(Bytes::len);
-            state.known = *now.unwrap_or_else(|| panic!("blob {number} has {length:?} bytes; it may be {may:?}"));
+            state.known =
+                *now.unwrap_or_else(|| panic!("blob {number} has {length:?} bytes; it may be {may:?}"));
         }
     }
 
@@ -231,7 +241,9 @@ fn begun(words: &[&str]) -> Begun {
     for word in words {
         let (kind, rest) = word.split_at(1);
         match (kind, rest.split_once('=')) {
-            ("c", Some((number, expect))) => begun.checks.push((number.parse().unwrap(), expect.parse().ok())),
+            ("c", Some((number, expect))) => {
+                begun.checks.push((number.parse().unwrap(), expect.parse().ok()))
+            }
             ("p" | "d", None) => begun.writes.push((rest.parse().unwrap(), kind == "p")),
             other => panic!("{other:?}"),
         }
