@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod demo;
 mod exit;
+mod folder;
 mod node;
 mod output;
 mod project;

@@ -2,20 +2,18 @@
 //! what is allowed.
 
 use std::{
-    fs,
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use cell::{CellConfig, Cells, Walls};
 use gateway::{About, Addresses, Gateway, GatewayConfig};
-use keyring::{RootKey, SystemEntropy};
+use keyring::{KdfParams, RootKey, SystemEntropy};
 use model::{Entropy, TenantId, limits};
 use platform::{Parts, Platform, PlatformConfig};
 use shield::{Firewall, Shield, ShieldConfig};
-use store::{Embedded, OpenSealedError, Sealed, Store};
+use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
@@ -23,6 +21,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, RootKeySource},
     exit::{Exit, Failure},
+    folder::{STORE, data_folder},
     session::{Secret, read_private},
 };
 
@@ -47,7 +46,7 @@ impl Node {
     /// # Errors
     /// Which room did not open, why, and what to do; nothing is left running.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
-        folder(&config.data)?;
+        data_folder(config)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let sealed = open_store(config, &entropy).await?;
         let tls = certificates(config, &sealed.system()).await?;
@@ -135,49 +134,62 @@ impl Node {
     }
 }
 
-/// The data folder: made with mode 0700, since what lies in it is for this user alone.
-fn folder(path: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| {
-        not_started(&format!("cannot make `{}`: {e}", path.display())).next("name another with `--data`")
-    })
+/// Opens the store, or makes the first one. Whatever is wrong with the folder or the key is found while
+/// everything is as it was.
+pub(crate) async fn open_store(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Arc<Sealed>, Failure> {
+    let place = config.data.join(STORE);
+    let candidate = blocking(move || Candidate::examine(&place)).await?.map_err(|e| not_started(&e))?;
+    let sealed_by = candidate.sealed_by().map_err(|e| not_started(&e))?;
+    let known = match &config.root_key {
+        RootKeySource::File(path) => Some(root_key_of_file(path, sealed_by.is_some()).await?),
+        _ => match sealed_by {
+            Some(SealedBy::Passphrase(params)) => Some(root_key_of_passphrase(config, params).await?),
+            Some(SealedBy::File) => return Err(not_started(&OpenSealedError::NotByPassphrase)),
+            None => None,
+        },
+    };
+    if let Some(root) = &known {
+        candidate.check_root(root).map_err(|e| unsealed(&e))?;
+    }
+    let opened = blocking(move || candidate.open()).await?;
+    let backend: Arc<dyn Store> = Arc::new(opened.map_err(|e| not_started(&e))?);
+    let root = match known {
+        Some(root) => root,
+        None => {
+            let params = store::passphrase_params(&*backend, &**entropy).await.map_err(|e| unsealed(&e))?;
+            root_key_of_passphrase(config, params).await?
+        }
+    };
+    Sealed::open(backend, root, Arc::clone(entropy)).await.map_err(|e| unsealed(&e))
 }
 
-async fn open_store(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Arc<Sealed>, Failure> {
-    let place = config.data.join("store");
-    let existed = place.exists();
-    let opened = blocking(move || Embedded::open(&place)).await?;
-    let backend: Arc<dyn Store> = Arc::new(opened.map_err(|e| not_started(&e))?);
-    let root = root_key(config, existed, &*backend, entropy).await?;
-    Sealed::open(backend, root, Arc::clone(entropy)).await.map_err(|e| match e {
+fn unsealed(error: &OpenSealedError) -> Failure {
+    match error {
         OpenSealedError::WrongRoot(_) => {
-            not_started(&e).next("nothing was changed; see `root_key` in the configuration")
+            not_started(error).next("nothing was changed; see `root_key` in the configuration")
         }
-        other => not_started(&other),
-    })
+        other => not_started(other),
+    }
 }
 
 /// A key is made for data that is not there yet, never for data that is: that would only hide that the right
 /// one is missing.
-async fn root_key(
-    config: &Config,
-    existed: bool,
-    backend: &dyn Store,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<RootKey, Failure> {
+async fn root_key_of_file(path: &Path, sealed: bool) -> Result<RootKey, Failure> {
+    let path = path.to_owned();
+    let load = move || if sealed { RootKey::load(&path) } else { RootKey::load_or_create(&path) };
+    blocking(load).await?.map_err(|e| not_started(&e))
+}
+
+async fn root_key_of_passphrase(config: &Config, params: KdfParams) -> Result<RootKey, Failure> {
     let passphrase = match &config.root_key {
-        RootKeySource::File(path) => {
-            let path = path.clone();
-            let load = move || if existed { RootKey::load(&path) } else { RootKey::load_or_create(&path) };
-            return blocking(load).await?.map_err(|e| not_started(&e));
-        }
-        RootKeySource::PassphraseFile(path) => Secret::new(&read_private(path).map_err(unstarted)?),
         RootKeySource::PassphraseEnv(name) => {
             let text = std::env::var(name).map_err(|_| not_started(&format!("`{name}` is not set")));
             Secret::new(&zeroize::Zeroizing::new(text?))
         }
+        RootKeySource::PassphraseFile(path) | RootKeySource::File(path) => {
+            Secret::new(&read_private(path).map_err(unstarted)?)
+        }
     };
-    let params = store::passphrase_params(backend, &**entropy).await.map_err(|e| not_started(&e))?;
     blocking(move || RootKey::from_passphrase(passphrase.expose(), &params))
         .await?
         .map_err(|e| not_started(&e))

@@ -76,12 +76,21 @@ impl Blobs {
     }
 
     pub(crate) fn get(&self, owner: Option<&TenantId>, name: Digest) -> Result<Option<Bytes>, StoreError> {
-        let file = match File::open(self.owner(owner).join(name.hex())) {
+        let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+        let path = self.owner(owner).join(name.hex());
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                return Err(StoreError::Damaged(format!("the blob `{name}` is a symbolic link")));
+            }
             other => other.map_err(|e| io_error(&e))?,
         };
         let most = BLOB_BYTES_MAX + SEALED_SLACK_BYTES;
-        let length = file.metadata().map_err(|e| io_error(&e))?.len();
+        let meta = file.metadata().map_err(|e| io_error(&e))?;
+        let length = meta.len();
+        if !meta.is_file() {
+            return Err(StoreError::Damaged(format!("the blob `{name}` is not a regular file")));
+        }
         if length > most as u64 {
             return Err(StoreError::Damaged(format!("the blob `{name}` has {length} bytes")));
         }

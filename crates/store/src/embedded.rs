@@ -1,6 +1,7 @@
 //! The store of one node: redb in a folder of its own, with group commit. It never acknowledges what is not
 //! on the disk, never guesses after a failed write, and never changes a folder that it refuses.
 
+mod candidate;
 mod folder;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,8 @@ use crate::{
     memory::fill,
     watch::Watchers,
 };
-use folder::Folder;
+pub use candidate::Candidate;
+use folder::{BLOBS, Folder};
 use writer::{Job, Writer};
 
 /// Encoded key → revision (u64 LE) and value.
@@ -53,6 +55,12 @@ pub enum OpenError {
     /// The operator's.
     #[error("`{0}` is not a folder; choose another")]
     NotAFolder(PathBuf),
+    /// The operator's: a symbolic link could point anywhere.
+    #[error("`{0}` is a symbolic link, which the store does not follow; put what it names in its place")]
+    Symlink(PathBuf),
+    /// The operator's: a folder, a device or a socket.
+    #[error("`{0}` is not a regular file; choose another folder, or restore this one from a backup")]
+    NotAFile(PathBuf),
     /// The operator's: others may read or write it.
     #[error("`{path}` has mode {mode:04o}, which lets others at it; run `chmod 0700 {path}`")]
     Mode {
@@ -94,13 +102,23 @@ pub enum OpenError {
         detail: String,
     },
     /// The system refused.
-    #[error("`{path}`: {error}")]
+    #[error("`{path}`: {error}; {}", advice(.error))]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
     },
+}
+
+fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied => "run as the user that owns it, or choose another folder",
+        ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another folder",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, then start again",
+        _ => "check the disk and the folder, then start again",
+    }
 }
 
 type BlobJob = Box<dyn FnOnce(&Blobs) + Send>;
@@ -124,12 +142,17 @@ impl Embedded {
     /// # Errors
     /// [`OpenError`], each saying what to do; a folder that is refused is left as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_on(path, |file| file)
+        Candidate::examine(path)?.open()
     }
 
-    fn open_on<B: StorageBackend>(path: &Path, wrap: impl Fn(FileBackend) -> B) -> Result<Self, OpenError> {
-        let (folder, db, revision) = Self::locked(path, &wrap)?;
-        let at = path.join("blobs");
+    fn start<B: StorageBackend>(
+        folder: Folder,
+        revision: u64,
+        wrap: &impl Fn(FileBackend) -> B,
+    ) -> Result<Self, OpenError> {
+        let path = folder.path();
+        let db = patiently(|| folder.database(wrap))?;
+        let at = path.join(BLOBS);
         let blobs = Blobs::open(at.clone()).map_err(|error| OpenError::Io { path: at, error })?;
         let (db, watchers) = (Arc::new(db), Arc::new(Watchers::default()));
         let (commits, inbox) = mpsc::channel(COMMITS_WAITING_MAX);
@@ -154,26 +177,6 @@ impl Embedded {
         Ok(Self { db, watchers, commits, blobs, threads, _folder: folder })
     }
 
-    /// Waits a moment for a lock: that of a node that is just ending, or one that a child process of this
-    /// node holds between its fork and its exec.
-    fn locked<B: StorageBackend>(
-        path: &Path,
-        wrap: &impl Fn(FileBackend) -> B,
-    ) -> Result<(Folder, Database, u64), OpenError> {
-        let mut tries = 0;
-        loop {
-            let opened = Folder::claim(path).and_then(|folder| {
-                let (db, revision) = folder.database(wrap)?;
-                Ok((folder, db, revision))
-            });
-            tries += 1;
-            match opened {
-                Err(OpenError::Locked(_)) if tries < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
-                done => return done,
-            }
-        }
-    }
-
     async fn blob<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Blobs) -> Result<T, StoreError> + Send + 'static,
@@ -184,24 +187,37 @@ impl Embedded {
         inbox.send(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
+}
 
-    fn read(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let table = self.db.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
-        let found = table.get(key.encode().as_slice()).map_err(failed)?;
-        found.map(|row| split(row.value())).transpose()
-    }
+fn read(db: &Database, key: &Key) -> Result<Option<Entry>, StoreError> {
+    let table = db.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+    let found = table.get(key.encode().as_slice()).map_err(failed)?;
+    found.map(|row| split(row.value())).transpose()
+}
 
-    fn page(&self, range: &Range, limit: usize) -> Result<Page, StoreError> {
-        let (low, high) = range.bounds();
-        let table = self.db.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
-        let mut rows = table.range(low.as_slice()..high.as_slice()).map_err(failed)?;
-        let rows = std::iter::from_fn(|| if range.span.descending { rows.next_back() } else { rows.next() });
-        let rows = rows.map(|row| {
-            let (key, value) = row.map_err(failed)?;
-            let entry = split(value.value())?;
-            Ok((range.id_of(key.value()).to_vec(), entry.value, entry.revision))
-        });
-        fill(range, limit, rows)
+fn page(db: &Database, range: &Range, limit: usize) -> Result<Page, StoreError> {
+    let (low, high) = range.bounds();
+    let table = db.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+    let mut rows = table.range(low.as_slice()..high.as_slice()).map_err(failed)?;
+    let rows = std::iter::from_fn(|| if range.span.descending { rows.next_back() } else { rows.next() });
+    let rows = rows.map(|row| {
+        let (key, value) = row.map_err(failed)?;
+        let entry = split(value.value())?;
+        Ok((range.id_of(key.value()).to_vec(), entry.value, entry.revision))
+    });
+    fill(range, limit, rows)
+}
+
+/// Tries again for a moment where the lock is taken: by a node that is just ending, or by a child process of
+/// this one between its fork and its exec.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match attempt() {
+            Err(OpenError::Locked(_)) if tries < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            done => return done,
+        }
     }
 }
 
@@ -236,11 +252,11 @@ fn split(row: &[u8]) -> Result<Entry, StoreError> {
 
 impl Store for Embedded {
     fn get<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Entry>> {
-        Box::pin(async move { self.read(key) })
+        Box::pin(async move { read(&self.db, key) })
     }
 
     fn scan<'a>(&'a self, range: &'a Range, limit: usize) -> Pending<'a, Page> {
-        Box::pin(async move { self.page(range, limit) })
+        Box::pin(async move { page(&self.db, range, limit) })
     }
 
     fn commit(&self, commit: Commit) -> Pending<'_, u64, CommitError> {

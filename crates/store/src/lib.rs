@@ -16,11 +16,11 @@ use std::{future::Future, pin::Pin};
 use bytes::Bytes;
 use model::{Digest, TenantId};
 
-pub use embedded::{Embedded, OpenError};
+pub use embedded::{Candidate, Embedded, OpenError};
 pub use handle::{Batch, SystemStore, TenantStore};
 pub use key::{Key, Range, Space, Span};
 pub use memory::{Faults, Memory};
-pub use sealed::{OpenSealedError, Sealed, passphrase_params};
+pub use sealed::{OpenSealedError, Sealed, SealedBy, passphrase_params};
 pub use watch::Watch;
 
 /// The longest id of a key, in bytes.

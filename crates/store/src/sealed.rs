@@ -13,8 +13,8 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 use crate::{
-    BLOB_BYTES_MAX, Check, Commit, CommitError, Entry, Key, Page, Pending, Range, Space, Span, Store,
-    StoreError, SystemStore, TenantStore, Watch, Write,
+    BLOB_BYTES_MAX, Candidate, Check, Commit, CommitError, Entry, Key, Page, Pending, Range, Row, Space,
+    Span, Store, StoreError, SystemStore, TenantStore, Watch, Write,
 };
 
 /// Where the wrapped keys lie. They are sealed by the root key already.
@@ -82,6 +82,48 @@ pub async fn passphrase_params(
     let checks = vec![Check { key: key.clone(), expect: None }, Check { key: check, expect: None }];
     backend.commit(Commit { checks, writes: vec![Write::Put(key, params.encode().into())] }).await?;
     Ok(params)
+}
+
+/// How a store was sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedBy {
+    /// With a root key file.
+    File,
+    /// With a passphrase, stretched by these.
+    Passphrase(KdfParams),
+}
+
+impl Candidate {
+    /// How the store in the folder was sealed; none if it holds no keys yet.
+    ///
+    /// # Errors
+    /// [`OpenSealedError`] if what it holds is damaged.
+    pub fn sealed_by(&self) -> Result<Option<SealedBy>, OpenSealedError> {
+        let kdf = self.get(&Key::system(KEYS, KDF_ID))?;
+        let check = self.get(&Key::system(KEYS, CHECK_ID))?;
+        match (kdf, check) {
+            (Some(kdf), _) => Ok(Some(SealedBy::Passphrase(KdfParams::decode(&kdf.value)?))),
+            (None, Some(_)) => Ok(Some(SealedBy::File)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether the store in the folder opens with this root key, all of its keys with it; true of a folder
+    /// that holds no keys yet.
+    ///
+    /// # Errors
+    /// What [`Sealed::open`] would refuse with, while the folder is as it was.
+    pub fn check_root(&self, root: &RootKey) -> Result<(), OpenSealedError> {
+        let Some(kept) = self.get(&Key::system(KEYS, CHECK_ID))? else { return Ok(()) };
+        root.verify(&kept.value)?;
+        let (mut rows, mut next) = (Vec::new(), Some(Span::prefix(KEYS, TENANT_ID)));
+        while let Some(span) = next {
+            let page = self.scan(&Range { tenant: None, span }, 1000)?;
+            (rows, next) = ([rows, page.rows].concat(), page.next);
+        }
+        open_keys(root, self.get(&record_key(None))?, &rows)?;
+        Ok(())
+    }
 }
 
 /// A store over any backend that seals values and blobs, each bound to its tenant, space and key.
@@ -252,28 +294,33 @@ fn failure(error: CommitError) -> StoreError {
     }
 }
 
-async fn load_keys(
-    inner: &dyn Store,
-    root: &RootKey,
-) -> Result<HashMap<Option<TenantId>, Arc<TenantKeys>>, StoreError> {
+type Keys = HashMap<Option<TenantId>, Arc<TenantKeys>>;
+
+async fn load_keys(inner: &dyn Store, root: &RootKey) -> Result<Keys, StoreError> {
+    let system = inner.get(&record_key(None)).await?;
+    let (mut rows, mut next) = (Vec::new(), Some(Span::prefix(KEYS, TENANT_ID)));
+    while let Some(span) = next {
+        let page = inner.scan(&Range { tenant: None, span }, 1000).await?;
+        rows.extend(page.rows);
+        next = page.next;
+    }
+    open_keys(root, system, &rows)
+}
+
+/// Opens the records of the system's keys and of each tenant's.
+fn open_keys(root: &RootKey, system: Option<Entry>, rows: &[Row]) -> Result<Keys, StoreError> {
     let damaged = |what: &str| StoreError::Damaged(what.into());
-    let system =
-        inner.get(&record_key(None)).await?.ok_or_else(|| damaged("the system's keys are missing"))?;
+    let system = system.ok_or_else(|| damaged("the system's keys are missing"))?;
     let opened = open_record(root, None, &system.value)?;
     let opened = opened.ok_or_else(|| damaged("the system's keys were destroyed"))?;
     let mut out = HashMap::from([(None, Arc::new(opened))]);
-    let mut next = Some(Span::prefix(KEYS, TENANT_ID));
-    while let Some(span) = next {
-        let page = inner.scan(&Range { tenant: None, span }, 1000).await?;
-        for row in &page.rows {
-            let name = row.id.strip_prefix(TENANT_ID).and_then(|n| std::str::from_utf8(n).ok());
-            let tenant: TenantId =
-                name.and_then(|n| n.parse().ok()).ok_or_else(|| damaged("a key record has no tenant"))?;
-            if let Some(keys) = open_record(root, Some(&tenant), &row.value)? {
-                out.insert(Some(tenant), Arc::new(keys));
-            }
+    for row in rows {
+        let name = row.id.strip_prefix(TENANT_ID).and_then(|n| std::str::from_utf8(n).ok());
+        let tenant: TenantId =
+            name.and_then(|n| n.parse().ok()).ok_or_else(|| damaged("a key record has no tenant"))?;
+        if let Some(keys) = open_record(root, Some(&tenant), &row.value)? {
+            out.insert(Some(tenant), Arc::new(keys));
         }
-        next = page.next;
     }
     Ok(out)
 }

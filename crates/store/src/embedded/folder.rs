@@ -19,7 +19,7 @@ use crate::blobs::sync_folder;
 pub(super) const FILE: &str = "data.redb";
 /// The file while it is made: it gets its name when it is whole.
 const FILE_NEW: &str = "data.redb.new";
-const BLOBS: &str = "blobs";
+pub(super) const BLOBS: &str = "blobs";
 
 /// A folder with the lock on it.
 #[derive(Debug)]
@@ -30,16 +30,16 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if nothing is there, checks that nobody else may enter it, and locks it.
-    pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
+    /// Checks that nobody else may enter the folder, and locks it; none if nothing is there.
+    pub(super) fn claim(path: &Path) -> Result<Option<Self>, OpenError> {
         let at = |error| OpenError::Io { path: path.into(), error };
-        let meta = match fs::metadata(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
-                fs::metadata(path).map_err(at)?
-            }
+        let meta = match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(at)?,
         };
+        if meta.is_symlink() {
+            return Err(OpenError::Symlink(path.into()));
+        }
         if !meta.is_dir() {
             return Err(OpenError::NotAFolder(path.into()));
         }
@@ -51,36 +51,88 @@ impl Folder {
         }
         let lock = File::open(path).map_err(at)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
+            Ok(()) => Ok(Some(Self { path: path.into(), _lock: lock })),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.into())),
             Err(TryLockError::Error(error)) => Err(at(error)),
         }
     }
 
-    /// Opens the database, made if the folder is empty, and its newest revision.
-    pub(super) fn database<B: StorageBackend>(
-        &self,
-        wrap: impl Fn(FileBackend) -> B,
-    ) -> Result<(Database, u64), OpenError> {
-        let file = self.path.join(FILE);
-        if !file.try_exists().map_err(|error| self.io(error))? {
-            self.check_empty()?;
-            self.create()?;
-        }
-        if fs::metadata(&file).map_err(|error| self.io(error))?.len() == 0 {
-            return Err(self.damaged("the file is empty"));
-        }
-        let revision = self.try_out(&file)?;
-        let opened = OpenOptions::new().read(true).write(true).open(&file).map_err(|e| self.io(e))?;
-        let db = self.open(wrap(FileBackend::new(opened).map_err(|e| self.refused(e))?), false)?;
-        Ok((db, revision))
+    /// Makes the folder, and locks it.
+    pub(super) fn make(path: &Path) -> Result<Self, OpenError> {
+        let at = |error| OpenError::Io { path: path.into(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
+        let gone = || at(io::ErrorKind::NotFound.into());
+        Self::claim(path)?.ok_or_else(gone)
     }
 
-    /// Opens the file with every page verified (and repaired, after a crash), all in memory: what cannot be
-    /// opened is left as it was found.
-    fn try_out(&self, file: &Path) -> Result<u64, OpenError> {
-        let trial = File::open(file).and_then(Trial::new).map_err(|e| self.io(e))?;
-        self.read_meta(&self.open(trial, true)?)
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The database as it would be opened (verified, and repaired after a crash) and its newest revision, all
+    /// in memory: what cannot be opened is left as it was found. None if there is none, and nothing else.
+    pub(super) fn try_out(&self) -> Result<Option<(Database, u64)>, OpenError> {
+        let file = self.path.join(FILE);
+        let length = match fs::symlink_metadata(&file) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.check_empty()?;
+                return Ok(None);
+            }
+            Err(error) => return Err(OpenError::Io { path: file, error }),
+            Ok(meta) if meta.is_symlink() => return Err(OpenError::Symlink(file)),
+            Ok(meta) if !meta.is_file() => return Err(OpenError::NotAFile(file)),
+            Ok(meta) => meta.len(),
+        };
+        if length == 0 {
+            return Err(self.damaged("the file is empty"));
+        }
+        self.check_blobs()?;
+        // Opened as it will be, so that a lack of permission shows before anything is changed.
+        let trial = self.open_file(&file).and_then(Trial::new);
+        let db = self.open(trial.map_err(|error| OpenError::Io { path: file, error })?, true)?;
+        let revision = self.read_meta(&db)?;
+        Ok(Some((db, revision)))
+    }
+
+    /// Opens the database that was tried out, or makes the first one.
+    pub(super) fn database<B: StorageBackend>(
+        &self,
+        wrap: &impl Fn(FileBackend) -> B,
+    ) -> Result<Database, OpenError> {
+        let file = self.path.join(FILE);
+        if !file.try_exists().map_err(|error| self.io(error))? {
+            self.create()?;
+        }
+        let opened = self.open_file(&file).map_err(|e| self.io(e))?;
+        self.open(wrap(FileBackend::new(opened).map_err(|e| self.refused(e))?), false)
+    }
+
+    fn open_file(&self, file: &Path) -> io::Result<File> {
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        OpenOptions::new().read(true).write(true).custom_flags(flags).open(file)
+    }
+
+    /// Folders of blobs are followed when they are written: they must not lead elsewhere.
+    fn check_blobs(&self) -> Result<(), OpenError> {
+        let blobs = self.path.join(BLOBS);
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| OpenError::Io { path, error }
+        };
+        match fs::symlink_metadata(&blobs) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(OpenError::Io { path: blobs, error }),
+            Ok(meta) if meta.is_symlink() => return Err(OpenError::Symlink(blobs)),
+            Ok(meta) if !meta.is_dir() => return Err(OpenError::NotAFolder(blobs)),
+            Ok(_) => {}
+        }
+        for owner in fs::read_dir(&blobs).map_err(at(&blobs))? {
+            let owner = owner.map_err(at(&blobs))?;
+            if owner.file_type().map_err(at(&blobs))?.is_symlink() {
+                return Err(OpenError::Symlink(owner.path()));
+            }
+        }
+        Ok(())
     }
 
     /// What a start that was broken off leaves may be there, and nothing else.

@@ -283,7 +283,7 @@ fn live(path: &Path, fault: Fault, random: &mut Random, model: &mut Model, figur
     if in_opening {
         disk.plan(fault, random.below(6));
     }
-    let opened = Embedded::open_on(path, |file| disk.attach(file));
+    let opened = Candidate::examine(path).and_then(|found| found.open_on(|file| disk.attach(file)));
     if let Ok(store) = &opened {
         let faulty = random.below(10);
         let mut refused = false;
