@@ -60,7 +60,8 @@ pub(crate) fn data_folder(config: &Config) -> Result<(), Failure> {
         )
         .next(format!("run `chmod 0700 {shown}`")));
     }
-    Ok(())
+    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(path, wanted).map_err(|e| another(format!("`{shown}` cannot be written: {e}")))
 }
 
 /// Whether a name in a folder without a store is that of a file that belongs there: the node's own, a

@@ -11,7 +11,7 @@ use cell::{CellConfig, Cells, Walls};
 use gateway::{About, Addresses, Gateway, GatewayConfig};
 use keyring::{KdfParams, RootKey, SystemEntropy};
 use model::{Entropy, TenantId, limits};
-use platform::{Parts, Platform, PlatformConfig};
+use platform::{FirstStart, Parts, Platform, PlatformConfig};
 use shield::{Firewall, Shield, ShieldConfig};
 use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -35,7 +35,7 @@ pub(crate) struct Node {
     addresses: Addresses,
     ca: String,
     ca_file: PathBuf,
-    first_token: Option<(TenantId, Secret)>,
+    first: Option<FirstStart>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -66,7 +66,6 @@ impl Node {
         let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
         let settings = PlatformConfig { domain: config.domain.clone(), ceiling: config.ceiling, places };
         let (platform, first) = Platform::open(settings, parts).await.map_err(|e| not_started(&e))?;
-        let first_token = first.map(|first| (first.tenant, Secret::new(&first.token)));
 
         let gateway = gateway_config(config, Arc::clone(&tls.server));
         let gateway = match Gateway::bind(gateway, Arc::clone(&platform)).await {
@@ -84,7 +83,7 @@ impl Node {
         }));
         let (ca, ca_file) = (tls.ca, tls.ca_file);
         tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
-        Ok(Self { platform, walls, addresses, ca, ca_file, first_token, shutdown, serving })
+        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving })
     }
 
     /// Where functions answer.
@@ -118,9 +117,20 @@ impl Node {
         (self.walls.names(), self.walls.missing(all))
     }
 
-    /// The first start's tenant and token, once.
-    pub(crate) fn take_first_token(&mut self) -> Option<(TenantId, Secret)> {
-        self.first_token.take()
+    /// The first start's tenant and token.
+    pub(crate) fn first_token(&self) -> Option<(TenantId, Secret)> {
+        self.first.as_ref().map(|first| (first.tenant.clone(), Secret::new(&first.token)))
+    }
+
+    /// The first start's token is where its user finds it.
+    ///
+    /// # Errors
+    /// If the store cannot keep that; the next start then makes another token.
+    pub(crate) async fn first_token_kept(&mut self) -> Result<(), Failure> {
+        match self.first.take() {
+            Some(first) => self.platform.first_token_kept(&first).await.map_err(|e| not_started(&e)),
+            None => Ok(()),
+        }
     }
 
     /// Takes no more connections, lets requests end within their time, then ends the workers and saves what is
@@ -137,16 +147,15 @@ impl Node {
 /// Opens the store, or makes the first one. Whatever is wrong with the folder or the key is found while
 /// everything is as it was.
 pub(crate) async fn open_store(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Arc<Sealed>, Failure> {
+    let passphrase = passphrase(config)?;
     let place = config.data.join(STORE);
     let candidate = blocking(move || Candidate::examine(&place)).await?.map_err(|e| not_started(&e))?;
     let sealed_by = candidate.sealed_by().map_err(|e| not_started(&e))?;
-    let known = match &config.root_key {
-        RootKeySource::File(path) => Some(root_key_of_file(path, sealed_by.is_some()).await?),
-        _ => match sealed_by {
-            Some(SealedBy::Passphrase(params)) => Some(root_key_of_passphrase(config, params).await?),
-            Some(SealedBy::File) => return Err(not_started(&OpenSealedError::NotByPassphrase)),
-            None => None,
-        },
+    let known = match (&config.root_key, sealed_by) {
+        (RootKeySource::File(path), by) => Some(root_key_of_file(path, by.is_some()).await?),
+        (_, Some(SealedBy::Passphrase(params))) => Some(stretched(&passphrase, params).await?),
+        (_, Some(SealedBy::File)) => return Err(not_started(&OpenSealedError::NotByPassphrase)),
+        (_, None) => None,
     };
     if let Some(root) = &known {
         candidate.check_root(root).map_err(|e| unsealed(&e))?;
@@ -157,7 +166,7 @@ pub(crate) async fn open_store(config: &Config, entropy: &Arc<dyn Entropy>) -> R
         Some(root) => root,
         None => {
             let params = store::passphrase_params(&*backend, &**entropy).await.map_err(|e| unsealed(&e))?;
-            root_key_of_passphrase(config, params).await?
+            stretched(&passphrase, params).await?
         }
     };
     Sealed::open(backend, root, Arc::clone(entropy)).await.map_err(|e| unsealed(&e))
@@ -180,16 +189,20 @@ async fn root_key_of_file(path: &Path, sealed: bool) -> Result<RootKey, Failure>
     blocking(load).await?.map_err(|e| not_started(&e))
 }
 
-async fn root_key_of_passphrase(config: &Config, params: KdfParams) -> Result<RootKey, Failure> {
-    let passphrase = match &config.root_key {
+/// The passphrase, where the configuration says so; empty where the key is a file.
+fn passphrase(config: &Config) -> Result<Secret, Failure> {
+    match &config.root_key {
+        RootKeySource::File(_) => Ok(Secret::new("")),
+        RootKeySource::PassphraseFile(path) => Ok(Secret::new(&read_private(path).map_err(unstarted)?)),
         RootKeySource::PassphraseEnv(name) => {
             let text = std::env::var(name).map_err(|_| not_started(&format!("`{name}` is not set")));
-            Secret::new(&zeroize::Zeroizing::new(text?))
+            Ok(Secret::new(&zeroize::Zeroizing::new(text?)))
         }
-        RootKeySource::PassphraseFile(path) | RootKeySource::File(path) => {
-            Secret::new(&read_private(path).map_err(unstarted)?)
-        }
-    };
+    }
+}
+
+async fn stretched(passphrase: &Secret, params: KdfParams) -> Result<RootKey, Failure> {
+    let passphrase = passphrase.clone();
     blocking(move || RootKey::from_passphrase(passphrase.expose(), &params))
         .await?
         .map_err(|e| not_started(&e))

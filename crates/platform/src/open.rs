@@ -27,7 +27,10 @@ use crate::{
     logs::{LogBook, LogLine},
     recorder::Recorder,
     refused::ControlError,
-    shelf::{self, CURRENT, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS, TOKENS, USAGE},
+    shelf::{
+        self, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS, TOKENS,
+        USAGE,
+    },
     tokens::NewToken,
 };
 
@@ -129,12 +132,33 @@ impl Platform {
         platform.load().await?;
         platform.start_chores();
         platform.note_start().await?;
-        // A tenant without any token is a first start that did not come to its end.
-        let first = match platform.tokens.tokens(&default).is_empty() {
-            true => Some(platform.first_start(&default).await?),
+        // A tenant without any token, or with one that nobody was given, is a first start that did not come to
+        // its end.
+        let lost = platform.lost_token(&default).await?;
+        let first = match lost.is_some() || platform.tokens.tokens(&default).is_empty() {
+            true => Some(platform.first_start(&default, lost).await?),
             false => None,
         };
         Ok((platform, first))
+    }
+
+    /// The first start's token is where its user finds it. Until this was said, a start makes another one and
+    /// revokes the one before, which nobody has.
+    ///
+    /// # Errors
+    /// [`ControlError`] if the store fails.
+    pub async fn first_token_kept(&self, first: &FirstStart) -> Result<(), ControlError> {
+        let store = self.sealed.tenant(&first.tenant)?;
+        store.commit(Batch::new().delete(FIRST_TOKEN, CURRENT)).await?;
+        Ok(())
+    }
+
+    /// The token of a first start that did not come to its end.
+    async fn lost_token(&self, default: &TenantId) -> Result<Option<TokenRecord>, StoreError> {
+        let Some(home) = self.catalog.home(default) else { return Ok(None) };
+        let Some(row) = home.store.get(FIRST_TOKEN, CURRENT).await? else { return Ok(None) };
+        let id: TokenId = shelf::decode(FIRST_TOKEN, &row.value)?;
+        Ok(self.tokens.token(&id))
     }
 
     async fn load(&self) -> Result<(), OpenError> {
@@ -213,7 +237,11 @@ impl Platform {
         Ok(())
     }
 
-    async fn first_start(&self, default: &TenantId) -> Result<FirstStart, OpenError> {
+    async fn first_start(
+        &self,
+        default: &TenantId,
+        lost: Option<TokenRecord>,
+    ) -> Result<FirstStart, OpenError> {
         let failed = |error| OpenError::Tenant { tenant: default.clone(), error };
         let mut event = self.recorder.event(Kind::Tenant);
         event.tenant = Some(default.clone());
@@ -233,10 +261,19 @@ impl Platform {
             self.new_tenant(default, TrustLabel::default()).await.map_err(failed)?;
         }
         let store = self.sealed.tenant(default)?;
-        let row = shelf::encode(&record)?;
-        let put = store.commit(Batch::new().put(TOKENS, record.id.as_str(), row)).await;
-        put.map_err(|e| failed(e.into()))?;
-        self.tokens.put(record.clone());
+        let mut batch = Batch::new().put(TOKENS, record.id.as_str(), shelf::encode(&record)?).put(
+            FIRST_TOKEN,
+            CURRENT,
+            shelf::encode(&record.id)?,
+        );
+        let mut records = vec![record.clone()];
+        if let Some(mut lost) = lost.filter(|lost| lost.revoked_at.is_none()) {
+            lost.revoked_at = Some(self.clock.now());
+            batch = batch.put(TOKENS, lost.id.as_str(), shelf::encode(&lost)?);
+            records.push(lost);
+        }
+        store.commit(batch).await.map_err(|e| failed(e.into()))?;
+        records.into_iter().for_each(|record| self.tokens.put(record));
         Ok(FirstStart { tenant: default.clone(), token: created.text, token_id: record.id })
     }
 }

@@ -25,7 +25,10 @@ pub(crate) const LOGS: Space = Space::new("logs");
 /// Tenant: totals by function.
 pub(crate) const USAGE: Space = Space::new("usage");
 
-/// The one row of [`POLICY`].
+/// Tenant: under [`CURRENT`], the id of the first start's token while nobody has been given it.
+pub(crate) const FIRST_TOKEN: Space = Space::new("first-token");
+
+/// The one row of [`POLICY`] and of [`FIRST_TOKEN`].
 pub(crate) const CURRENT: &[u8] = b"current";
 
 /// Which revision of a function answers. It stays when the function is removed, so that no number is used

@@ -59,7 +59,8 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(not_heard)?;
 
     let mut node = Node::start(&config).await?;
-    let file = describe(&config, &mut node)?;
+    let file = describe(&config, &node)?;
+    node.first_token_kept().await?;
     let path = config.data.join("node.json");
     let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
     write_private(&path, &text)?;
@@ -121,11 +122,11 @@ fn wrong(file: Option<&Path>, error: ManifestError) -> Failure {
 }
 
 /// What is to be known about the node; at the first start, also puts the first token where its user finds it.
-fn describe(config: &Config, node: &mut Node) -> Result<NodeFile, Failure> {
+fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
     let (walls, missing) = node.walls();
     let control = format!("https://{}", node.control());
     let (mut login, mut token_file) = (None, None);
-    if let Some((tenant, token)) = node.take_first_token() {
+    if let Some((tenant, token)) = node.first_token() {
         let ca = Some(node.ca().to_owned());
         let session = Session { node: control.clone(), tenant, token: Some(token.clone()), ca };
         if login_path()?.exists() {

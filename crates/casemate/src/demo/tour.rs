@@ -68,7 +68,7 @@ struct Tour<'a> {
 /// If the tour cannot be walked at all; what came out otherwise than it must is a row.
 pub(super) async fn walk(out: &Output, node: &mut Node) -> Result<Show, Failure> {
     let missing = || Failure::new(Exit::Failed, "the first start made no token");
-    let (tenant, token) = node.take_first_token().ok_or_else(missing)?;
+    let (tenant, token) = node.first_token().ok_or_else(missing)?;
     let session = Session {
         node: format!("https://{}", node.control()),
         tenant,

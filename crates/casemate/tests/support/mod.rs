@@ -180,6 +180,22 @@ impl TestNode {
         }
     }
 
+    /// Starts a node in a folder and kills it, ready or not.
+    pub(crate) fn killed_in_its_start(home: &Home, after: Duration) {
+        let mut child = Self::spawn(home, "");
+        std::thread::sleep(after);
+        assert!(child.try_wait().unwrap().is_none(), "the node ended by itself:\n{}", log(home));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Kills the node, as a lack of memory or a hand would, and gives back its folder.
+    pub(crate) fn kill(mut self) -> Home {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.home, Home::new())
+    }
+
     fn spawn(home: &Home, config: &str) -> Child {
         fs::write(home.path().join("node.toml"), config).unwrap();
         let log = fs::File::create(home.path().join("node.log")).unwrap();

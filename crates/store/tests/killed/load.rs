@@ -118,7 +118,7 @@ pub(crate) fn blob_name(sealed: bool, number: usize) -> Digest {
 /// What the `count`-th put writes into a blob: the same every time where the store is sealed.
 pub(crate) fn blob(sealed: bool, number: usize, count: u64) -> Bytes {
     let mut random = Random(number as u64 * 1000 + if sealed { 1 } else { count + 1 });
-    let bytes = 1 + random.below(if random.0 % 3 == 0 { 300_000 } else { 9_000 }) as usize;
+    let bytes = 1 + random.below(if random.0.is_multiple_of(3) { 300_000 } else { 9_000 }) as usize;
     Bytes::from((0..bytes).map(|at| (random.0 >> (at % 8)) as u8 ^ at as u8).collect::<Vec<u8>>())
 }
 
