@@ -21,7 +21,7 @@ use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    BLOB_BYTES_MAX, Commit, CommitError, Entry, Key, Page, Pending, Range, SEALED_SLACK_BYTES, Store,
+    BLOB_BYTES_MAX, Commit, CommitError, Entry, Key, Page, Pending, Range, SEALED_SLACK_BYTES, Seal, Store,
     StoreError, Watch,
     blobs::{Blobs, io_error},
     memory::fill,
@@ -37,7 +37,7 @@ const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows"
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 const META_FORMAT: &str = "format";
 const META_REVISION: &str = "revision";
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 const CACHE_BYTES: usize = 64 << 20;
 /// Commits that wait for the writer; more wait for a place.
@@ -259,12 +259,12 @@ impl Store for Embedded {
         Box::pin(async move { page(&self.db, range, limit) })
     }
 
-    fn commit(&self, commit: Commit) -> Pending<'_, u64, CommitError> {
+    fn commit_sealed(&self, commit: Commit, seal: Option<Arc<dyn Seal>>) -> Pending<'_, u64, CommitError> {
         Box::pin(async move {
             commit.validate(SEALED_SLACK_BYTES)?;
             let (answer, answered) = oneshot::channel();
             let inbox = self.commits.as_ref().ok_or(StoreError::Closed)?;
-            inbox.send(Job { commit, answer }).await.map_err(|_| StoreError::Closed)?;
+            inbox.send(Job { commit, seal, answer }).await.map_err(|_| StoreError::Closed)?;
             answered.await.map_err(|_| StoreError::Unknown("the writer ended".into()))?
         })
     }

@@ -11,7 +11,7 @@ mod memory;
 mod sealed;
 mod watch;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use model::{Digest, TenantId};
@@ -56,7 +56,13 @@ pub trait Store: Send + Sync + 'static {
     /// All writes or none, and only if every check holds: durable when answered. The answer is the commit's
     /// revision, which is larger than any before and becomes that of each key it puts. A future that is
     /// dropped may still have committed.
-    fn commit(&self, commit: Commit) -> Pending<'_, u64, CommitError>;
+    fn commit(&self, commit: Commit) -> Pending<'_, u64, CommitError> {
+        self.commit_sealed(commit, None)
+    }
+
+    /// The same, with each value made into what is kept once the revision is known. A commit whose values
+    /// cannot be sealed fails and writes nothing.
+    fn commit_sealed(&self, commit: Commit, seal: Option<Arc<dyn Seal>>) -> Pending<'_, u64, CommitError>;
 
     /// Tells of each commit from now on that writes within the range; several are told as the last of them.
     fn watch(&self, range: &Range) -> Watch;
@@ -69,6 +75,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a blob; one that is not there is removed already.
     fn delete_blob<'a>(&'a self, owner: Option<&'a TenantId>, name: Digest) -> Pending<'a, ()>;
+}
+
+/// Makes of a value what a backend keeps: for one key, at one revision.
+pub trait Seal: Send + Sync {
+    /// What is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be made; the commit then fails.
+    fn seal(&self, key: &Key, value: &[u8], revision: u64) -> Result<Bytes, StoreError>;
+}
+
+/// The writes of a commit with their values sealed.
+pub(crate) fn sealed_writes(
+    seal: &dyn Seal,
+    writes: &[Write],
+    revision: u64,
+) -> Result<Vec<Write>, StoreError> {
+    let sealed = writes.iter().map(|write| match write {
+        Write::Put(key, value) => Ok(Write::Put(key.clone(), seal.seal(key, value, revision)?)),
+        Write::Delete(key) => Ok(Write::Delete(key.clone())),
+    });
+    sealed.collect()
 }
 
 /// A value and when it was written.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     BLOB_BYTES_MAX, Commit, CommitError, Entry, Key, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Pending, Range,
-    Row, SEALED_SLACK_BYTES, Store, StoreError, Watch, Write, watch::Watchers,
+    Row, SEALED_SLACK_BYTES, Seal, Store, StoreError, Watch, Write, sealed_writes, watch::Watchers,
 };
 
 /// A store in memory. Clones share what it holds: a clone is what a backend that is opened again would be.
@@ -106,7 +106,7 @@ impl Memory {
         state.rows.values().map(|e| e.value.clone()).chain(state.blobs.values().cloned()).collect()
     }
 
-    fn apply(&self, commit: &Commit) -> Result<u64, CommitError> {
+    fn apply(&self, commit: &Commit, seal: Option<&dyn Seal>) -> Result<u64, CommitError> {
         let keys: Vec<Vec<u8>> = commit.writes.iter().map(|w| w.key().encode()).collect();
         let mut state = self.shared.state.lock();
         for check in &commit.checks {
@@ -116,8 +116,9 @@ impl Memory {
             }
         }
         let revision = state.revision + 1;
+        let sealed = seal.map(|seal| sealed_writes(seal, &commit.writes, revision)).transpose()?;
         state.revision = revision;
-        for (write, encoded) in commit.writes.iter().zip(&keys) {
+        for (write, encoded) in sealed.as_ref().unwrap_or(&commit.writes).iter().zip(&keys) {
             match write {
                 Write::Put(_, value) => {
                     state.rows.insert(encoded.clone(), Entry { value: value.clone(), revision });
@@ -172,14 +173,14 @@ impl Store for Memory {
         Box::pin(async move { Ok(self.page(range, limit)) })
     }
 
-    fn commit(&self, commit: Commit) -> Pending<'_, u64, CommitError> {
+    fn commit_sealed(&self, commit: Commit, seal: Option<Arc<dyn Seal>>) -> Pending<'_, u64, CommitError> {
         Box::pin(async move {
             commit.validate(SEALED_SLACK_BYTES)?;
             let slow = self.shared.faults.0.lock().slow;
             if !slow.is_zero() {
                 tokio::time::sleep(slow).await;
             }
-            self.shared.faults.around(|| self.apply(&commit))
+            self.shared.faults.around(|| self.apply(&commit, seal.as_deref()))
         })
     }
 

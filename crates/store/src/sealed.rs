@@ -13,8 +13,8 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 use crate::{
-    BLOB_BYTES_MAX, Candidate, Check, Commit, CommitError, Entry, Key, Page, Pending, Range, Row, Space,
-    Span, Store, StoreError, SystemStore, TenantStore, Watch, Write,
+    BLOB_BYTES_MAX, Candidate, Check, Commit, CommitError, Entry, Key, Page, Pending, Range, Row, Seal,
+    Space, Span, Store, StoreError, SystemStore, TenantStore, Watch, Write,
 };
 
 /// Where the wrapped keys lie. They are sealed by the root key already.
@@ -126,12 +126,12 @@ impl Candidate {
     }
 }
 
-/// A store over any backend that seals values and blobs, each bound to its tenant, space and key.
+/// A store over any backend that seals values and blobs: each value bound to its tenant, space, key and
+/// revision, each blob to its tenant and digest.
 pub struct Sealed {
     inner: Arc<dyn Store>,
     root: RootKey,
-    entropy: Arc<dyn Entropy>,
-    keys: RwLock<HashMap<Option<TenantId>, Arc<TenantKeys>>>,
+    sealer: Arc<Sealer>,
     /// One change of keys at a time.
     changing: Mutex<()>,
 }
@@ -161,8 +161,8 @@ impl Sealed {
             }
         }
         let keys = load_keys(&*inner, &root).await?;
-        let keys = RwLock::new(keys);
-        Ok(Arc::new(Self { inner, root, entropy, keys, changing: Mutex::new(()) }))
+        let sealer = Arc::new(Sealer { keys: RwLock::new(keys), entropy });
+        Ok(Arc::new(Self { inner, root, sealer, changing: Mutex::new(()) }))
     }
 
     /// Draws a tenant's keys; `false` if it has keys already.
@@ -176,10 +176,10 @@ impl Sealed {
             // A write that failed half-way may have been kept: take what is there, whoever wrote it.
             let kept = open_record(&self.root, Some(tenant), &entry.value)?;
             let keys = kept.ok_or_else(|| StoreError::Destroyed(tenant.clone()))?;
-            self.keys.write().insert(Some(tenant.clone()), Arc::new(keys));
+            self.sealer.keys.write().insert(Some(tenant.clone()), Arc::new(keys));
             return Ok(false);
         }
-        let keys = TenantKeys::create(&self.root, Some(tenant), &*self.entropy)?;
+        let keys = TenantKeys::create(&self.root, Some(tenant), &*self.sealer.entropy)?;
         self.keep(key, None, keys).await?;
         Ok(true)
     }
@@ -194,7 +194,7 @@ impl Sealed {
         let none = || StoreError::NoKey(owner.cloned());
         let entry = self.inner.get(&key).await?.ok_or_else(none)?;
         let kept = open_record(&self.root, owner, &entry.value)?.ok_or_else(none)?;
-        let keys = kept.rotated(&self.root, &*self.entropy)?;
+        let keys = kept.rotated(&self.root, &*self.sealer.entropy)?;
         let version = keys.version();
         self.keep(key, Some(entry.revision), keys).await?;
         Ok(version)
@@ -210,13 +210,13 @@ impl Sealed {
         let write = Write::Put(record_key(Some(tenant)), Bytes::from_static(&[DESTROYED]));
         let done = self.inner.commit(Commit { checks: Vec::new(), writes: vec![write] }).await;
         done.map_err(failure)?;
-        self.keys.write().remove(&Some(tenant.clone()));
+        self.sealer.keys.write().remove(&Some(tenant.clone()));
         Ok(())
     }
 
     /// The tenants that have keys, in order.
     pub fn tenants(&self) -> Vec<TenantId> {
-        let mut all: Vec<TenantId> = self.keys.read().keys().flatten().cloned().collect();
+        let mut all: Vec<TenantId> = self.sealer.keys.read().keys().flatten().cloned().collect();
         all.sort();
         all
     }
@@ -247,19 +247,48 @@ impl Sealed {
         let write = Write::Put(key.clone(), live_record(&keys));
         let commit = Commit { checks: vec![Check { key, expect }], writes: vec![write] };
         self.inner.commit(commit).await.map_err(failure)?;
-        self.keys.write().insert(keys.owner().cloned(), Arc::new(keys));
+        self.sealer.keys.write().insert(keys.owner().cloned(), Arc::new(keys));
         Ok(())
     }
 
     fn keys_of(&self, owner: Option<&TenantId>) -> Result<Arc<TenantKeys>, StoreError> {
+        self.sealer.keys_of(owner)
+    }
+}
+
+/// The keys that are open, and how a value is sealed with them.
+struct Sealer {
+    keys: RwLock<Keys>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Sealer {
+    fn keys_of(&self, owner: Option<&TenantId>) -> Result<Arc<TenantKeys>, StoreError> {
         let owner = owner.cloned();
         self.keys.read().get(&owner).cloned().ok_or(StoreError::NoKey(owner))
     }
+}
 
-    fn seal(&self, key: &Key, plain: &[u8]) -> Result<Bytes, StoreError> {
+impl Seal for Sealer {
+    fn seal(&self, key: &Key, value: &[u8], revision: u64) -> Result<Bytes, StoreError> {
         let keys = self.keys_of(key.tenant.as_ref())?;
-        let place = Place { space: key.space.as_str(), key: &key.id };
-        Ok(keys.purpose(Purpose::Data).seal(place, plain, &*self.entropy)?.into())
+        let stand = stand(key, revision);
+        let place = Place { space: key.space.as_str(), key: &stand };
+        Ok(keys.purpose(Purpose::Data).seal(place, value, &*self.entropy)?.into())
+    }
+}
+
+/// Where and when a value stands: its id and its revision, u64 LE.
+fn stand(key: &Key, revision: u64) -> Vec<u8> {
+    [key.id.as_slice(), &revision.to_le_bytes()].concat()
+}
+
+/// Two seals, the second over the first.
+struct Both(Arc<dyn Seal>, Arc<dyn Seal>);
+
+impl Seal for Both {
+    fn seal(&self, key: &Key, value: &[u8], revision: u64) -> Result<Bytes, StoreError> {
+        self.1.seal(key, &self.0.seal(key, value, revision)?, revision)
     }
 }
 
@@ -325,8 +354,9 @@ fn open_keys(root: &RootKey, system: Option<Entry>, rows: &[Row]) -> Result<Keys
     Ok(out)
 }
 
-fn open_value(keys: &TenantKeys, key: &Key, sealed: &[u8]) -> Result<Bytes, StoreError> {
-    let place = Place { space: key.space.as_str(), key: &key.id };
+fn open_value(keys: &TenantKeys, key: &Key, sealed: &[u8], revision: u64) -> Result<Bytes, StoreError> {
+    let stand = stand(key, revision);
+    let place = Place { space: key.space.as_str(), key: &stand };
     let opened = keys.purpose(Purpose::Data).open(place, sealed);
     opened.map(Bytes::from).map_err(|error| StoreError::Unreadable { place: key.to_string(), error })
 }
@@ -336,7 +366,7 @@ impl Store for Sealed {
         Box::pin(async move {
             let keys = self.keys_of(key.tenant.as_ref())?;
             let Some(entry) = self.inner.get(key).await? else { return Ok(None) };
-            let value = open_value(&keys, key, &entry.value)?;
+            let value = open_value(&keys, key, &entry.value, entry.revision)?;
             Ok(Some(Entry { value, revision: entry.revision }))
         })
     }
@@ -348,22 +378,24 @@ impl Store for Sealed {
             let mut key = Key { tenant: range.tenant.clone(), space: range.span.space, id: Vec::new() };
             for row in &mut page.rows {
                 key.id.clone_from(&row.id);
-                row.value = open_value(&keys, &key, &row.value)?;
+                row.value = open_value(&keys, &key, &row.value, row.revision)?;
             }
             Ok(page)
         })
     }
 
-    fn commit(&self, mut commit: Commit) -> Pending<'_, u64, CommitError> {
+    fn commit_sealed(&self, commit: Commit, seal: Option<Arc<dyn Seal>>) -> Pending<'_, u64, CommitError> {
         Box::pin(async move {
             commit.validate(0)?;
-            for write in &mut commit.writes {
-                match write {
-                    Write::Put(key, value) => *value = self.seal(key, value)?,
-                    Write::Delete(key) => drop(self.keys_of(key.tenant.as_ref())?),
-                }
+            for write in &commit.writes {
+                self.keys_of(write.key().tenant.as_ref())?;
             }
-            self.inner.commit(commit).await
+            let own = self.sealer.clone();
+            let seal: Arc<dyn Seal> = match seal {
+                Some(first) => Arc::new(Both(first, own)),
+                None => own,
+            };
+            self.inner.commit_sealed(commit, Some(seal)).await
         })
     }
 
@@ -381,7 +413,7 @@ impl Store for Sealed {
             }
             let keys = self.keys_of(owner)?;
             let place = Place { space: BLOBS, key: name.as_bytes() };
-            let sealed = keys.purpose(Purpose::Blobs).seal(place, &bytes, &*self.entropy)?;
+            let sealed = keys.purpose(Purpose::Blobs).seal(place, &bytes, &*self.sealer.entropy)?;
             drop(bytes);
             self.inner.put_blob(owner, name, sealed.into()).await
         })

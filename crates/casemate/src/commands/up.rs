@@ -60,7 +60,6 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
 
     let mut node = Node::start(&config).await?;
     let file = describe(&config, &node)?;
-    node.first_token_kept().await?;
     let path = config.data.join("node.json");
     let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
     write_private(&path, &text)?;
@@ -69,6 +68,8 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     } else {
         out.say(banner(out, &file));
     }
+    // Not before it was said where the token is: whoever was not told has no token.
+    node.first_token_kept().await?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -506,9 +506,12 @@ fn a_first_start_that_was_killed_locks_nobody_out() {
             println!("round {round}: killed after {after:?}");
         }
         let node = TestNode::start_with(home, "");
-        if let Some(file) = node.info["token_file"].as_str().map(str::to_owned) {
+        // A start before this one may have said that it is there.
+        let file = node.data.join("first-token");
+        if file.exists() {
+            let file = file.to_str().unwrap();
             let ca = node.info["ca"].as_str().unwrap().to_owned();
-            let args = ["login", "--node", node.control(), "--ca", &ca, "--token-file", &file, "--consume"];
+            let args = ["login", "--node", node.control(), "--ca", &ca, "--token-file", file, "--consume"];
             node.run(&args).ok();
         }
         let me = node.run(&["whoami", "--output", "json"]).ok().json();

@@ -7,7 +7,7 @@ use redb::{Database, ReadableTable, Table};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{META, META_REVISION, ROWS, failed, revision_of};
-use crate::{Check, Commit, CommitError, StoreError, Write, watch::Watchers};
+use crate::{Check, Commit, CommitError, Seal, StoreError, Write, sealed_writes, watch::Watchers};
 
 /// No group holds more commits.
 const GROUP_COMMITS_MAX: usize = 1024;
@@ -17,6 +17,7 @@ const GROUP_BYTES_MAX: usize = 32 << 20;
 /// A commit and who waits for it.
 pub(super) struct Job {
     pub(super) commit: Commit,
+    pub(super) seal: Option<Arc<dyn Seal>>,
     pub(super) answer: oneshot::Sender<Result<u64, CommitError>>,
 }
 
@@ -87,14 +88,21 @@ impl Writer {
         {
             let mut rows = txn.open_table(ROWS).map_err(failed)?;
             for job in group {
-                let outcome = match first_conflict(&rows, &job.commit)? {
-                    Some(check) => Err(CommitError::Conflict { key: check.key.clone() }),
-                    None => {
-                        revision += 1;
-                        Ok(Applied { revision, keys: apply(&mut rows, &job.commit, revision)? })
+                if let Some(check) = first_conflict(&rows, &job.commit)? {
+                    outcomes.push(Err(CommitError::Conflict { key: check.key.clone() }));
+                    continue;
+                }
+                let next = revision + 1;
+                let sealed = job.seal.as_ref().map(|seal| sealed_writes(&**seal, &job.commit.writes, next));
+                outcomes.push(match sealed.transpose() {
+                    Ok(sealed) => {
+                        revision = next;
+                        let writes = sealed.as_ref().unwrap_or(&job.commit.writes);
+                        Ok(Applied { revision, keys: apply(&mut rows, writes, revision)? })
                     }
-                };
-                outcomes.push(outcome);
+                    // This one alone: nothing of it was written.
+                    Err(error) => Err(error.into()),
+                });
             }
             let mut meta = txn.open_table(META).map_err(failed)?;
             meta.insert(META_REVISION, revision).map_err(failed)?;
@@ -135,11 +143,11 @@ fn first_conflict<'c>(
 
 fn apply(
     rows: &mut Table<'_, &[u8], &[u8]>,
-    commit: &Commit,
+    writes: &[Write],
     revision: u64,
 ) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut keys = Vec::with_capacity(commit.writes.len());
-    for write in &commit.writes {
+    let mut keys = Vec::with_capacity(writes.len());
+    for write in writes {
         let key = write.key().encode();
         match write {
             Write::Put(_, value) => {

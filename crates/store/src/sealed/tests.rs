@@ -105,8 +105,10 @@ async fn a_sealed_value_opens_nowhere_else() {
     sealed.commit(commit).await.unwrap();
     let raw = memory.get(&here).await.unwrap().unwrap().value;
     let check = async |key: Key, value: Bytes, opens: bool| {
-        let write = Write::Put(key.clone(), value);
-        memory.commit(Commit { checks: Vec::new(), writes: vec![write] }).await.unwrap();
+        if !opens {
+            let write = Write::Put(key.clone(), value);
+            memory.commit(Commit { checks: Vec::new(), writes: vec![write] }).await.unwrap();
+        }
         let got = sealed.get(&key).await;
         let range = Range { tenant: key.tenant.clone(), span: Span::prefix(key.space, key.id.clone()) };
         let scanned = sealed.scan(&range, 10).await;
@@ -119,6 +121,8 @@ async fn a_sealed_value_opens_nowhere_else() {
         }
     };
     check(here.clone(), raw.clone(), true).await;
+    // An older value put back in its own place stands at another revision.
+    check(here.clone(), raw.clone(), false).await;
     check(Key::tenant(&alice, THINGS, "b"), raw.clone(), false).await;
     check(Key::tenant(&alice, Space::new("other"), "a"), raw.clone(), false).await;
     check(Key::tenant(&tenant("bob"), THINGS, "a"), raw.clone(), false).await;

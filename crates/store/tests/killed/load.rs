@@ -24,6 +24,8 @@ pub(crate) const PAIRS: Space = Space::new("pairs");
 pub(crate) const BLOBS: usize = 6;
 const BLOB_TASKS: usize = 2;
 const COMMIT_TASKS: usize = 5;
+/// The line that says that the store is open.
+pub(crate) const OPEN: &str = "open";
 /// Longer than the buffer of the database for one page, now and then.
 const LONG_BYTES: u64 = 60_000;
 
@@ -133,6 +135,7 @@ pub(crate) fn run(given: &Given) {
     runtime.block_on(async {
         let plan = &given.plan;
         let store = open(&given.folder, plan.sealed).await;
+        tell(OPEN);
         let mut tasks = Vec::new();
         for task in 0..COMMIT_TASKS {
             let random = Random(plan.seed.wrapping_add(task as u64 * 7919));

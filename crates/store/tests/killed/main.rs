@@ -16,6 +16,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -26,8 +27,8 @@ use oracle::{Figures, Oracle};
 const ROUNDS: [usize; 2] = [40, 500];
 /// Rounds on one folder, one after the other.
 const ROUNDS_OF_A_FOLDER: usize = 10;
-/// A process is killed this long after it was started, at the latest.
-const LIFE_MS_MAX: u64 = 180;
+/// A process is killed this long after its store was open, at the latest.
+const LIFE_MS_MAX: u64 = 140;
 
 #[test]
 fn a_killed_store_keeps_what_it_acknowledged_and_nothing_else() {
@@ -55,7 +56,8 @@ fn a_killed_store_keeps_what_it_acknowledged_and_nothing_else() {
     assert!(figures.blobs_put > 0 && figures.blobs_deleted > 0 && figures.killed_within > 0, "{figures:?}");
 }
 
-/// Runs the load in a process of its own, kills it, and gives what it told.
+/// Runs the load in a process of its own, kills it a while after its store was open (or, now and then, after
+/// it was started), and gives what it told.
 fn killed(folder: &Path, plan: &Plan, life: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["the_process_that_is_killed", "--exact", "--nocapture", "--test-threads=1"])
@@ -65,12 +67,26 @@ fn killed(folder: &Path, plan: &Plan, life: Duration) -> Vec<String> {
         .spawn()
         .unwrap();
     let told = BufReader::new(child.stderr.take().unwrap());
-    // A line that the kill cut off was told by nobody.
-    let reader = std::thread::spawn(move || told.lines().map_while(Result::ok).collect::<Vec<_>>());
+    let (opened, is_open) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        // A line that the kill cut off was told by nobody.
+        let lines = told.lines().map_while(Result::ok);
+        lines
+            .inspect(|line| {
+                if line == load::OPEN {
+                    drop(opened.send(()))
+                }
+            })
+            .collect::<Vec<_>>()
+    });
+    if !plan.round.is_multiple_of(5) {
+        is_open.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
     std::thread::sleep(life);
     let ended = child.try_wait().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
+    drop(is_open);
     let told = reader.join().unwrap();
     assert!(ended.is_none(), "the process ended by itself:\n{}", told.join("\n"));
     told
