@@ -23,13 +23,12 @@ use crate::{
 
 /// Rounds, and rounds with `CASEMATE_LONG`.
 const ROUNDS: [usize; 2] = [10, 200];
-const FIRST_STARTS: [usize; 2] = [6, 60];
 /// Rounds on one data folder, one after the other.
 const ROUNDS_OF_A_FOLDER: usize = 10;
 /// A node is killed this long after the load began, at the latest.
 const LIFE_MS_MAX: u64 = 1_200;
 /// A node is killed this long after it was started, at the latest, where it is killed before it answers.
-const START_MS_MAX: u64 = 300;
+pub(crate) const START_MS_MAX: u64 = 300;
 const FUNCTIONS: [&str; 3] = ["f0", "f1", "f2"];
 /// The function that every other policy closes.
 const GATED: &str = "gated";
@@ -37,7 +36,7 @@ const OPEN: &str = "[access]\nallow = \"tenant\"\n";
 const TENANT: &str = "/v1/tenants/default";
 
 /// xorshift64*: choices that a seed repeats.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -49,12 +48,12 @@ impl Random {
     }
 
     /// From 0 up to, but without, `end`.
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         (self.next() >> 16) % end
     }
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = match std::env::var("CASEMATE_SEED") {
         Ok(text) => text.parse().unwrap(),
         Err(_) => SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
@@ -63,7 +62,7 @@ fn seed() -> u64 {
     seed
 }
 
-fn long() -> usize {
+pub(crate) fn long() -> usize {
     usize::from(std::env::var_os("CASEMATE_LONG").is_some())
 }
 
@@ -490,35 +489,4 @@ fn a_killed_node_keeps_what_it_acknowledged_and_nothing_half_done() {
     println!("a start on a killed node's folder: {middle} ms in the middle, {most} ms at most");
     assert!(figures.acknowledged > ROUNDS[long()] && figures.tokens_checked > 0, "{figures:?}");
     assert!(figures.acts_under_way > 0 && figures.records_checked > 0, "{figures:?}");
-}
-
-#[test]
-fn a_first_start_that_was_killed_locks_nobody_out() {
-    let mut random = Random(seed() ^ 0x5eed);
-    for round in 0..FIRST_STARTS[long()] {
-        let home = Home::new();
-        let mut kills = 0;
-        // Now and then the second start is killed too.
-        while kills == 0 || random.below(3) == 0 {
-            let after = Duration::from_millis(random.below(START_MS_MAX * 2));
-            TestNode::killed_in_its_start(&home, after);
-            kills += 1;
-            println!("round {round}: killed after {after:?}");
-        }
-        let node = TestNode::start_with(home, "");
-        // A start before this one may have said that it is there.
-        let file = node.data.join("first-token");
-        if file.exists() {
-            let file = file.to_str().unwrap();
-            let ca = node.info["ca"].as_str().unwrap().to_owned();
-            let args = ["login", "--node", node.control(), "--ca", &ca, "--token-file", file, "--consume"];
-            node.run(&args).ok();
-        }
-        let me = node.run(&["whoami", "--output", "json"]).ok().json();
-        assert_eq!(me["principal"]["tenant"], "default");
-        let listed = node.run(&["token", "list", "--output", "json"]).ok().json();
-        let live = listed["tokens"].as_array().unwrap().iter().filter(|t| t["revoked_at"].is_null()).count();
-        assert_eq!(live, 1, "a token that nobody holds is good: {listed}");
-        node.stop();
-    }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod book;
+mod first;
 mod killed;
 mod refused;
 #[path = "../support/mod.rs"]

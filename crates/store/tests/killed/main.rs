@@ -70,14 +70,15 @@ fn killed(folder: &Path, plan: &Plan, life: Duration) -> Vec<String> {
     let (opened, is_open) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         // A line that the kill cut off was told by nobody.
-        let lines = told.lines().map_while(Result::ok);
+        let mut lines = Vec::new();
+        for line in told.lines().map_while(Result::ok) {
+            if line == load::OPEN {
+                // Who kills it sooner does not wait.
+                let _ = opened.send(());
+            }
+            lines.push(line);
+        }
         lines
-            .inspect(|line| {
-                if line == load::OPEN {
-                    drop(opened.send(()))
-                }
-            })
-            .collect::<Vec<_>>()
     });
     if !plan.round.is_multiple_of(5) {
         is_open.recv_timeout(Duration::from_secs(60)).unwrap();
