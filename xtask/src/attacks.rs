@@ -17,7 +17,7 @@ const FRIENDLY_CONNECTIONS: usize = 16;
 /// Attackers that call a hostile guest at once.
 const GUEST_CALLERS: usize = 4;
 /// How far an attacker's process stands back, so that it is the node's time that is fought for.
-const NICE: u8 = 19;
+const NICE: u8 = 5;
 
 /// What hostile guests run under: the defaults, but that what hangs ends sooner.
 pub const LIMITS: &str = "[limits]\ncpu_ms = 500\nwall_ms = 10000\nfirst_byte_ms = 5000\nidle_ms = 5000\n";

@@ -33,6 +33,8 @@ const ATTACKS_SHARE: f64 = 0.7;
 /// Of one attack's turn: the quiet before it, and the rest after it that nobody counts.
 const QUIET_SHARE: f64 = 0.3;
 const REST_SHARE: f64 = 0.2;
+/// What an attack leaves behind has run into its limits by then.
+const REST_S_MIN: f64 = 1.0;
 
 /// How long the friendly caller would go on: it is ended with the soak, however long that took.
 const FRIENDLY_S: f64 = 86_400.0;
@@ -140,7 +142,7 @@ fn one(
     let running = attack.start(tools, node, pins, seconds)?;
     let (rss_mib, files, answers) = watch(node, running, seconds)?;
     let until = now_ms();
-    rest(turn * REST_SHARE);
+    rest((turn * REST_SHARE).max(REST_S_MIN));
     let quiet = windows.between(quiet_from, from);
     let during = windows.between(from, until);
     println!("   {}: p99 {:.2} → {:.2} ms", attack.name, quiet.p99_ms(), during.p99_ms());

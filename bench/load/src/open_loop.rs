@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -42,7 +42,8 @@ struct Seen {
 
 struct Shared {
     seen: RefCell<Seen>,
-    free: RefCell<Vec<usize>>,
+    /// The one that is free for longest goes first: none stays idle until the server closes it.
+    free: RefCell<VecDeque<usize>>,
     under_way: Cell<usize>,
 }
 
@@ -55,7 +56,7 @@ struct Seat {
 pub(crate) async fn run(to: &To, run: &OpenLoop) -> Result<Value, Wrong> {
     let shared = Rc::new(Shared {
         seen: RefCell::default(),
-        free: RefCell::new(Vec::with_capacity(run.connections)),
+        free: RefCell::new(VecDeque::with_capacity(run.connections)),
         under_way: Cell::new(0),
     });
     let mut seats = Vec::new();
@@ -63,7 +64,7 @@ pub(crate) async fn run(to: &To, run: &OpenLoop) -> Result<Value, Wrong> {
         let line = Line::open(to, n, b"http/1.1").await?;
         let seat = Rc::new(Seat { due: Cell::new(None), wake: Notify::new() });
         seats.push(Rc::clone(&seat));
-        shared.free.borrow_mut().push(n);
+        shared.free.borrow_mut().push_back(n);
         tokio::task::spawn_local(sit(to.clone(), n, get(to, &run.path, n), line, seat, Rc::clone(&shared)));
     }
     let started = Instant::now();
@@ -75,7 +76,7 @@ pub(crate) async fn run(to: &To, run: &OpenLoop) -> Result<Value, Wrong> {
         while due < total && (due as f64) <= elapsed * run.rate_per_s {
             let at = started + Duration::from_secs_f64(due as f64 / run.rate_per_s);
             due += 1;
-            let Some(n) = shared.free.borrow_mut().pop() else {
+            let Some(n) = shared.free.borrow_mut().pop_front() else {
                 shared.seen.borrow_mut().not_sent += 1;
                 continue;
             };
@@ -150,7 +151,7 @@ async fn sit(to: To, n: usize, request: Vec<u8>, line: Line, seat: Rc<Seat>, sha
         }
         drop(seen);
         shared.under_way.set(shared.under_way.get() - 1);
-        shared.free.borrow_mut().push(n);
+        shared.free.borrow_mut().push_back(n);
     }
 }
 
