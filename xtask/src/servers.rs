@@ -39,7 +39,10 @@ impl Tools {
                 bail!("the workspace does not build");
             }
         }
-        let casemate = exe.map_or_else(|| built.join("casemate"), Path::to_owned);
+        let casemate = std::path::absolute(exe.unwrap_or(&built.join("casemate")))?;
+        if !casemate.exists() {
+            bail!("`{}` is not there", casemate.display());
+        }
         Ok(Self { root: root.to_owned(), casemate, load: built.join("load") })
     }
 }
