@@ -171,11 +171,14 @@ async fn deaths_under_load_lose_nothing_that_had_not_begun() {
         while !over.load(std::sync::atomic::Ordering::Relaxed) {
             let (running, broker) = run(&cells, &code, "/", empty());
             // Nothing of it came: it must have been given to another worker.
-            let response = running.await.unwrap_or_else(|fault| panic!("lost with {fault:?}"));
+            let Ok(response) = running.await else { panic!("lost: {:?}", broker.end().await) };
             match response.into_body().collect().await {
                 Ok(body) => {
-                    assert_eq!(body.to_bytes(), "Hello, world!
-");
+                    assert_eq!(
+                        body.to_bytes(),
+                        "Hello, world!
+"
+                    );
                     answered += 1;
                 }
                 // It broke off between its head and its end.
@@ -190,11 +193,14 @@ async fn deaths_under_load_lose_nothing_that_had_not_begun() {
     };
     let killer = async {
         for death in 0..deaths {
-            tokio::time::sleep(Duration::from_millis(20 + 7 * (death as u64 % 5))).await;
-            let pids = cells.worker_pids(&TrustLabel::default());
-            if let Some(pid) = pids.get(death % 2).or(pids.first()) {
-                signal(*pid, rustix::process::Signal::KILL);
-            }
+            let pids = loop {
+                tokio::time::sleep(Duration::from_millis(3 + 7 * (death as u64 % 5))).await;
+                let pids = cells.worker_pids(&TrustLabel::default());
+                if !pids.is_empty() {
+                    break pids;
+                }
+            };
+            signal(pids[death % pids.len()], rustix::process::Signal::KILL);
         }
         over.store(true, std::sync::atomic::Ordering::Relaxed);
     };

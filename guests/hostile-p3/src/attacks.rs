@@ -51,8 +51,13 @@ pub(crate) async fn run(name: &str, n: Option<u64>) -> Result<Response, ErrorCod
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("{INNER}"),
         "exit" => std::process::exit(n.unwrap_or(1) as i32),
-        // Nothing is left that could ever wake it.
-        "no-answer" => std::future::pending().await,
+        // What it waits for is its own to write, and it never does. (Where nothing at all is waited for, the
+        // language's runtime traps.)
+        "no-answer" => {
+            let (writer, reader) = wit_future::new::<Result<(), ErrorCode>>(|| Ok(()));
+            std::mem::forget(writer);
+            reader.await.map(|()| unreachable!("nobody wrote it"))
+        }
         "error-code" => Err(ErrorCode::InternalError(Some(INNER.into()))),
         _ => answer(name, n).await,
     }

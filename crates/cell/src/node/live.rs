@@ -58,16 +58,17 @@ pub(super) struct Pending {
     pub(super) limits: Limits,
     pub(super) head: http::request::Parts,
     pub(super) body: RequestBody,
-    /// What counts against another move: [`MOVE`] and [`SUSPECT_MOVE`].
+    /// What counts against another move: [`MOVE`], or a share of [`SUSPICION`].
     pub(super) moves: u8,
 }
 
 /// A worker died before it can have read the run.
 const MOVE: u8 = 1;
-/// A worker died that may have begun it: it may be what it died of.
-const SUSPECT_MOVE: u8 = 4;
+/// A worker died that may have begun it, and it may be what it died of: all such runs share this. One that
+/// kills its workers is soon alone, and then given up; those that are struck by the deaths of others are not.
+const SUSPICION: u8 = 20;
 /// More than this, and a run is given up.
-pub(super) const MOVES_MAX: u8 = 3 * SUSPECT_MOVE;
+pub(super) const MOVES_MAX: u8 = 3 * SUSPICION;
 
 impl Pending {
     /// Ends it without its having run.
@@ -268,13 +269,29 @@ impl Live {
     /// the worker, and a worker that `died` can say no more. One that stood still or lied pays for what it had
     /// (the run may be why), but for what it cannot have read: the first frame was not all written, or the code
     /// not even mapped.
-    pub(super) fn moved(mut self, written: u64, mapped: bool, died: bool) -> Result<Box<Pending>, Box<Self>> {
-        let unread = self.start_ends > written || !mapped;
+    ///
+    /// `suspects` is how many runs of the worker may have begun unseen.
+    pub(super) fn moved(
+        mut self,
+        (written, mapped): (u64, bool),
+        (died, suspects): (bool, usize),
+    ) -> Result<Box<Pending>, Box<Self>> {
+        let unread = self.is_unread(written, mapped);
         let unseen = !self.began && !self.is_condemned() && (unread || died);
         let (true, Some(body)) = (unseen, self.body.take()) else { return Err(Box::new(self)) };
         let Self { slot, finish, code, limits, head, moves, .. } = self;
-        let moves = moves + if unread { MOVE } else { SUSPECT_MOVE };
+        let share = u8::try_from(usize::from(SUSPICION) / suspects.max(1)).unwrap_or(SUSPICION);
+        let moves = moves.saturating_add(if unread { MOVE } else { share.max(MOVE) });
         Ok(Box::new(Pending { slot, finish, code, limits, head, body, moves }))
+    }
+
+    /// Whether its worker may have begun it, without a word about it.
+    pub(super) fn is_suspect(&self, written: u64, mapped: bool) -> bool {
+        !self.began && !self.is_unread(written, mapped)
+    }
+
+    fn is_unread(&self, written: u64, mapped: bool) -> bool {
+        self.start_ends > written || !mapped
     }
 
     fn stop_tasks(&mut self) {

@@ -234,9 +234,11 @@ impl Pool {
             self.dispatch_waiting();
         }
         let died = matches!(end, End::Died);
+        let suspects = runs.iter().filter(|(live, mapped)| live.is_suspect(written, *mapped)).count();
         let fault = if asked { Fault::Draining } else { end.fault() };
         for (live, mapped) in runs {
-            let kept = if asked { Err(Box::new(live)) } else { live.moved(written, mapped, died) };
+            let kept =
+                if asked { Err(Box::new(live)) } else { live.moved((written, mapped), (died, suspects)) };
             match kept {
                 Ok(pending) => self.dispatch(pending),
                 Err(live) => {
