@@ -33,6 +33,8 @@ pub(crate) struct RawConfig {
     tls: RawTls,
     /// Where the root key comes from.
     root_key: RawRootKey,
+    /// Compilation of components.
+    compile: RawCompile,
     /// The highest that a manifest may set each of its limits, by the names that the manifest uses.
     limits: BTreeMap<String, u64>,
     /// Outbound calls of functions.
@@ -68,6 +70,14 @@ pub(crate) struct RawRootKey {
     passphrase_file: Option<PathBuf>,
     /// An environment variable with a passphrase.
     passphrase_env: Option<String>,
+}
+
+/// Compilation of components.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawCompile {
+    /// How long one compilation may take, in milliseconds. The highest, 120,000, by default.
+    wall_ms: Option<u64>,
 }
 
 /// Outbound calls of functions.
@@ -164,6 +174,8 @@ pub(crate) struct Config {
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     /// Where the root key comes from.
     pub(crate) root_key: RootKeySource,
+    /// How long one compilation may take, in milliseconds.
+    pub(crate) compile_wall_ms: u64,
     /// The highest that a manifest may set its limits.
     pub(crate) ceiling: Limits,
     /// Refused ranges that functions may reach all the same.
@@ -299,6 +311,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         certificate: certificate(&raw.tls, &around.base)?,
         tls_names: tls_names(raw.tls.names, &domain)?,
         workers: workers(raw.workers, around.cores)?,
+        compile_wall_ms: compile_wall_ms(raw.compile.wall_ms)?,
         ceiling: ceiling(&raw.limits)?,
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
@@ -367,6 +380,15 @@ fn workers(typed: Option<u64>, cores: usize) -> Result<usize, Wrong> {
         None => Ok(cores.max(1)),
         Some(n @ 1..=WORKERS_MAX) => Ok(usize::try_from(n).unwrap_or(1)),
         Some(n) => Err(Wrong::new("workers", format!("is {n}, but must be from 1 to {WORKERS_MAX}"))),
+    }
+}
+
+fn compile_wall_ms(typed: Option<u64>) -> Result<u64, Wrong> {
+    const MOST: u64 = limits::COMPILE_WALL_MS;
+    match typed {
+        None => Ok(MOST),
+        Some(ms @ 1..=MOST) => Ok(ms),
+        Some(ms) => Err(Wrong::new("compile.wall_ms", format!("is {ms}, but must be from 1 to {MOST}"))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use cell::{CellConfig, Cells, Walls};
@@ -212,8 +213,14 @@ async fn start_cells(config: &Config) -> Result<Arc<Cells>, Failure> {
     let program =
         std::env::current_exe().map_err(|e| not_started(&format!("where is this executable? {e}")))?;
     let required = Walls(Walls::REQUIRED.0 & !config.dangerous.missing_walls.0);
-    let settings =
-        CellConfig { workers: config.workers, spares: SPARES, required, ..CellConfig::new(program) };
+    let compile_wall = Duration::from_millis(config.compile_wall_ms);
+    let settings = CellConfig {
+        workers: config.workers,
+        spares: SPARES,
+        compile_wall,
+        required,
+        ..CellConfig::new(program)
+    };
     Cells::start(settings).await.map_err(|e| match &e {
         cell::StartError::Walls(names) => not_started(&e).next(format!(
             "`casemate doctor` says what each wants; to run without, write `missing_walls = [\"{}\"]` under \

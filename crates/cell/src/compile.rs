@@ -29,8 +29,8 @@ pub enum CompileError {
     #[error("the compiled code has more than {max} bytes", max = limits::COMPILED_BYTES_MAX)]
     OutputTooLarge,
     /// It took too long.
-    #[error("compiling took longer than {max} ms", max = limits::COMPILE_WALL_MS)]
-    Time,
+    #[error("compiling took longer than {} ms", .0.as_millis())]
+    Time(Duration),
     /// It took too much CPU time.
     #[error("compiling took more than {max} s of CPU time", max = limits::COMPILE_CPU_S)]
     Cpu,
@@ -53,6 +53,13 @@ pub enum CompileError {
 /// A sentence, if this processor is none that the engine compiles for.
 pub fn fingerprint(world: World) -> Result<String, String> {
     crate::engine::fingerprint(world).map_err(|error| format!("{error:#}"))
+}
+
+impl CompileError {
+    /// Whether it met a bound of compilations: what it is made of may be in order.
+    pub const fn is_limit(&self) -> bool {
+        matches!(self, Self::OutputTooLarge | Self::Time(_) | Self::Cpu | Self::Memory)
+    }
 }
 
 impl Cells {
@@ -78,7 +85,8 @@ impl Cells {
         let words = held.child.as_mut().and_then(|child| child.stderr.take());
 
         let started = Instant::now();
-        let status = ended(&mut held).await?.ok_or(CompileError::Time)?;
+        let most = self.config().compile_wall.min(Duration::from_millis(limits::COMPILE_WALL_MS));
+        let status = ended(&mut held, most).await?.ok_or(CompileError::Time(most))?;
         let words = last_words(words);
         if !status.success() {
             return Err(reason(status, started.elapsed(), words));
@@ -95,8 +103,8 @@ fn name(world: World) -> &'static str {
 }
 
 /// Waits for the child, or until it took too long: it is killed then.
-async fn ended(held: &mut Held<'_>) -> std::io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + Duration::from_millis(limits::COMPILE_WALL_MS);
+async fn ended(held: &mut Held<'_>, most: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + most;
     let mut pause = Duration::from_millis(1);
     while let Some(child) = &mut held.child {
         if let Some(status) = child.try_wait()? {

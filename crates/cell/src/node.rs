@@ -18,9 +18,10 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU16, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -50,6 +51,10 @@ pub struct CellConfig {
     pub workers: usize,
     /// Workers for each trust label that are ready to take the place of one that goes.
     pub spares: usize,
+    /// How long the workers of a trust label other than the usual stay without a run.
+    pub label_idle: Duration,
+    /// How long the compilation of one component may take; never more than `COMPILE_WALL_MS`.
+    pub compile_wall: Duration,
     /// Runs in one worker at once; never more than `WORKER_RUNS_MAX`.
     pub runs_max_per_worker: usize,
     /// Walls without which no worker is worked with.
@@ -65,6 +70,8 @@ impl CellConfig {
             compile_args: vec!["compile".into()],
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             spares: 0,
+            label_idle: Duration::from_millis(limits::WORKER_IDLE_MS),
+            compile_wall: Duration::from_millis(limits::COMPILE_WALL_MS),
             runs_max_per_worker: limits::WORKER_RUNS_MAX as usize,
             required: Walls::REQUIRED,
         }
@@ -170,6 +177,7 @@ impl Cells {
             compiling: tokio::sync::Semaphore::new(COMPILATIONS_MAX),
         });
         pool.start().await?;
+        tokio::spawn(retire_idle(Arc::downgrade(&cells), cells.shared.config.label_idle));
         Ok(cells)
     }
 
@@ -189,7 +197,7 @@ impl Cells {
         let pending = Box::new(Pending { slot, finish, code, limits, head, body, moves: 0 });
         match refused {
             Some(fault) => pending.fail(fault, fault.sentence()),
-            None => self.pool(&trust).dispatch(pending),
+            None => self.dispatch(&trust, pending),
         }
         running
     }
@@ -236,6 +244,16 @@ impl Cells {
         &self.compiling
     }
 
+    fn dispatch(&self, label: &TrustLabel, mut pending: Box<Pending>) {
+        if *label == self.usual.0 {
+            return self.usual.1.dispatch(pending);
+        }
+        // A pool that retires is taken off the list under the lock that the next look waits for.
+        while let Err(back) = self.pool(label).take(pending) {
+            pending = back;
+        }
+    }
+
     fn known_pool(&self, label: &TrustLabel) -> Option<Arc<Pool>> {
         if *label == self.usual.0 {
             return Some(Arc::clone(&self.usual.1));
@@ -266,6 +284,15 @@ impl Drop for Cells {
 impl fmt::Debug for Cells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cells").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+/// Ends the workers of labels that nobody uses any longer, until the cells are gone.
+async fn retire_idle(cells: Weak<Cells>, idle: Duration) {
+    loop {
+        tokio::time::sleep((idle / 4).max(Duration::from_millis(10))).await;
+        let Some(cells) = cells.upgrade() else { return };
+        cells.others.write().retain(|_, pool| !pool.retire(idle));
     }
 }
 

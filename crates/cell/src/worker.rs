@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod calls;
 mod code;
+mod fields;
 mod flow;
 mod guest;
 mod hub;

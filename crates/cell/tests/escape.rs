@@ -199,6 +199,8 @@ fn what_is_not_killed_finds_nothing() {
     let prey = Prey::new();
     check("sealed", "nothing", "", Done);
     check("sealed", "environment", "", Refused);
+    check("sealed", "allocate", "", Refused);
+    check("naked", "allocate", "", Done);
     check("sealed", "descriptors", "", Refused);
     // The one call in which a path can be hidden finds an empty root.
     check("sealed", "stat", &prey.file("root.key"), Killed);

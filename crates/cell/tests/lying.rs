@@ -15,10 +15,10 @@ mod house;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cell::{CellConfig, Cells};
+use cell::{CellConfig, Cells, Code};
 use house::{answer, any_code, empty, playing, run, run_within};
 use http_body_util::BodyExt;
-use model::{Fault, Limits, Outcome, TrustLabel};
+use model::{Fault, Limits, Outcome, TrustLabel, World};
 
 fn limits() -> Limits {
     // Less than the window, so that the one is met before the other.
@@ -78,6 +78,10 @@ async fn a_lie_is_the_last() {
         "split-header",
         "headers-beyond-limit",
         "log-beyond-limit",
+        "loaded-unasked",
+        "load-failed-unasked",
+        "credit-nothing",
+        "length-too-low",
         "credit-unearned",
         "call-unmade",
         "call-twice",
@@ -106,6 +110,7 @@ async fn a_body_beyond_its_window_is_a_lie_though_it_is_within_its_limit() {
 async fn death_is_told() {
     check_with("dies", limits(), Fault::WorkerDied).await;
     check_with("killed-by-wall", limits(), Fault::WorkerDied).await;
+    check_with("forks", limits(), Fault::WorkerDied).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +120,102 @@ async fn standing_still_is_noticed() {
     let silent = check_with("silent", quick, Fault::WorkerStalled);
     // Its run might take longer, but it does not answer pings.
     let unread = check_with("never-reads", limits(), Fault::WorkerStalled);
-    tokio::join!(silent, unread);
+    // Its next frame never ends: what comes after it is never heard.
+    let unended = check_with("length-too-high", limits(), Fault::WorkerStalled);
+    let unheard = check_with("writes-without-end", limits(), Fault::WorkerStalled);
+    tokio::join!(silent, unread, unended, unheard);
+}
+
+/// A run's number means something on one socket alone, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_hurts_nobody_else() {
+    let cells = Cells::start(CellConfig { workers: 2, ..playing("replays") }).await.unwrap();
+    let code = any_code();
+    // The first run of the one worker is under way, that of the other is over.
+    let (held, _) = run(&cells, &code, "/hold", empty());
+    let (live, _) = run(&cells, &code, "/live", empty());
+    assert_eq!(answer(live).await.unwrap().1, "hello");
+    let (lie, broker) = run(&cells, &code, "/lie", empty());
+    assert_eq!(answer(lie).await.unwrap_err(), Fault::WorkerLied);
+    assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::WorkerLied, _)));
+    assert_eq!(answer(held).await.unwrap(), (200, Bytes::from("held")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_worker_is_replaced() {
+    let cells = Cells::start(house::real()).await.unwrap();
+    let compiled = cells.compile(&house::guest("hello.wasm"), World::P2).await.unwrap();
+    let code = Code::new(&compiled, World::P2).unwrap();
+    let (running, _) = run(&cells, &code, "/", empty());
+    answer(running).await.unwrap();
+    let before = cells.worker_pids(&TrustLabel::default());
+    signal(house::inner(before[0]), rustix::process::Signal::STOP);
+    let (running, broker) = run(&cells, &code, "/", empty());
+    assert_eq!(answer(running).await.unwrap_err(), Fault::WorkerStalled);
+    assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::WorkerStalled, _)));
+    pids_after(&cells, &before).await;
+    let (running, _) = run(&cells, &code, "/", empty());
+    assert_eq!(answer(running).await.unwrap().0, 200);
+}
+
+/// However many workers die, only what somebody can have seen begin is lost. `CASEMATE_DEATHS` says how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_under_load_lose_nothing_that_had_not_begun() {
+    let deaths: usize = std::env::var("CASEMATE_DEATHS").map_or(50, |n| n.parse().unwrap());
+    let cells = Cells::start(CellConfig { workers: 2, spares: 2, ..house::real() }).await.unwrap();
+    let compiled = cells.compile(&house::guest("hello.wasm"), World::P2).await.unwrap();
+    let code = Code::new(&compiled, World::P2).unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let caller = async || {
+        let (mut answered, mut cut) = (0_u64, 0_u64);
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            let (running, broker) = run(&cells, &code, "/", empty());
+            // Nothing of it came: it must have been given to another worker.
+            let Ok(response) = running.await else { panic!("lost: {:?}", broker.end().await) };
+            match response.into_body().collect().await {
+                Ok(body) => {
+                    assert_eq!(
+                        body.to_bytes(),
+                        "Hello, world!
+"
+                    );
+                    answered += 1;
+                }
+                // It broke off between its head and its end.
+                Err(fault) => {
+                    assert_eq!(fault, Fault::WorkerDied);
+                    cut += 1;
+                }
+            }
+            broker.end().await;
+        }
+        (answered, cut)
+    };
+    let killer = async {
+        for death in 0..deaths {
+            let pids = loop {
+                tokio::time::sleep(Duration::from_millis(3 + 7 * (death as u64 % 5))).await;
+                let pids = cells.worker_pids(&TrustLabel::default());
+                if !pids.is_empty() {
+                    break pids;
+                }
+            };
+            signal(pids[death % pids.len()], rustix::process::Signal::KILL);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let callers = futures_util::future::join_all((0..16).map(|_| caller()));
+    let (counts, ()) = tokio::join!(callers, killer);
+    let (answered, cut) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    println!("{deaths} deaths: {answered} answered, {cut} cut off, {} workers replaced", cells.replaced());
+    assert!(cells.replaced() as usize >= deaths / 2 && answered > 0);
+    assert_eq!(cells.runs(), 0);
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may be gone already.
+    let _gone = rustix::process::kill_process(pid, signal);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -161,6 +161,37 @@ async fn labels_never_share_a_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_of_a_label_that_nobody_uses_end() {
+    let config = CellConfig { label_idle: Duration::from_millis(300), ..playing("honest") };
+    let cells = Cells::start(config).await.unwrap();
+    let other = TrustLabel("other".into());
+    let call = async || {
+        let broker: Arc<dyn Broker> = Arc::new(Memory::default());
+        let (code, limits, request) = (any_code(), Limits::default(), house::request("/", empty()));
+        let running = cells.run(Run { code, trust: other.clone(), limits, request, broker });
+        assert_eq!(answer(running).await.unwrap().0, 200);
+    };
+    for _ in 0..2 {
+        call().await;
+        assert_eq!(cells.worker_pids(&other).len(), 1);
+        let mut patience = 200;
+        while !cells.worker_pids(&other).is_empty() {
+            patience -= 1;
+            assert!(patience > 0, "they stay");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // Those of the usual label stay.
+    assert_eq!(cells.worker_pids(&TrustLabel::default()).len(), 1);
+    // Whatever comes while they end is answered.
+    let ended = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < ended {
+        call().await;
+        tokio::time::sleep(Duration::from_millis(299)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_than_all_workers_hold_is_busy() {
     let config = CellConfig { workers: 2, runs_max_per_worker: 3, ..playing("silent") };
     let cells = Cells::start(config).await.unwrap();

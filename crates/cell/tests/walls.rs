@@ -11,16 +11,12 @@
 
 mod house;
 
+use house::inner;
+
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use cell::{CellConfig, Cells, StartError, Walls};
 use model::TrustLabel;
-
-/// The worker itself: where it has a process namespace, the only child of what was spawned.
-fn inner(pid: u32) -> u32 {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children.split_whitespace().next().map_or(pid, |child| child.parse().unwrap())
-}
 
 fn status(pid: u32) -> BTreeMap<String, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

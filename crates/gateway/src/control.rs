@@ -135,8 +135,9 @@ async fn walk(
         Shape::Bytes => Some(turn(&plane.uploads).await?),
         _ => None,
     };
-    let body = read(endpoint, &head, body).await?;
     let ctx = Ctx { id, caller: &caller, peer };
+    let body = read(endpoint, &head, body).await;
+    let body = body.inspect_err(|problem| plane.platform.note_body(ctx, problem.code()))?;
     let call = Call { plane, ctx, head: &head, parameters, body };
     dispatch(endpoint.operation, call).await
 }

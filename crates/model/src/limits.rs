@@ -107,6 +107,8 @@ pub const QUEUE_WAIT_MS: u64 = 10_000;
 pub const DRAIN_MS: u64 = 30_000;
 /// How long a worker may leave a heartbeat unanswered, in milliseconds.
 pub const WORKER_STALL_MS: u64 = 3_000;
+/// How long the workers of a trust label other than the usual stay without a run, in milliseconds.
+pub const WORKER_IDLE_MS: u64 = 300_000;
 /// One frame between node and worker, in bytes.
 pub const FRAME_BYTES_MAX: u32 = 128 * 1024;
 /// Header lines in one frame between node and worker.
@@ -115,6 +117,14 @@ pub const FRAME_HEADERS_MAX: usize = 1_000;
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Random bytes that a guest may ask for in one call.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
+/// Handles and host resources that one run may hold at once.
+pub const HANDLES_MAX: usize = 1_024;
+/// Records that the engine keeps for one run of 0.3: some of each for every stream, future or task.
+pub const CONCURRENT_RECORDS_MAX: usize = 8_192;
+/// What a guest may hand to the host in one call, in bytes.
+pub const HOST_CALL_BYTES_MAX: usize = 2 << 20;
+/// One table of headers in the host, in bytes; four times `response_header_bytes` where that is more.
+pub const FIELDS_BYTES_MAX: usize = 128 << 10;
 /// Granularity of a guest's clocks, in nanoseconds (coarse: a defence against timing attacks).
 pub const CLOCK_GRAIN_NS: u64 = 1_000_000;
 /// Open connections of a node.

@@ -94,6 +94,13 @@ faults! {
     StackLimit = "stack-limit", 502, Guest, "the function used up its stack";
     /// More calls into the host than `host_calls`.
     HostCallLimit = "host-call-limit", 502, Guest, "the function made more host calls than it may make";
+    /// More handles and host resources at once than `HANDLES_MAX`, or records than `CONCURRENT_RECORDS_MAX`.
+    HandleLimit = "handle-limit", 502, Guest, "the function holds more handles than it may hold";
+    /// More random bytes in one call than `RANDOM_BYTES_MAX`, in 0.2. In 0.3 a call gives that many.
+    RandomLimit = "random-limit", 502, Guest, "the function asked for more random bytes than it may have";
+    /// More bytes for the host in one call than `HOST_CALL_BYTES_MAX`.
+    HostCallBytesLimit = "host-call-bytes-limit", 502, Guest,
+        "the function handed the host more bytes than it may";
     /// More answer than `response_body_bytes`.
     ResponseBodyLimit = "response-body-limit", 502, Guest, "the function's answer is larger than it may be";
     /// More answer headers than `response_header_bytes`.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cell::{Cells, Code};
+use cell::{Cells, Code, CompileError};
 use model::{Digest, TenantId, World};
 use parking_lot::{Mutex, RwLock};
 use store::{Batch, StoreError, TenantStore};
@@ -52,6 +52,10 @@ pub(crate) enum CodeError {
     Gone(Digest),
     #[error("{0}")]
     Compile(String),
+    #[error("{0}")]
+    CompileLimit(String),
+    #[error("{0}")]
+    Compiler(String),
     #[error("the code cannot be mapped: {0}")]
     Map(#[from] std::io::Error),
 }
@@ -61,6 +65,7 @@ impl From<CodeError> for ControlError {
         match error {
             CodeError::Store(error) => Self::Store(error),
             CodeError::Compile(message) => Self::Compile(message),
+            CodeError::CompileLimit(message) => Self::Invalid { code: "compile-limit", message },
             other => Self::Internal(other.to_string()),
         }
     }
@@ -165,7 +170,14 @@ impl CodeRoom {
     async fn compile(&self, slot: &CodeSlot, component: &[u8]) -> Result<Bytes, CodeError> {
         let (_, digest, world) = &slot.name;
         let compiled = self.cells.compile(component, *world).await;
-        let compiled = Bytes::from(compiled.map_err(|e| CodeError::Compile(e.to_string()))?);
+        let compiled = Bytes::from(compiled.map_err(|error| {
+            let message = error.to_string();
+            match error {
+                CompileError::Io(_) => CodeError::Compiler(message),
+                error if error.is_limit() => CodeError::CompileLimit(message),
+                _ => CodeError::Compile(message),
+            }
+        })?);
         let code = keyring::sha256(&compiled);
         let fingerprint = self.fingerprint(*world).to_owned();
         let record = CodeRecord { fingerprint, code, bytes: compiled.len() as u64 };

@@ -106,6 +106,18 @@ impl Platform {
         done
     }
 
+    /// Notes in the record of the caller's own tenant that the body of a control request was refused before
+    /// anyone looked into it.
+    pub fn note_body(&self, ctx: Ctx<'_>, code: &'static str) {
+        let (tenant, source) = (ctx.caller.principal().tenant.as_ref(), Some(ctx.peer.address.ip()));
+        let about = About { request: Some(ctx.id), tenant, source };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.principal = ctx.caller.principal().to_string().into();
+        event.code = code.into();
+        event.detail = "the body of a control request".into();
+        self.note(&event);
+    }
+
     fn act(&self, ctx: Ctx<'_>, what: What<'_>) -> Event {
         let source = Some(ctx.peer.address.ip());
         let about = About { request: Some(ctx.id), tenant: Some(what.tenant), source };

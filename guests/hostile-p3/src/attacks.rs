@@ -12,7 +12,7 @@ use crate::{send, start};
 const INNER: &str = "s3cret-inner-detail at /srv/app/secret.rs:42";
 
 const NAMES: &str = "loop loop-after-answer hostcall-loop memory-bomb recursion random-huge log-flood sleep \
-spin-yield task-bomb stream-bomb future-bomb trap panic exit no-answer error-code endless-answer drip gigabyte \
+spin-yield task-bomb stream-bomb future-bomb waitable-bomb resource-bomb fields-bomb trap panic exit no-answer error-code endless-answer drip gigabyte \
 headers-10000 header-big header-split slow-first-byte idle-after-head trap-after-head no-trailers \
 error-trailers";
 
@@ -45,11 +45,19 @@ pub(crate) async fn run(name: &str, n: Option<u64>) -> Result<Response, ErrorCod
         "task-bomb" => task_bomb(n.unwrap_or(u64::MAX)),
         "stream-bomb" => stream_bomb(n.unwrap_or(u64::MAX)),
         "future-bomb" => future_bomb(n.unwrap_or(u64::MAX)),
+        "waitable-bomb" => waitable_bomb(n.unwrap_or(u64::MAX)),
+        "resource-bomb" => resource_bomb(n.unwrap_or(u64::MAX)),
+        "fields-bomb" => fields_bomb(n.unwrap_or(u64::MAX)),
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("{INNER}"),
         "exit" => std::process::exit(n.unwrap_or(1) as i32),
-        // Nothing is left that could ever wake it.
-        "no-answer" => std::future::pending().await,
+        // What it waits for is its own to write, and it never does. (Where nothing at all is waited for, the
+        // language's runtime traps.)
+        "no-answer" => {
+            let (writer, reader) = wit_future::new::<Result<(), ErrorCode>>(|| Ok(()));
+            std::mem::forget(writer);
+            reader.await.map(|()| unreachable!("nobody wrote it"))
+        }
         "error-code" => Err(ErrorCode::InternalError(Some(INNER.into()))),
         _ => answer(name, n).await,
     }
@@ -149,6 +157,42 @@ fn future_bomb(most: u64) -> Result<Response, ErrorCode> {
         made += 1;
     }
     send(made.to_string())
+}
+
+#[link(wasm_import_module = "$root")]
+unsafe extern "C" {
+    #[link_name = "[waitable-set-new]"]
+    fn waitable_set_new() -> u32;
+}
+
+/// Makes sets of what can be waited for, and answers how many it could.
+fn waitable_bomb(most: u64) -> Result<Response, ErrorCode> {
+    let mut made = 0;
+    while made < most {
+        // SAFETY: the intrinsic takes nothing and gives a handle.
+        black_box(unsafe { waitable_set_new() });
+        made += 1;
+    }
+    send(made.to_string())
+}
+
+/// Makes resources in the host and keeps them, and answers how many it could.
+fn resource_bomb(most: u64) -> Result<Response, ErrorCode> {
+    let mut made = 0;
+    while made < most {
+        std::mem::forget(Fields::new());
+        made += 1;
+    }
+    send(made.to_string())
+}
+
+/// Appends headers to one table in the host until that refuses, and answers how many bytes it took.
+fn fields_bomb(most: u64) -> Result<Response, ErrorCode> {
+    let (fields, mut bytes) = (Fields::new(), 0);
+    while bytes < most && fields.append("x-fill", &[b'x'; 16 * 1024]).is_ok() {
+        bytes += 16 * 1024;
+    }
+    send(bytes.to_string())
 }
 
 fn with_headers(headers: &[(String, Vec<u8>)]) -> Result<Response, ErrorCode> {

@@ -11,7 +11,10 @@
 )]
 
 mod code;
+mod processes;
 mod requests;
+mod runs;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;
+mod uploads;

@@ -67,8 +67,13 @@ impl Town {
         assert!(line.is_some(), "no line of {request} with `{code}` in {text}");
     }
 
-    /// A connection on which nothing was said yet.
+    /// A connection to where functions answer, on which nothing was said yet.
     pub(crate) fn connect(&self) -> Raw {
+        self.connect_to(self.node.functions())
+    }
+
+    /// The same to a listener of the node.
+    pub(crate) fn connect_to(&self, url: &str) -> Raw {
         let ca = fs::read(self.node.info["ca"].as_str().unwrap()).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         let ca = rustls::pki_types::pem::PemObject::from_pem_slice(&ca).unwrap();
@@ -81,8 +86,7 @@ impl Town {
             .with_no_client_auth();
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
         let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        let address = self.node.functions().strip_prefix("https://").unwrap();
-        let stream = TcpStream::connect(address).unwrap();
+        let stream = TcpStream::connect(url.strip_prefix("https://").unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         rustls::StreamOwned::new(session, stream)
     }
@@ -95,6 +99,25 @@ impl Town {
         // A refusal may end with a reset: what came before it counts.
         let _ended = connection.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// One request on a connection that is kept, and its answer: status and body.
+    pub(crate) fn on(&self, connection: &mut Raw, path: &str) -> (u16, String) {
+        connection.write_all(format!("{}\r\n", self.head("GET", path)).as_bytes()).unwrap();
+        let (mut said, mut piece) = (Vec::new(), [0_u8; 4096]);
+        loop {
+            let text = String::from_utf8_lossy(&said).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length: usize = header(&text, "content-length").parse().unwrap();
+                if body.len() >= length {
+                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                    return (status, body.to_owned());
+                }
+            }
+            let length = connection.read(&mut piece).unwrap();
+            assert!(length > 0, "the connection ended within an answer: {text}");
+            said.extend_from_slice(&piece[..length]);
+        }
     }
 
     /// The head of a request of this caller, without the empty line at its end.

@@ -116,6 +116,9 @@ impl Calls {
 
     /// The worker took so much of the answer's body.
     pub(super) fn taken(&mut self, id: CallId, bytes: u32) -> Result<(), Lie> {
+        if bytes == 0 {
+            return Err(Lie("a call's credit for nothing"));
+        }
         let Some(call) = self.known(id)? else { return Ok(()) };
         let left = call.unacked.checked_sub(bytes);
         call.unacked = left.ok_or(Lie("a call's credit for bytes that were not sent"))?;

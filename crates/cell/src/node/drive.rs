@@ -23,6 +23,8 @@ use crate::protocol::{Malformed, ToNode};
 
 const READ_BYTES: usize = 64 * 1024;
 const TICK: Duration = Duration::from_millis(250);
+/// A tick that comes later than this says that the node itself stood still: its process was suspended, say.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Why a worker is worked with no longer.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,11 @@ impl Driver<'_> {
             // excuse.
             let now = Instant::now();
             if now >= next_tick {
+                let late = now.saturating_duration_since(next_tick);
+                if late > LATE {
+                    tracing::warn!(pid = self.link.pid, ?late, "the node stood still");
+                    self.link.forgive(late);
+                }
                 next_tick = now + TICK;
                 if let Some(end) = self.tick(now) {
                     return end;

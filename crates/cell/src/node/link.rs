@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -54,6 +54,8 @@ struct State {
     runs: Numbered<u64, Live>,
     /// Code that was sent, and whether it is mapped.
     codes: Numbered<CodeId, bool>,
+    /// Code that was sent and not answered for.
+    loading: u32,
     /// Runs whose body has to wait until they have begun.
     streams: Vec<u64>,
     closed: bool,
@@ -105,6 +107,7 @@ impl Link {
         let code = pending.code.id();
         if let Entry::Vacant(unknown) = state.codes.entry(code) {
             unknown.insert(false);
+            state.loading += 1;
             state.files.push_back((state.queued, pending.code.file()));
             // INVARIANT: a frame without a head or body is never too long.
             let _fits = state.say(&ToWorker::Load { code, world: pending.code.world() });
@@ -228,6 +231,7 @@ impl Link {
         match frame {
             ToNode::Ready { .. } => Err(Lie("that it is ready a second time")),
             ToNode::Loaded { code } => {
+                state.answered_load()?;
                 // Code that was forgotten in the meantime crossed its end on the way.
                 if let Some(mapped) = state.codes.get_mut(&code) {
                     *mapped = true;
@@ -235,6 +239,7 @@ impl Link {
                 Ok(())
             }
             ToNode::LoadFailed { code, why } => {
+                state.answered_load()?;
                 // Its runs end with a fault each; a later one tries again.
                 state.codes.remove(&code);
                 drop(state);
@@ -291,7 +296,7 @@ impl Link {
     }
 
     /// Whether the worker stands still: a ping unanswered, or a run long over its time.
-    pub(super) fn is_stalled(&self, now: Instant, patience: std::time::Duration) -> bool {
+    pub(super) fn is_stalled(&self, now: Instant, patience: Duration) -> bool {
         let mut state = self.state.lock();
         let silent = state.ping.is_some_and(|(_, since)| now.saturating_duration_since(since) > patience);
         if state.ping.is_none() {
@@ -301,6 +306,15 @@ impl Link {
             let _fits = state.say(&ToWorker::Ping { number });
         }
         silent || state.runs.values().any(|live| live.is_overdue(now))
+    }
+
+    /// The node stood still so long, and heard no one.
+    pub(super) fn forgive(&self, still: Duration) {
+        let mut state = self.state.lock();
+        if let Some((_, since)) = &mut state.ping {
+            *since += still;
+        }
+        state.runs.values_mut().for_each(|live| live.forgive(still));
     }
 
     /// Takes all runs out: no more will come. With each, whether the worker had mapped its code.
@@ -316,6 +330,11 @@ impl Link {
 }
 
 impl State {
+    fn answered_load(&mut self) -> Result<(), Lie> {
+        self.loading = self.loading.checked_sub(1).ok_or(Lie("word of code that it was not sent"))?;
+        Ok(())
+    }
+
     fn say(&mut self, frame: &ToWorker) -> Result<(), TooLong> {
         let before = self.out.len();
         frame.encode(&mut self.out)?;
@@ -335,3 +354,6 @@ impl fmt::Debug for Link {
         f.debug_struct("Link").field("pid", &self.pid).field("load", &self.load()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,9 +58,17 @@ pub(super) struct Pending {
     pub(super) limits: Limits,
     pub(super) head: http::request::Parts,
     pub(super) body: RequestBody,
-    /// Workers that it was given to and that died before it began.
+    /// What counts against another move: [`MOVE`], or a share of [`SUSPICION`].
     pub(super) moves: u8,
 }
+
+/// A worker died before it can have read the run.
+const MOVE: u8 = 1;
+/// A worker died that may have begun it, and it may be what it died of: all such runs share this. One that
+/// kills its workers is soon alone, and then given up; those that are struck by the deaths of others are not.
+const SUSPICION: u8 = 20;
+/// More than this, and a run is given up.
+pub(super) const MOVES_MAX: u8 = 3 * SUSPICION;
 
 impl Pending {
     /// Ends it without its having run.
@@ -88,6 +96,8 @@ pub(super) struct Live {
     pub(super) calls: Calls,
     pub(super) upload: Upload,
     started: Instant,
+    /// Time in which the node itself stood still.
+    forgiven: Duration,
     /// 0 until the head of the answer came.
     status: u16,
     ended: bool,
@@ -124,6 +134,7 @@ impl Live {
             calls: Calls::default(),
             upload: Upload { unacked: sent, ..Upload::default() },
             started: now,
+            forgiven: Duration::ZERO,
             status: 0,
             ended: false,
             window: limits::STREAM_WINDOW_BYTES,
@@ -143,6 +154,9 @@ impl Live {
             return Err(Lie("more header bytes than the run may answer"));
         }
         let status = http::StatusCode::from_u16(head.status).map_err(|_| Lie("a status that is none"))?;
+        if status.is_informational() {
+            return Err(Lie("a status that is no answer's"));
+        }
         let headers = header_map(head.headers).ok_or(Lie("a header that is none"))?;
         self.status = head.status;
         let (mut parts, ()) = http::Response::new(()).into_parts();
@@ -179,6 +193,9 @@ impl Live {
 
     /// The worker took so much of the request's body.
     pub(super) fn taken(&mut self, bytes: u32) -> Result<(), Lie> {
+        if bytes == 0 {
+            return Err(Lie("credit for nothing"));
+        }
         let left = self.upload.unacked.checked_sub(bytes);
         self.upload.unacked = left.ok_or(Lie("credit for bytes that were not sent"))?;
         if let Some(credit) = &self.upload.credit {
@@ -209,8 +226,13 @@ impl Live {
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        let limit = Duration::from_millis(self.limits.wall_ms) + GRACE;
+        let limit = Duration::from_millis(self.limits.wall_ms) + GRACE + self.forgiven;
         now.saturating_duration_since(self.started) > limit
+    }
+
+    /// The node stood still so long: what it did not hear meanwhile is not the worker's fault.
+    pub(super) fn forgive(&mut self, still: Duration) {
+        self.forgiven += still;
     }
 
     /// Whether its worker may say that it is done, with or without a fault.
@@ -241,13 +263,35 @@ impl Live {
         waker
     }
 
-    /// What may run elsewhere, if nobody can have seen it begin: its first frame was not all written, or the
-    /// worker went before it had even mapped the code.
-    pub(super) fn moved(mut self, written: u64, mapped: bool) -> Result<Box<Pending>, Box<Self>> {
-        let unseen = !self.began && !self.is_condemned() && (self.start_ends > written || !mapped);
+    /// What may run elsewhere, since nobody can have seen it begin.
+    ///
+    /// A worker has no outlet but its socket: as long as no frame of a run came, nothing that it did has left
+    /// the worker, and a worker that `died` can say no more. One that stood still or lied pays for what it had
+    /// (the run may be why), but for what it cannot have read: the first frame was not all written, or the code
+    /// not even mapped.
+    ///
+    /// `suspects` is how many runs of the worker may have begun unseen.
+    pub(super) fn moved(
+        mut self,
+        (written, mapped): (u64, bool),
+        (died, suspects): (bool, usize),
+    ) -> Result<Box<Pending>, Box<Self>> {
+        let unread = self.is_unread(written, mapped);
+        let unseen = !self.began && !self.is_condemned() && (unread || died);
         let (true, Some(body)) = (unseen, self.body.take()) else { return Err(Box::new(self)) };
         let Self { slot, finish, code, limits, head, moves, .. } = self;
-        Ok(Box::new(Pending { slot, finish, code, limits, head, body, moves: moves + 1 }))
+        let share = u8::try_from(usize::from(SUSPICION) / suspects.max(1)).unwrap_or(SUSPICION);
+        let moves = moves.saturating_add(if unread { MOVE } else { share.max(MOVE) });
+        Ok(Box::new(Pending { slot, finish, code, limits, head, body, moves }))
+    }
+
+    /// Whether its worker may have begun it, without a word about it.
+    pub(super) fn is_suspect(&self, written: u64, mapped: bool) -> bool {
+        !self.began && !self.is_unread(written, mapped)
+    }
+
+    fn is_unread(&self, written: u64, mapped: bool) -> bool {
+        self.start_ends > written || !mapped
     }
 
     fn stop_tasks(&mut self) {

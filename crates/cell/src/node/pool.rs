@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use model::{Fault, TrustLabel, Usage};
@@ -18,12 +18,10 @@ use super::{
     birth::{self, Born},
     drive::{End, drive},
     link::{Link, Submitted},
-    live::Pending,
+    live::{MOVES_MAX, Pending},
     spawn::Spawner,
 };
 
-/// How often a run may be given to another worker because the last one died before it began.
-const MOVES_MAX: u8 = 3;
 /// Between two vain attempts to start a worker: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -45,6 +43,11 @@ pub(super) struct Pool {
     /// Runs that came while there was no worker at all.
     waiting: Mutex<VecDeque<Box<Pending>>>,
     turn: AtomicUsize,
+    /// It takes no run any longer: its workers were idle for too long.
+    retired: AtomicBool,
+    /// Runs that are being taken in.
+    entering: AtomicUsize,
+    used: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -62,6 +65,9 @@ impl Pool {
             members: RwLock::default(),
             waiting: Mutex::default(),
             turn: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            entering: AtomicUsize::new(0),
+            used: Mutex::new(Instant::now()),
         })
     }
 
@@ -83,6 +89,41 @@ impl Pool {
         for _ in 0..self.shared.config.wanted() {
             tokio::spawn(Arc::clone(self).replace());
         }
+    }
+
+    /// Takes a run in, or gives it back where the pool has retired.
+    pub(super) fn take(self: &Arc<Self>, pending: Box<Pending>) -> Result<(), Box<Pending>> {
+        // INVARIANT: either this sees that the pool retires, or the pool sees this.
+        self.entering.fetch_add(1, Ordering::SeqCst);
+        let taken = if self.retired.load(Ordering::SeqCst) {
+            Err(pending)
+        } else {
+            *self.used.lock() = Instant::now();
+            self.dispatch(pending);
+            Ok(())
+        };
+        self.entering.fetch_sub(1, Ordering::SeqCst);
+        taken
+    }
+
+    /// Ends all workers for good, if they have been idle for so long.
+    pub(super) fn retire(&self, idle: Duration) -> bool {
+        if self.used.lock().elapsed() < idle {
+            return false;
+        }
+        self.retired.store(true, Ordering::SeqCst);
+        let busy = self.entering.load(Ordering::SeqCst) > 0 || self.runs() > 0;
+        if busy || !self.waiting.lock().is_empty() {
+            self.retired.store(false, Ordering::SeqCst);
+            return false;
+        }
+        tracing::info!(label = self.label.0, "idle workers end");
+        self.stop();
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed) || self.retired.load(Ordering::SeqCst)
     }
 
     /// Gives a run to the worker with the fewest, the next in turn among equals.
@@ -181,6 +222,7 @@ impl Pool {
         let Born { link, child, stream, input } = born;
         let (end, written) = drive(&link, stream, input).await;
         self.shared.spawner.end(child);
+        *self.used.lock() = Instant::now();
         let runs = link.shut();
         let asked = matches!(end, End::Asked) || self.shared.stopping.load(Ordering::Relaxed);
         self.forget(&link);
@@ -191,9 +233,12 @@ impl Pool {
             tokio::spawn(Arc::clone(&self).replace());
             self.dispatch_waiting();
         }
+        let died = matches!(end, End::Died);
+        let suspects = runs.iter().filter(|(live, mapped)| live.is_suspect(written, *mapped)).count();
         let fault = if asked { Fault::Draining } else { end.fault() };
         for (live, mapped) in runs {
-            let kept = if asked { Err(Box::new(live)) } else { live.moved(written, mapped) };
+            let kept =
+                if asked { Err(Box::new(live)) } else { live.moved((written, mapped), (died, suspects)) };
             match kept {
                 Ok(pending) => self.dispatch(pending),
                 Err(live) => {
@@ -219,12 +264,12 @@ impl Pool {
     /// Starts one worker, until one starts or the node stops.
     async fn replace(self: Arc<Self>) {
         let (mut pause, longest) = RETRY;
-        while !self.shared.stopping.load(Ordering::Relaxed) {
+        while !self.is_over() {
             match birth::bear(&self.shared.config, &self.shared.spawner).await {
                 Ok(born) => {
                     self.join(born);
-                    // The node may have stopped between the look above and the joining.
-                    if self.shared.stopping.load(Ordering::Relaxed) {
+                    // That may have changed between the look above and the joining.
+                    if self.is_over() {
                         self.stop();
                     }
                     return;

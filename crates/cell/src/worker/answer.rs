@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use model::Fault;
 use parking_lot::Mutex;
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::{
     FieldMapError, WasiBody,
@@ -143,7 +143,12 @@ async fn pass_on(run: Arc<Run>, response: http::Response<WasiBody>) -> Result<()
     if !run.answer_headers(&parts.headers) {
         return Err(headers_too_large());
     }
-    let head = ResponseHead { status: parts.status.as_u16(), headers: header_lines(&parts.headers) };
+    let status = parts.status.as_u16();
+    if parts.status.is_informational() {
+        // What follows on the caller's connection would be taken for the real one.
+        return Err((Fault::GuestError, format!("status {status} is no answer's")));
+    }
+    let head = ResponseHead { status, headers: header_lines(&parts.headers) };
     run.send(&ToNode::Head { run: run.id, head }).map_err(|_| headers_too_large())?;
     run.reached(Stage::Head);
     while let Some(frame) = body.frame().await {
@@ -180,22 +185,43 @@ fn classify(run: &Run, error: &wasmtime::Error) -> Result<(), Failure> {
         let answered = run.stage() > Stage::Waiting;
         return if *code == 0 && answered { Ok(()) } else { Err((Fault::Exit, format!("exit code {code}"))) };
     }
-    let fault = if let Some(trap) = error.downcast_ref::<Trap>() {
-        if *trap == Trap::StackOverflow { Fault::StackLimit } else { Fault::Trap }
-    } else if error.is::<PoolConcurrencyLimitError>() {
-        Fault::NodeBusy
-    } else if matches!(
-        error.downcast_ref(),
-        Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields)
-    ) {
-        Fault::ResponseHeaderLimit
-    } else if error.root_cause().to_string().starts_with("resource limit exceeded") {
-        // The engine has no type for it.
-        Fault::InstanceLimit
-    } else {
-        Fault::Trap
+    let fault = match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Fault::StackLimit,
+        // What an answer could come of is gone.
+        Some(Trap::AsyncDeadlock | Trap::NoAsyncResult) if run.stage() == Stage::Waiting => Fault::NoAnswer,
+        Some(_) => Fault::Trap,
+        None => of_the_host(error),
     };
     Err((fault, format!("{error:?}")))
+}
+
+/// Which limit a host function met, if it was one.
+fn of_the_host(error: &wasmtime::Error) -> Fault {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Fault::NodeBusy;
+    }
+    for cause in error.chain() {
+        if let Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields) = cause.downcast_ref() {
+            return Fault::ResponseHeaderLimit;
+        }
+        if let Some(ResourceTableError::Full) = cause.downcast_ref() {
+            return Fault::HandleLimit;
+        }
+    }
+    // The engine has no types for these.
+    let root = error.root_cause().to_string();
+    let of = |texts: &[&str]| texts.iter().any(|text| root.starts_with(text));
+    if of(&["resource limit exceeded"]) {
+        Fault::InstanceLimit
+    } else if of(&["cannot allocate another handle", "cannot lend resource"]) {
+        Fault::HandleLimit
+    } else if of(&["requested len "]) {
+        Fault::RandomLimit
+    } else if of(&["too much data is being copied"]) {
+        Fault::HostCallBytesLimit
+    } else {
+        Fault::Trap
+    }
 }
 
 fn request(run: &Arc<Run>, head: RequestHead) -> Option<http::Request<Incoming>> {

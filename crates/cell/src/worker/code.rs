@@ -131,6 +131,7 @@ pub(super) fn link(engine: &Engine, world: World, component: &Component) -> wasm
     if world == World::P3 {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        super::fields::bound(&mut linker)?;
     }
     let linked = linker.instantiate_pre(component)?;
     Ok(match world {

@@ -28,15 +28,6 @@ use crate::{
     protocol::{LogStream, PART_BYTES_MAX},
 };
 
-/// Resources and handles that a guest may hold at once: bounds what the host keeps for it.
-const RESOURCES_MAX: usize = 1024;
-/// Records that the engine itself may keep for a guest of 0.3: some of each for every stream or task.
-const CONCURRENT_MAX: usize = 8 * RESOURCES_MAX;
-/// Bytes of one table of headers in the host, whatever the limit for those of an answer.
-const FIELDS_BYTES_MIN: usize = 128 << 10;
-/// Bytes that the host copies out of a guest in one call.
-const HOST_CALL_BYTES: usize = 2 << 20;
-
 /// The state of one store.
 pub(super) struct Guest {
     table: ResourceTable,
@@ -49,11 +40,11 @@ pub(super) struct Guest {
 /// A fresh store for `run`, with all its limits in place.
 pub(super) fn store(engine: &Engine, run: &Arc<Run>) -> Store<Guest> {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(RESOURCES_MAX);
+    table.set_max_capacity(limits::HANDLES_MAX);
     let mut http = WasiHttpCtx::new();
     // The library counts its own records too; the answer's head is counted exactly when it is sent.
     http.set_field_size_limit(
-        limits_of(run.limits.response_header_bytes).saturating_mul(4).max(FIELDS_BYTES_MIN),
+        limits_of(run.limits.response_header_bytes).saturating_mul(4).max(limits::FIELDS_BYTES_MAX),
     );
     let guest = Guest {
         table,
@@ -63,11 +54,11 @@ pub(super) fn store(engine: &Engine, run: &Arc<Run>) -> Store<Guest> {
         bounds: Bounds { run: Arc::clone(run), elements: 0 },
     };
     let mut store = Store::new(engine, guest);
-    store.set_hostcall_fuel(HOST_CALL_BYTES);
-    store.set_max_component_handles(RESOURCES_MAX);
+    store.set_hostcall_fuel(limits::HOST_CALL_BYTES_MAX);
+    store.set_max_component_handles(limits::HANDLES_MAX);
     // Tasks, streams and futures of 0.3.
     if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(CONCURRENT_MAX);
+        table.set_max_capacity(limits::CONCURRENT_RECORDS_MAX);
     }
     store.limiter(|guest| &mut guest.bounds);
     store.set_epoch_deadline(1);
@@ -96,6 +87,11 @@ impl Guest {
     /// As [`WasiHttpView::http`], for the host's own use: it counts no host call.
     pub(super) fn view(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+
+    /// The run that it is.
+    pub(super) fn run(&self) -> &Run {
+        &self.bounds.run
     }
 
     // Every host function asks for its view first: this is where calls are counted.

@@ -36,6 +36,12 @@ pub(crate) fn playing(script: &str) -> CellConfig {
     CellConfig { worker_args: vec!["play".into(), script.into()], ..real() }
 }
 
+/// The worker itself: where it has a process namespace, the only child of what was spawned.
+pub(crate) fn inner(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().map_or(pid, |child| child.parse().unwrap())
+}
+
 pub(crate) fn any_code() -> Code {
     Code::new(b"any", World::P2).unwrap()
 }

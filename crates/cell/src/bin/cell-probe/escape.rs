@@ -77,6 +77,7 @@ fn attempt(name: &str, target: &str) -> Outcome {
         "new-namespace" => child(i64::from(libc::CLONE_NEWUSER | libc::SIGCHLD)),
         "clone3" => call(libc::SYS_clone3, [0, 88, 0, 0, 0, 0]),
         "thread" => std::thread::Builder::new().spawn(|| ()).map(|_| "started".into()),
+        "allocate" => allocate(),
         "execve" => call(libc::SYS_execve, [c("/bin/true"), 0, 0, 0, 0, 0]),
         "execveat" => call(libc::SYS_execveat, [-1, c("/bin/true"), 0, 0, 0, 0]),
         "kill-parent" => call(libc::SYS_kill, [number(target), 0, 0, 0, 0, 0]),
@@ -170,6 +171,27 @@ fn child(flags: i64) -> Outcome {
         0 => unsafe { libc::_exit(0) },
         pid => Ok(format!("child {pid}")),
     }
+}
+
+/// For those that have no path and no argument.
+pub(crate) fn fork() -> Outcome {
+    child(libc::SIGCHLD as i64)
+}
+
+/// Maps writable memory until no more is given, and touches none of it.
+fn allocate() -> Outcome {
+    const STEP: usize = 1 << 30;
+    // Twice what a worker may have.
+    for taken in 0..2 * model::limits::WORKER_DATA_BYTES_MAX / STEP as u64 {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), STEP, rights, kind, -1, 0) };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::other(format!("no more than {taken} GiB")));
+        }
+    }
+    Ok("more than it may have".into())
 }
 
 fn read_memory(pid: i64) -> Outcome {

@@ -50,6 +50,14 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "bad-header" => |s| s.lie(|run| ToNode::Head { run, head: head(200, &[("a b", "c")]) }),
         "split-header" => |s| s.lie(|run| ToNode::Head { run, head: head(200, &[("a", "b\r\nc: d")]) }),
         "headers-beyond-limit" => headers_beyond_limit,
+        "loaded-unasked" => |s| s.lie(|_| ToNode::Loaded { code: CodeId(1) }),
+        "load-failed-unasked" => load_failed_unasked,
+        "credit-nothing" => |s| s.lie(|run| ToNode::Credit { run, bytes: 0 }),
+        "length-too-low" => |s| s.on_start(|s, run| s.framed(12, run, 20)),
+        "length-too-high" => |s| s.on_start(|s, run| s.framed(90_000, run, 20)),
+        "replays" => replays,
+        "writes-without-end" => writes_without_end,
+        "forks" => forks,
         "log-beyond-limit" => log_beyond_limit,
         "credit-unearned" => |s| s.lie(|run| ToNode::Credit { run, bytes: 1_000 }),
         "call-unmade" => |s| s.lie(|run| ToNode::CallBody { run, call: 3, bytes: "x".into(), ends: true }),
@@ -165,6 +173,16 @@ impl Stage {
         self.say(&ToNode::Head { run, head: hello() });
         self.say(&ToNode::Body { run, bytes: bytes.into(), ends: true });
         self.say(&done(run));
+    }
+
+    /// A body's frame that says one length and has another.
+    fn framed(&mut self, says: u32, run: RunId, has: usize) {
+        self.say(&ToNode::Head { run, head: hello() });
+        self.flush();
+        self.out.extend_from_slice(&says.to_le_bytes());
+        self.out.extend_from_slice(&[5]);
+        self.out.extend_from_slice(&run.0.to_le_bytes());
+        self.out.extend_from_slice(&vec![0; has]);
     }
 
     /// Fills the answer's window and goes on, past `limit` if need be.
@@ -392,6 +410,58 @@ fn call_beyond_window(stage: &mut Stage) {
             let bytes = vec![b'q'; PIECE as usize].into();
             s.say(&ToNode::CallBody { run, call: 1, bytes, ends: false });
         }
+    });
+}
+
+/// Says over and over that code cannot be used: each would be a line in the node's log.
+fn load_failed_unasked(stage: &mut Stage) {
+    stage.on_start(|s, _| {
+        for number in 0..1_000 {
+            s.say(&ToNode::LoadFailed { code: CodeId(number), why: "because".into() });
+        }
+    });
+}
+
+/// Answers `/hold` after a second; says of `/lie` what it said of its first run, which is over.
+fn replays(stage: &mut Stage) {
+    let (mut held, mut pings) = (Vec::new(), 0);
+    loop {
+        match stage.hear() {
+            ToWorker::Start { run, head, .. } if head.target == "/hold" => held.push(run),
+            ToWorker::Start { head, .. } if head.target == "/lie" => {
+                stage.say(&ToNode::Head { run: RunId(1), head: hello() });
+            }
+            ToWorker::Start { run, .. } => stage.answer(run, "hello"),
+            ToWorker::Load { code, .. } => stage.say(&ToNode::Loaded { code }),
+            ToWorker::Ping { number } => {
+                stage.say(&ToNode::Pong { number });
+                pings += 1;
+                if pings > 4 {
+                    held.drain(..).for_each(|run| stage.answer(run, "held"));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Goes on about one call for ever, each word of it allowed, and reads nothing meanwhile.
+fn writes_without_end(stage: &mut Stage) {
+    stage.on_start(|s, run| {
+        s.say(&call(run, 1));
+        loop {
+            for _ in 0..1_000 {
+                s.say(&ToNode::CallDropped { run, call: 1 });
+            }
+            s.flush();
+        }
+    });
+}
+
+/// Tries to be two.
+fn forks(stage: &mut Stage) {
+    stage.on_start(|_, _| {
+        let _child = crate::escape::fork();
     });
 }
 

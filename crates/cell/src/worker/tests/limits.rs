@@ -1,4 +1,4 @@
-use model::{Fault, Limits, World};
+use model::{Fault, Limits, World, limits};
 
 use super::node::{Guest, Node, Outcome, request};
 
@@ -48,6 +48,12 @@ fn each_limit_ends_a_run_with_its_own_fault() {
         ("/exit", usual, Fault::Exit),
         ("/exit?n=0", usual, Fault::Exit),
         ("/error-code", usual, Fault::GuestError),
+        ("/no-answer", usual, Fault::NoAnswer),
+        ("/headers-10000", usual, Fault::ResponseHeaderLimit),
+        ("/header-big", usual, Fault::ResponseHeaderLimit),
+        ("/header-big?n=3000000", usual, Fault::HostCallBytesLimit),
+        ("/fields-bomb", usual, Fault::ResponseHeaderLimit),
+        ("/resource-bomb", usual, Fault::HandleLimit),
         ("/trap-after-head", usual, Fault::Trap),
     ] {
         check(node, target, limits, expect);
@@ -55,12 +61,26 @@ fn each_limit_ends_a_run_with_its_own_fault() {
 }
 
 #[test]
-fn no_answer_is_a_fault() {
-    // In 0.3 a handler cannot return without one.
+fn what_one_world_alone_can_do_ends_with_a_fault_of_its_own_too() {
     let node = &mut Node::start();
-    let code = node.load(&Guest::built("hostile"), World::P2);
-    let outcome = node.run(code, Limits::default(), "GET", "/no-answer", b"");
-    assert_eq!(outcome.fault, Some(Fault::NoAnswer));
+    for (guest, target, expect) in [
+        ("hostile", "/pollable-bomb", Some(Fault::HandleLimit)),
+        ("hostile", "/random-huge", Some(Fault::RandomLimit)),
+        ("hostile-p3", "/task-bomb", Some(Fault::HandleLimit)),
+        ("hostile-p3", "/stream-bomb", Some(Fault::HandleLimit)),
+        ("hostile-p3", "/future-bomb", Some(Fault::HandleLimit)),
+        ("hostile-p3", "/waitable-bomb", Some(Fault::HandleLimit)),
+        // Its interface lets a host give less than was asked for.
+        ("hostile-p3", "/random-huge", None),
+    ] {
+        let world = if guest == "hostile" { World::P2 } else { World::P3 };
+        let code = node.load(&Guest::built(guest), world);
+        let outcome = node.run(code, Limits::default(), "GET", target, b"");
+        assert_eq!(outcome.fault, expect, "{guest}{target}: {outcome:?}");
+        if expect.is_none() {
+            assert_eq!(outcome.body, limits::RANDOM_BYTES_MAX.to_string().as_bytes());
+        }
+    }
 }
 
 #[test]
