@@ -370,6 +370,9 @@ pub(crate) enum Policy {
 /// `records`
 #[derive(Debug, Args)]
 pub(crate) struct Records {
+    /// The node's own in place of a tenant's: what was refused before it was anyone's
+    #[arg(long, conflicts_with = "function")]
+    pub(crate) node: bool,
     /// Only this request's
     #[arg(long, value_name = "ID")]
     pub(crate) request: Option<RequestId>,

@@ -15,6 +15,7 @@ pub(super) enum Operation {
     Metrics,
     WhoAmI,
     Node,
+    NodeRecords,
     ListTenants,
     CreateTenant,
     ListFunctions,
@@ -104,6 +105,15 @@ fn node_endpoints() -> Vec<Endpoint> {
         get("/metrics", Op::Metrics, "Prometheus metrics", Shape::Text(METRICS_TYPE)),
         get("/v1/whoami", Op::WhoAmI, "Whom the credential proves", json::<api::WhoAmI>()),
         get("/v1/node", Op::Node, "How the node stands", json::<api::NodeReport>()),
+        Endpoint {
+            query: &[("request", "Only events of this request"), ("limit", "At most so many, 1 to 1000")],
+            ..get(
+                "/v1/node/records",
+                Op::NodeRecords,
+                "The record of the node itself, the newest first: what was refused before it was any tenant's",
+                json::<api::RecordList>(),
+            )
+        },
     ]
 }
 

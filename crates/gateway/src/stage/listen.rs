@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use platform::Platform;
+use shield::Shield;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -83,7 +83,8 @@ impl Bounds {
 pub(crate) async fn accept(
     listener: &TcpListener,
     bounds: &Bounds,
-    platform: &Platform,
+    shield: &Shield,
+    refused: impl Fn(IpAddr, &'static str, &str),
 ) -> (TcpStream, SocketAddr, Place) {
     loop {
         let (stream, address) = match listener.accept().await {
@@ -94,12 +95,12 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        if let Err(blocked) = platform.shield().admit_peer(address.ip()) {
-            tracing::debug!(%address, code = blocked.code(), "a connection was refused");
+        if let Err(blocked) = shield.admit_peer(address.ip()) {
+            refused(address.ip(), blocked.code(), &blocked.to_string());
             continue;
         }
         let Some(place) = bounds.place(source(address.ip())) else {
-            tracing::debug!(%address, "too many connections");
+            refused(address.ip(), "too-many-connections", "as many connections are open as may be");
             continue;
         };
         // Small answers leave at once, and a peer that reads nothing does not hold its place. A socket that
