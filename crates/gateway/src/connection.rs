@@ -10,8 +10,8 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use shield::Peer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -95,11 +95,25 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
 }
 
 impl Line {
-    /// Serves a connection to its end; `host` answers each of its requests.
-    pub(crate) async fn serve<H: Host>(self, stream: TcpStream, address: SocketAddr, host: H) {
+    /// Serves a connection to its end, which may be that `activity` is told to end; `host` answers each of its
+    /// requests.
+    pub(crate) async fn serve<H: Host>(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        activity: Arc<Activity>,
+        host: H,
+    ) {
+        tokio::select! {
+            () = self.speak(stream, address, &activity, host) => {}
+            () = activity.ended() => tracing::debug!(%address, "an idle connection made room for another"),
+        }
+    }
+
+    async fn speak<H: Host>(self, stream: TcpStream, address: SocketAddr, activity: &Arc<Activity>, host: H) {
         let Some(tls) = self.tls.clone() else {
             let peer = Peer { address, tls: false, server_name: None };
-            return self.http1(stream, Arc::new(peer), host).await;
+            return self.http1(stream, Arc::new(peer), activity, host).await;
         };
         let source = address.ip();
         match timeout(self.patience.handshake, shake_hands(tls, stream)).await {
@@ -109,9 +123,9 @@ impl Line {
                 let server_name = session.server_name().map(Arc::from);
                 let peer = Arc::new(Peer { address, tls: true, server_name });
                 if h2 {
-                    self.http2(*stream, peer, host).await;
+                    self.http2(*stream, peer, activity, host).await;
                 } else {
-                    self.http1(*stream, peer, host).await;
+                    self.http1(*stream, peer, activity, host).await;
                 }
             }
             Ok(Ok(Shaken::Plain(stream))) => {
@@ -133,7 +147,7 @@ impl Line {
     }
 
     /// HTTP/1.1, behind the gate.
-    async fn http1<S, H>(self, stream: S, peer: Arc<Peer>, host: H)
+    async fn http1<S, H>(self, stream: S, peer: Arc<Peer>, activity: &Arc<Activity>, host: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Host,
@@ -145,7 +159,9 @@ impl Line {
             respond::last(malformed.into(), id)
         });
         let gate = Gate::new(stream, head_bytes_max(), self.patience, answers.clone(), refuse);
+        let activity = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            let busy = Busy::new(&activity);
             let (host, peer, answers) = (host.clone(), peer.clone(), answers.clone());
             async move {
                 let response = host.answer(peer, request).await;
@@ -153,7 +169,7 @@ impl Line {
                     // What `finish` leaves there says that it is the last.
                     answers.last();
                 }
-                Ok::<_, Infallible>(response.map(|body| body.holding(Held::Answer(answers.begin()))))
+                Ok::<_, Infallible>(response.map(|body| body.holding(Held::Answer(answers.begin(), busy))))
             }
         });
         let connection = http1_builder().serve_connection(TokioIo::new(gate), service);
@@ -170,13 +186,12 @@ impl Line {
     }
 
     /// HTTP/2. A connection that carries no request for long is told to end.
-    async fn http2<S, H>(self, stream: S, peer: Arc<Peer>, host: H)
+    async fn http2<S, H>(self, stream: S, peer: Arc<Peer>, activity: &Arc<Activity>, host: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Host,
     {
-        let activity = Arc::new(Activity::new());
-        let watched = activity.clone();
+        let (activity, watched) = (activity.clone(), activity.clone());
         let (source, refuser) = (peer.address.ip(), host.clone());
         let stream = Watched::new(
             stream,
@@ -218,21 +233,58 @@ fn note(ended: Result<(), hyper::Error>) {
     }
 }
 
-/// How many requests one connection carries, and since when it carries none.
+/// How many requests one connection carries, since when it carries none, and whether it is to end.
 #[derive(Debug)]
-struct Activity {
+pub(crate) struct Activity {
     opened: Instant,
     under_way: AtomicU64,
     idle_since_ms: AtomicU64,
+    ended: AtomicBool,
+    end: Notify,
 }
+
+/// When all clocks of activities began.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// One request under way on a connection, until it is dropped with the last of its answer.
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
-    fn new() -> Self {
-        Self { opened: Instant::now(), under_way: AtomicU64::new(0), idle_since_ms: AtomicU64::new(0) }
+    pub(crate) fn new() -> Self {
+        let opened = *BEGUN;
+        Self {
+            opened,
+            under_way: AtomicU64::new(0),
+            idle_since_ms: AtomicU64::new(since_ms(opened)),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
+
+    /// Since when it carries no request, in milliseconds that are comparable between connections. None while it
+    /// carries one.
+    pub(crate) fn idle_since_ms(&self) -> Option<u64> {
+        let busy = self.under_way.load(Ordering::Relaxed) > 0;
+        (!busy).then(|| self.idle_since_ms.load(Ordering::Relaxed))
+    }
+
+    /// Tells the connection to end: its place is another's.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.end.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection is to end at once.
+    async fn ended(&self) {
+        while !self.ended.load(Ordering::Relaxed) {
+            self.end.notified().await;
+        }
     }
 
     /// Returns when no request was under way for `patience`.
@@ -249,8 +301,12 @@ impl Activity {
     }
 }
 
+fn since_ms(opened: Instant) -> u64 {
+    u64::try_from(opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Busy {
-    fn new(activity: &Arc<Activity>) -> Self {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Self {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
         Self(activity.clone())
     }
@@ -258,8 +314,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let now_ms = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since_ms.store(now_ms, Ordering::Relaxed);
+        self.0.idle_since_ms.store(since_ms(self.0.opened), Ordering::Relaxed);
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -133,6 +133,7 @@ async fn walk(
     let body = Rest::new(body, &head);
     let path = head.uri.path().to_owned();
     let (endpoint, parameters) = find(&plane.endpoints, &head.method, &path)?;
+    known(endpoint, head.uri.query().unwrap_or_default())?;
     if endpoint.open {
         return open(plane, endpoint.operation);
     }
@@ -223,6 +224,26 @@ fn find<'e, 'p>(
         return Err(Problem::new(404, "no-endpoint", "the control API has no such path"));
     }
     Err(platform::RouteMiss::Method(allowed).into())
+}
+
+/// Refuses what the endpoint does not know: a filter with a slip in its name would filter nothing.
+fn known(endpoint: &Endpoint, query: &str) -> Result<(), Problem> {
+    let mut seen = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split('=').next().unwrap_or_default();
+        let bad = |what: &str| {
+            let problem = Problem::new(400, "bad-parameter", "the query holds what is no value");
+            Err(problem.detail(format!("`{name}` {what}")))
+        };
+        if !endpoint.query.iter().any(|(known, _)| *known == name) {
+            return bad("is not known here");
+        }
+        if seen.contains(&name) {
+            return bad("stands there twice");
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 fn fit<'p>(template: &'static str, path: &'p str) -> Option<Parameters<'p>> {

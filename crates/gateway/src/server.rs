@@ -180,7 +180,7 @@ impl Door {
             let (stream, address, place) = accept(&listener, &self.bounds, shield, refused).await;
             let (plane, line) = (self.plane.clone(), self.line.clone());
             tokio::spawn(async move {
-                line.serve(stream, address, plane).await;
+                line.serve(stream, address, place.activity().clone(), plane).await;
                 drop(place);
             });
         }

@@ -186,6 +186,12 @@ impl Platform {
         Ok(Follow(self.log_of(ctx, tenant, function)?))
     }
 
+    /// Whether a caller's credential would still be taken: for answers that go on for long.
+    pub fn still_holds(&self, caller: &identity::Caller) -> bool {
+        let Some(token) = caller.token().and_then(|id| self.tokens.token(id)) else { return false };
+        token.revoked_at.is_none() && token.expires_at > self.clock.now()
+    }
+
     fn log_of(
         &self,
         ctx: Ctx<'_>,

@@ -105,7 +105,7 @@ impl Server {
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
-                tokio::spawn(line.clone().serve(stream, peer, host.clone()));
+                tokio::spawn(line.clone().serve(stream, peer, Arc::new(Activity::new()), host.clone()));
             }
         });
         Self { address, close, refusals }

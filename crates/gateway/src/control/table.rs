@@ -59,6 +59,8 @@ pub(super) struct Endpoint {
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) request: Shape,
     pub(super) status: u16,
+    /// Another status of the same answer.
+    pub(super) also: Option<u16>,
     pub(super) answer: Shape,
 }
 
@@ -86,7 +88,18 @@ fn endpoint(
     request: Shape,
     (status, answer): (u16, Shape),
 ) -> Endpoint {
-    Endpoint { method, path, operation, summary, open: false, query: &[], request, status, answer }
+    Endpoint {
+        method,
+        path,
+        operation,
+        summary,
+        open: false,
+        query: &[],
+        request,
+        status,
+        also: None,
+        answer,
+    }
 }
 
 fn node_endpoints() -> Vec<Endpoint> {
@@ -142,14 +155,17 @@ fn function_endpoints() -> Vec<Endpoint> {
             (200, json::<api::FunctionDetail>()),
         ),
         endpoint(Method::DELETE, FUNCTION, Op::Remove, "Take a function away", none, (204, none)),
-        endpoint(
-            Method::PUT,
-            "/v1/tenants/{tenant}/components/{digest}",
-            Op::PutComponent,
-            "Upload a component under its digest; 200 if it was there",
-            Shape::Bytes,
-            (201, json::<api::ComponentStored>()),
-        ),
+        Endpoint {
+            also: Some(200),
+            ..endpoint(
+                Method::PUT,
+                "/v1/tenants/{tenant}/components/{digest}",
+                Op::PutComponent,
+                "Upload a component under its digest; 200 if it was there",
+                Shape::Bytes,
+                (201, json::<api::ComponentStored>()),
+            )
+        },
         endpoint(
             Method::POST,
             "/v1/tenants/{tenant}/functions/{function}/revisions",

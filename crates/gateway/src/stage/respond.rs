@@ -32,8 +32,11 @@ pub(crate) struct Body {
 pub(crate) enum Held {
     /// Over HTTP/2.
     Busy(#[expect(dead_code, reason = "its drop is what counts")] Busy),
-    /// Over HTTP/1.1.
-    Answer(#[expect(dead_code, reason = "its drop is what counts")] Answer),
+    /// Over HTTP/1.1, where the gate counts it too.
+    Answer(
+        #[expect(dead_code, reason = "its drop is what counts")] Answer,
+        #[expect(dead_code, reason = "its drop is what counts")] Busy,
+    ),
 }
 
 enum Kind {

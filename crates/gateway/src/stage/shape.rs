@@ -13,7 +13,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http::{HeaderValue, Request, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -93,6 +93,7 @@ impl ShapeError {
 pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Shaped, ShapeError> {
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
+    disown(&mut head.headers);
     let size = body.size_hint();
     // Who asks first whether to send the body is told when the function takes it.
     let asks = head.headers.contains_key(header::EXPECT);
@@ -195,6 +196,24 @@ pub(crate) fn settle(head: &mut Parts, peer: &Peer) -> Result<(), ShapeError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Takes out what only a proxy in front may say (RFC 7239 and its forerunners): a caller who says it himself
+/// would be believed by functions that look for his address or his host there.
+pub(crate) fn disown(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| speaks_for_a_proxy(name)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn speaks_for_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded" | "x-real-ip" | "x-client-ip" | "x-cluster-client-ip" | "true-client-ip"
+        )
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
@@ -346,6 +365,39 @@ mod tests {
         );
         check("/a", Some("[::1]:8443"), h1, None, Ok(("/a", "[::1]:8443")));
         check("https://a:1/x", None, h2, Some("a"), Ok(("/x", "a:1")));
+    }
+
+    #[test]
+    fn nobody_speaks_for_a_proxy() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip", "x-forwarded", "x-own"]
+        {
+            headers.append(name, HeaderValue::from_static("192.0.2.1"));
+            headers.append(name, HeaderValue::from_static("192.0.2.2"));
+        }
+        disown(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-forwarded", "x-own"]);
+    }
+
+    #[test]
+    fn what_is_expected() {
+        let settled = |lines: &[&str]| {
+            let mut request = Request::builder().uri("/").header("host", "a");
+            for line in lines {
+                request = request.header("expect", *line);
+            }
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            let peer = Peer { address: "192.0.2.1:1".parse().unwrap(), tls: true, server_name: None };
+            settle(&mut head, &peer)
+        };
+        assert_eq!(settled(&[]), Ok(()));
+        assert_eq!(settled(&["100-Continue"]), Ok(()));
+        for other in [&["200-ok"][..], &[""], &["100-continue, x"], &["100-continue", "100-continue"]] {
+            assert_eq!(settled(other), Err(ShapeError::Expectation), "{other:?}");
+        }
     }
 
     #[test]
