@@ -21,7 +21,8 @@ pub(super) async fn records(context: &Context, args: &Records) -> Result<(), Fai
         query.push_str(&format!("&function={name}"));
     }
     let client = context.client()?;
-    let found = if args.node { client.node_records(&query).await? } else { client.records(&query).await? };
+    let found =
+        if args.of_node { client.node_records(&query).await? } else { client.records(&query).await? };
     out.answer(&found, |found| {
         if found.records.is_empty() {
             return "no records".to_owned();

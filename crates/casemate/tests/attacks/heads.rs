@@ -41,7 +41,7 @@ fn versions_that_are_not_spoken() {
         site.refuses(format!("GET /echo {version}\r\nhost: localhost\r\n\r\n"), 505, "version-refused");
     }
     let older = site.exchange("GET /echo HTTP/1.0\r\nhost: localhost\r\n\r\n");
-    assert_eq!(older.statuses(), [505], "{older:?}");
+    assert!(older.text.starts_with("HTTP/1.0 505 ") && older.text.contains("version-refused"), "{older:?}");
     site.refuses("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version-refused");
     site.left("version-refused");
     site.is_well();

@@ -121,6 +121,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Gate<S> {
                 Step::Body(length) => passes += length,
                 Step::Refuse(malformed) => {
                     self.refused = Some(malformed);
+                    if matches!(malformed, Malformed::Chunks(_)) {
+                        // Told by whoever answers the request; here it is only recorded what was wrong.
+                        let _untold = (self.refuse)(malformed);
+                    }
                     return passes;
                 }
                 Step::Over => {

@@ -101,20 +101,23 @@ pub(super) fn follows(head: &[u8]) -> Result<Follows, Malformed> {
         // The parser and the lines disagree on where the head ends.
         Ok(_) => return Err(Malformed::Head("it ends early")),
         Err(Error::TooManyHeaders) => return Err(Malformed::TooManyHeaders),
-        Err(Error::Version) => return Err(version(head)),
+        Err(Error::Version) if words(head) == 3 => return Err(version(head)),
         Err(Error::HeaderName) => return Err(Malformed::Head("a header's name")),
         Err(Error::HeaderValue) => return Err(Malformed::Head("a header's value")),
-        Err(Error::Token) if request_line(head).filter(|byte| **byte == b' ').count() == 2 => {
-            return Err(Malformed::Target);
-        }
+        Err(Error::Token) if words(head) == 3 => return Err(Malformed::Target),
         Err(_) => return Err(Malformed::Head("the request line")),
     }
     target(request.path.unwrap_or_default())?;
-    let mut said = Said::default();
+    // What follows a tunnel that is asked for is no request, and none is opened here.
+    let mut said = Said { close: request.method == Some("CONNECT"), ..Said::default() };
     for line in request.headers.iter() {
         said.header(line.name, line.value)?;
     }
     said.follows(request.version == Some(1))
+}
+
+fn words(head: &[u8]) -> usize {
+    1 + request_line(head).filter(|byte| **byte == b' ').count()
 }
 
 fn request_line(head: &[u8]) -> impl Iterator<Item = &u8> {

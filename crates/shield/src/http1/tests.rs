@@ -67,7 +67,7 @@ fn requests() {
     check("GET / HTTP/1.1\r\nhost: a\r\nx: \u{e9}\t \r\ny:\r\n\r\n", 1, Ok(Step::More));
     check("GET https://a/x?y HTTP/1.1\r\nhost: a\r\n\r\n", 1, Ok(Step::More));
     check("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", 1, Ok(Step::More));
-    check("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", 1, Ok(Step::More));
+    check(format!("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n{GET}"), 1, Ok(Step::Over));
     check(r"GET /a|b\c{}[]^?x=/?{} HTTP/1.1".to_owned() + "\r\nhost: a\r\n\r\n", 1, Ok(Step::More));
     check(format!("{}{GET}", post("connection: x, Close", "")), 1, Ok(Step::Over));
     check(format!("GET / HTTP/1.0\r\n\r\n{GET}"), 1, Ok(Step::Over));
@@ -184,6 +184,7 @@ fn heads_that_are_none() {
         "GET / HTTP/1.1\r\nhost: a\r\n(x): y\r\n\r\n",
         "G<T / HTTP/1.1\r\nhost: a\r\n\r\n",
         "GET / HTTP/1.1 \r\nhost: a\r\n\r\n",
+        "GET / x HTTP/1.1\r\nhost: a\r\n\r\n",
         "GET / http/1.1\r\nhost: a\r\n\r\n",
         "GET / HTTP/11\r\nhost: a\r\n\r\n",
         "GET / HTTP/1.1x\r\nhost: a\r\n\r\n",
