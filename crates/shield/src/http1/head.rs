@@ -104,10 +104,10 @@ pub(super) fn follows(head: &[u8]) -> Result<Follows, Malformed> {
         Err(Error::Version) if words(head) == 3 => return Err(version(head)),
         Err(Error::HeaderName) => return Err(Malformed::Head("a header's name")),
         Err(Error::HeaderValue) => return Err(Malformed::Head("a header's value")),
-        Err(Error::Token) if words(head) == 3 => return Err(Malformed::Target),
+        Err(Error::Token) if request.method.is_some() && words(head) == 3 => return Err(Malformed::Target),
         Err(_) => return Err(Malformed::Head("the request line")),
     }
-    target(request.path.unwrap_or_default())?;
+    target(request.method.unwrap_or_default(), request.path.unwrap_or_default())?;
     // What follows a tunnel that is asked for is no request, and none is opened here.
     let mut said = Said { close: request.method == Some("CONNECT"), ..Said::default() };
     for line in request.headers.iter() {
@@ -137,16 +137,25 @@ fn version(head: &[u8]) -> Malformed {
     }
 }
 
-//= RFC 9112 §3.2: origin-form, or one of the rarer three
-fn target(text: &str) -> Result<(), Malformed> {
+fn target(method: &str, text: &str) -> Result<(), Malformed> {
     if text.len() > TARGET_MAX {
         return Err(Malformed::TargetTooLong);
     }
     // What stands for itself in a path or a query, what is not ASCII apart. The screen judges what it means.
     let plain = |b: u8| matches!(b, b'!' | b'"' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'~');
-    let well =
-        text.bytes().all(plain) && (text.starts_with('/') || text == "*" || text.parse::<Uri>().is_ok());
+    let well = text.bytes().all(plain) && (text.starts_with('/') || is_rare(method, text));
     if well { Ok(()) } else { Err(Malformed::Target) }
+}
+
+//= RFC 9112 §3.2: beside origin-form there are authority-form, for `CONNECT` alone, asterisk-form, for `OPTIONS`
+//= alone, and absolute-form
+fn is_rare(method: &str, text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    match method {
+        "CONNECT" => uri.scheme().is_none() && uri.authority().is_some(),
+        "OPTIONS" if text == "*" => true,
+        _ => matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some(),
+    }
 }
 
 /// What the headers say that decide on framing.

@@ -191,9 +191,23 @@ fn heads_that_are_none() {
     ] {
         check(head, 0, Err("head-malformed"));
     }
-    for target in
-        ["a", "/a#b", "/é", "/<", "/>", "", "//a b", "http://", "http:// /", "/\u{7f}", "a:b:c", "**"]
-    {
+    for target in [
+        "a",
+        "/a#b",
+        "/é",
+        "/<",
+        "/>",
+        "",
+        "//a b",
+        "http://",
+        "http:// /",
+        "/\u{7f}",
+        "a:b:c",
+        "**",
+        "*",
+        "a:443",
+        "ftp://a/",
+    ] {
         let (_, ended) = whole(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
         let Step::Refuse(malformed) = ended else { panic!("{target:?}: {ended:?}") };
         assert!(
