@@ -123,7 +123,9 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  casemate policy get > tenant.cedar")]
     Policy(Policy),
     /// Read the record: every decision, deploy, token and policy change
-    #[command(after_help = "Example:\n  casemate records --function hello --limit 20")]
+    #[command(
+        after_help = "Example:\n  casemate records --function hello --limit 20\n  casemate records --of-node"
+    )]
     Records(Records),
     /// Check a manifest offline, or print its schema
     #[command(subcommand, after_help = "Example:\n  casemate manifest check ./hello")]
@@ -370,6 +372,9 @@ pub(crate) enum Policy {
 /// `records`
 #[derive(Debug, Args)]
 pub(crate) struct Records {
+    /// The node's own in place of a tenant's: what was refused before it was anyone's
+    #[arg(long, conflicts_with = "function")]
+    pub(crate) of_node: bool,
     /// Only this request's
     #[arg(long, value_name = "ID")]
     pub(crate) request: Option<RequestId>,

@@ -151,6 +151,11 @@ impl Client {
         self.get(&self.path(&format!("records?{query}"))).await
     }
 
+    /// `GET /v1/node/records`
+    pub(crate) async fn node_records(&self, query: &str) -> Result<api::RecordList, Failure> {
+        self.get(&format!("/v1/node/records?{query}")).await
+    }
+
     /// `GET …/policy`
     pub(crate) async fn policy(&self) -> Result<api::PolicyText, Failure> {
         self.get(&self.path("policy")).await

@@ -1,45 +1,48 @@
-//! One connection from its handshake to its end: TLS, the one HTTP parser and its bounds, patience, and a
-//! graceful end. It never looks into a request.
+//! One connection from its handshake to its end: TLS, the gate before the one HTTP parser and the parser's
+//! bounds, patience, and a graceful end. It never looks into a request.
+
+mod http1;
+mod http2;
 
 use std::{
     convert::Infallible,
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::{
     body::Incoming,
-    server::conn::{http1, http2},
+    server::conn::{http1 as parser1, http2 as parser2},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::limits;
+use model::{RequestId, limits};
 use shield::Peer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::stage::respond::Body;
+use crate::{
+    problem::Problem,
+    stage::respond::{self, Body, Held},
+};
+pub(crate) use http1::Answer;
+use http1::{Answers, Gate};
+use http2::Watched;
 
-/// What a client is told that speaks plain HTTP to a port of TLS.
-const PLAIN_REFUSED: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 35\r\n\
-    connection: close\r\n\r\nthis port speaks TLS: use https://\n";
-/// How long such a client may take to read it, and how much more of what it sends is taken off the line, so
-/// that the system does not cut the answer off with a reset.
-const PLAIN_WITHIN: Duration = Duration::from_secs(1);
-const PLAIN_READ_MAX: u64 = 64 * 1024;
+/// How long a client may take to read the last that it is told.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 22;
 /// Resets that a client may leave unread before its connection ends (CVE-2023-44487).
@@ -61,9 +64,9 @@ pub(crate) struct Line {
 pub(crate) struct Patience {
     /// A handshake.
     pub(crate) handshake: Duration,
-    /// A head; over HTTP/1.1 also from one request to the next.
+    /// A head, from its first byte.
     pub(crate) head: Duration,
-    /// A connection of HTTP/2 without a request.
+    /// A connection without a request.
     pub(crate) idle: Duration,
 }
 
@@ -77,47 +80,99 @@ impl Default for Patience {
     }
 }
 
+/// Who answers the requests of a connection, and keeps the record of what never became one.
+pub(crate) trait Host: Clone + Send + Sync + 'static {
+    /// Answers a request.
+    fn answer(
+        &self,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Counts and records that something was refused which is no request: its code, and a sentence. The answer
+    /// is the id under which the client is told, where it can be told.
+    fn refused(&self, source: IpAddr, code: &'static str, detail: &str) -> RequestId;
+}
+
 impl Line {
-    /// Serves a connection to its end; `answer` answers each of its requests.
-    pub(crate) async fn serve<A, F>(self, stream: TcpStream, address: SocketAddr, answer: A)
-    where
-        A: Fn(Arc<Peer>, Request<Incoming>) -> F + Clone + Send + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
-    {
+    /// Serves a connection to its end, which may be that `activity` is told to end; `host` answers each of its
+    /// requests.
+    pub(crate) async fn serve<H: Host>(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        activity: Arc<Activity>,
+        host: H,
+    ) {
+        tokio::select! {
+            () = self.speak(stream, address, &activity, host) => {}
+            () = activity.ended() => tracing::debug!(%address, "an idle connection made room for another"),
+        }
+    }
+
+    async fn speak<H: Host>(self, stream: TcpStream, address: SocketAddr, activity: &Arc<Activity>, host: H) {
         let Some(tls) = self.tls.clone() else {
             let peer = Peer { address, tls: false, server_name: None };
-            return self.http1(stream, Arc::new(peer), answer).await;
+            return self.http1(stream, Arc::new(peer), activity, host).await;
         };
+        let source = address.ip();
         match timeout(self.patience.handshake, shake_hands(tls, stream)).await {
-            Ok(Ok(Some(stream))) => {
+            Ok(Ok(Shaken::Tls(stream))) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
                 let server_name = session.server_name().map(Arc::from);
                 let peer = Arc::new(Peer { address, tls: true, server_name });
                 if h2 {
-                    self.http2(stream, peer, answer).await;
+                    self.http2(*stream, peer, activity, host).await;
                 } else {
-                    self.http1(stream, peer, answer).await;
+                    self.http1(*stream, peer, activity, host).await;
                 }
             }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => tracing::debug!(%address, %error, "a handshake failed"),
-            Err(_) => tracing::debug!(%address, "a handshake took too long"),
+            Ok(Ok(Shaken::Plain(stream))) => {
+                let problem = Problem::new(400, "plain-http", "this port speaks TLS: use https://");
+                let id = host.refused(source, problem.code(), "plain HTTP on a port of TLS");
+                farewell(stream, respond::last(problem, id)).await;
+            }
+            // A client that comes and goes without a word asks whether the port is open.
+            Ok(Ok(Shaken::Silent)) => {}
+            Ok(Err(error)) => {
+                host.refused(source, "handshake-failed", &error.to_string());
+                tracing::debug!(%address, %error, "a handshake failed");
+            }
+            Err(_) => {
+                host.refused(source, "handshake-slow", "the handshake took too long");
+                tracing::debug!(%address, "a handshake took too long");
+            }
         }
     }
 
-    /// HTTP/1.1. Between two requests the parser waits as long as for a head.
-    async fn http1<S, A, F>(self, stream: S, peer: Arc<Peer>, answer: A)
+    /// HTTP/1.1, behind the gate.
+    async fn http1<S, H>(self, stream: S, peer: Arc<Peer>, activity: &Arc<Activity>, host: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        A: Fn(Arc<Peer>, Request<Incoming>) -> F + Send + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        H: Host,
     {
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(peer.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await) }
+        let answers = Arc::new(Answers::default());
+        let (source, refuser) = (peer.address.ip(), host.clone());
+        let refuse = Box::new(move |malformed: shield::http1::Malformed| {
+            let id = refuser.refused(source, malformed.code(), &malformed.to_string());
+            respond::last(malformed.into(), id)
         });
-        let connection = http1_builder(self.patience).serve_connection(TokioIo::new(stream), service);
+        let gate = Gate::new(stream, head_bytes_max(), self.patience, answers.clone(), refuse);
+        let activity = activity.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let busy = Busy::new(&activity);
+            let (host, peer, answers) = (host.clone(), peer.clone(), answers.clone());
+            async move {
+                let response = host.answer(peer, request).await;
+                if response.headers().contains_key(header::CONNECTION) {
+                    // What `finish` leaves there says that it is the last.
+                    answers.last();
+                }
+                Ok::<_, Infallible>(response.map(|body| body.holding(Held::Answer(answers.begin(), busy))))
+            }
+        });
+        let connection = http1_builder().serve_connection(TokioIo::new(gate), service);
         let mut connection = std::pin::pin!(connection);
         let mut closed = std::pin::pin!(closed(self.closing));
         let ended = tokio::select! {
@@ -131,18 +186,26 @@ impl Line {
     }
 
     /// HTTP/2. A connection that carries no request for long is told to end.
-    async fn http2<S, A, F>(self, stream: S, peer: Arc<Peer>, answer: A)
+    async fn http2<S, H>(self, stream: S, peer: Arc<Peer>, activity: &Arc<Activity>, host: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        A: Fn(Arc<Peer>, Request<Incoming>) -> F + Send + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        H: Host,
     {
-        let activity = Arc::new(Activity::new());
-        let watched = activity.clone();
+        let (activity, watched) = (activity.clone(), activity.clone());
+        let (source, refuser) = (peer.address.ip(), host.clone());
+        let stream = Watched::new(
+            stream,
+            Box::new(move |code, detail| {
+                refuser.refused(source, code, detail);
+            }),
+        );
         let service = service_fn(move |request: Request<Incoming>| {
             let busy = Busy::new(&activity);
-            let answer = answer(peer.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| body.holding(busy))) }
+            let (host, peer) = (host.clone(), peer.clone());
+            async move {
+                let response = host.answer(peer, request).await;
+                Ok::<_, Infallible>(response.map(|body| body.holding(Held::Busy(busy))))
+            }
         });
         let connection = http2_builder(self.patience).serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
@@ -170,21 +233,58 @@ fn note(ended: Result<(), hyper::Error>) {
     }
 }
 
-/// How many requests one connection carries, and since when it carries none.
+/// How many requests one connection carries, since when it carries none, and whether it is to end.
 #[derive(Debug)]
-struct Activity {
+pub(crate) struct Activity {
     opened: Instant,
     under_way: AtomicU64,
     idle_since_ms: AtomicU64,
+    ended: AtomicBool,
+    end: Notify,
 }
+
+/// When all clocks of activities began.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// One request under way on a connection, until it is dropped with the last of its answer.
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
-    fn new() -> Self {
-        Self { opened: Instant::now(), under_way: AtomicU64::new(0), idle_since_ms: AtomicU64::new(0) }
+    pub(crate) fn new() -> Self {
+        let opened = *BEGUN;
+        Self {
+            opened,
+            under_way: AtomicU64::new(0),
+            idle_since_ms: AtomicU64::new(since_ms(opened)),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
+
+    /// Since when it carries no request, in milliseconds that are comparable between connections. None while it
+    /// carries one.
+    pub(crate) fn idle_since_ms(&self) -> Option<u64> {
+        let busy = self.under_way.load(Ordering::Relaxed) > 0;
+        (!busy).then(|| self.idle_since_ms.load(Ordering::Relaxed))
+    }
+
+    /// Tells the connection to end: its place is another's.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.end.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection is to end at once.
+    async fn ended(&self) {
+        while !self.ended.load(Ordering::Relaxed) {
+            self.end.notified().await;
+        }
     }
 
     /// Returns when no request was under way for `patience`.
@@ -201,8 +301,12 @@ impl Activity {
     }
 }
 
+fn since_ms(opened: Instant) -> u64 {
+    u64::try_from(opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Busy {
-    fn new(activity: &Arc<Activity>) -> Self {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Self {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
         Self(activity.clone())
     }
@@ -210,49 +314,59 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let now_ms = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since_ms.store(now_ms, Ordering::Relaxed);
+        self.0.idle_since_ms.store(since_ms(self.0.opened), Ordering::Relaxed);
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The TLS handshake; none where the client spoke something else. If that was plain HTTP, it is told.
-async fn shake_hands(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+/// What became of a handshake.
+enum Shaken {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The client speaks HTTP without TLS.
+    Plain(TcpStream),
+    /// It said nothing.
+    Silent,
+}
+
+async fn shake_hands(tls: TlsAcceptor, stream: TcpStream) -> io::Result<Shaken> {
     let mut first = [0_u8];
     let seen = stream.peek(&mut first).await?;
-    if seen == 1 && first != [TLS_HANDSHAKE] {
-        if first.first().is_some_and(u8::is_ascii_uppercase) {
-            // Whoever does not take the answer in time goes without.
-            let _told = timeout(PLAIN_WITHIN, refuse_plain(&mut stream)).await;
-        }
-        return Ok(None);
+    match first {
+        _ if seen == 0 => Ok(Shaken::Silent),
+        [TLS_HANDSHAKE] => Ok(Shaken::Tls(Box::new(tls.accept(stream).await?))),
+        [b'A'..=b'Z'] => Ok(Shaken::Plain(stream)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS")),
     }
-    tls.accept(stream).await.map(Some)
 }
 
-async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(PLAIN_REFUSED).await?;
-    stream.shutdown().await?;
-    let (mut rest, mut nowhere) = (stream.take(PLAIN_READ_MAX), [0_u8; 4096]);
-    while rest.read(&mut nowhere).await? > 0 {}
-    Ok(())
+/// Tells a client the last that it is told, and takes some more of what it sends off the line, so that the
+/// system does not cut the answer off with a reset (RFC 9112 §9.6).
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, last: Vec<u8>) {
+    let told = async {
+        stream.write_all(&last).await?;
+        stream.shutdown().await?;
+        let (mut rest, mut nowhere) = (stream.take(limits::LINGER_BYTES_MAX as u64), [0_u8; 4096]);
+        while rest.read(&mut nowhere).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whoever does not take it in time goes without.
+    let _told = timeout(FAREWELL, told).await;
 }
 
-fn http1_builder(patience: Patience) -> http1::Builder {
-    let mut builder = http1::Builder::new();
+fn http1_builder() -> parser1::Builder {
+    let mut builder = parser1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience.head)
+        // The gate has the bounds that count; these stand behind it. It keeps the time too.
         .max_headers(limits::REQUEST_HEADERS_MAX)
-        .max_buf_size(head_bytes_max())
+        .max_buf_size(2 * head_bytes_max())
         // A caller that ends its side of the connection is gone, and so is its run.
         .half_close(false)
         .auto_date_header(true);
     builder
 }
 
-fn http2_builder(patience: Patience) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(patience: Patience) -> parser2::Builder<TokioExecutor> {
+    let mut builder = parser2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::H2_STREAMS_MAX)

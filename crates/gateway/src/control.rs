@@ -14,7 +14,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::{Fault, RequestId, limits};
@@ -30,7 +29,7 @@ use crate::{
     problem::Problem,
     stage::{
         respond::{self, Body},
-        shape::{Rest, settle},
+        shape::{Rest, broken, settle},
     },
 };
 use table::{Endpoint, METRICS_TYPE, Operation, Shape};
@@ -71,6 +70,14 @@ impl ControlPlane {
         Self { platform, metrics, connections, endpoints, openapi, domain, port, about, uploads, closing }
     }
 
+    pub(crate) const fn platform(&self) -> &Arc<Platform> {
+        &self.platform
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// The whole URLs of routes under a host.
     fn urls(&self, host: &str, routes: &[model::Route]) -> Vec<String> {
         let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
@@ -99,6 +106,9 @@ pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer
         Ok(response) => response,
         Err(problem) => {
             plane.metrics.refused(problem.code());
+            if !problem.is_recorded() {
+                plane.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
+            }
             problem.respond(id)
         }
     };
@@ -120,9 +130,10 @@ async fn walk(
         Problem::from(&blocked)
     })?;
     let (head, body, _) = screened.into_parts();
-    let body = Rest::new(body, head.version);
+    let body = Rest::new(body, &head);
     let path = head.uri.path().to_owned();
     let (endpoint, parameters) = find(&plane.endpoints, &head.method, &path)?;
+    known(endpoint, head.uri.query().unwrap_or_default())?;
     if endpoint.open {
         return open(plane, endpoint.operation);
     }
@@ -155,6 +166,7 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::Metrics => metrics(&call),
         Op::WhoAmI => tenancy::whoami(&call),
         Op::Node => tenancy::node(&call),
+        Op::NodeRecords => tenancy::node_records(&call).await,
         Op::ListTenants => tenancy::list_tenants(&call),
         Op::CreateTenant => tenancy::create_tenant(&call).await,
         Op::ListTokens => tenancy::list_tokens(&call),
@@ -215,6 +227,26 @@ fn find<'e, 'p>(
     Err(platform::RouteMiss::Method(allowed).into())
 }
 
+/// Refuses what the endpoint does not know: a filter with a slip in its name would filter nothing.
+fn known(endpoint: &Endpoint, query: &str) -> Result<(), Problem> {
+    let mut seen = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split('=').next().unwrap_or_default();
+        let bad = |what: &str| {
+            let problem = Problem::new(400, "bad-parameter", "the query holds what is no value");
+            Err(problem.detail(format!("`{name}` {what}")))
+        };
+        if !endpoint.query.iter().any(|(known, _)| *known == name) {
+            return bad("is not known here");
+        }
+        if seen.contains(&name) {
+            return bad("stands there twice");
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
 fn fit<'p>(template: &'static str, path: &'p str) -> Option<Parameters<'p>> {
     let (mut wanted, mut given) = (template.split('/'), path.split('/'));
     let mut parameters = HashMap::new();
@@ -242,8 +274,7 @@ async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes
         _ => (0, ""),
     };
     let too_large = || Problem::new(413, "too-large", "the body is larger than this endpoint takes");
-    let Some(body) = rest.body() else { return Ok(Bytes::new()) };
-    if body.size_hint().lower() > max {
+    if rest.bytes_min() > max {
         return Err(too_large().detail(format!("at most {max} bytes")));
     }
     let given = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -252,11 +283,11 @@ async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes
             Problem::new(415, "media-type", "the body is of another media type than this endpoint takes");
         return Err(problem.detail(format!("send it as `content-type: {media}`")));
     }
-    let broken = || Problem::new(400, "body-broken", "the request's body broke off");
+    let Some(body) = rest.body() else { return Ok(Bytes::new()) };
     let collect = async {
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
             if bytes.len() as u64 + data.len() as u64 > max {
                 return Err(too_large().detail(format!("at most {max} bytes")));
             }

@@ -36,6 +36,9 @@ impl DataPlane {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused(problem.code());
+                if !problem.is_recorded() {
+                    self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
+                }
                 problem.respond(id)
             }
         };
@@ -54,9 +57,12 @@ impl DataPlane {
         let platform = &self.platform;
         let shaped = shape(peer, request).await?;
         let target = route(platform, &shaped)?;
+        let upload = shaped.upload.clone();
+        upload.bounded_by(target.limits());
         let screened = screen(platform, id, &target, shaped, peer)?;
         let caller = identify(platform, id, &target, &screened)?;
         let permit = authorize(platform, id, &target, &caller, &screened)?;
-        invoke(platform, id, permit, target, screened).await
+        let answer = invoke(platform, id, permit, target, screened).await;
+        answer.map_err(|problem| upload.blame(problem))
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use model::{Blame, Fault, RequestId};
 use platform::{ControlError, Refused, RouteMiss};
-use shield::Blocked;
+use shield::{Blocked, http1::Malformed};
 
 use crate::{api, stage::respond::Body, stage::shape::ShapeError};
 
@@ -18,6 +18,8 @@ pub(crate) struct Problem {
     detail: Option<String>,
     header: Option<Box<(HeaderName, String)>>,
     closes: bool,
+    /// Whether the record has it already.
+    recorded: bool,
 }
 
 /// For how long a caller is asked to wait where load is the reason, in seconds.
@@ -27,7 +29,7 @@ const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
-        Self { status, code, title: title.into(), detail: None, header: None, closes: false }
+        Self { status, code, title: title.into(), detail: None, header: None, closes: false, recorded: false }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -45,6 +47,21 @@ impl Problem {
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// Whether the record has it already, with more than this says.
+    pub(crate) const fn is_recorded(&self) -> bool {
+        self.recorded
+    }
+
+    /// What is wrong, for the record.
+    pub(crate) fn sentence(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.title)
+    }
+
+    const fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
     }
 
     /// The response. A broken body cannot happen: the document has a shape that always encodes.
@@ -83,12 +100,20 @@ impl From<ShapeError> for Problem {
     }
 }
 
+impl From<Malformed> for Problem {
+    fn from(malformed: Malformed) -> Self {
+        let mut problem = Self::new(malformed.status(), malformed.code(), malformed.sentence());
+        problem.closes = true;
+        problem
+    }
+}
+
 impl From<RouteMiss> for Problem {
     fn from(miss: RouteMiss) -> Self {
         match miss {
             RouteMiss::NoRoute => Self::new(404, "no-route", "no function answers here"),
             RouteMiss::Method(allowed) => {
-                let problem = Self::new(405, "method-not-allowed", "the function does not take this method");
+                let problem = Self::new(405, "method-not-allowed", "this method is not taken here");
                 problem.with(header::ALLOW, allowed.join(", "))
             }
         }
@@ -102,13 +127,13 @@ impl From<&Blocked> for Problem {
             problem = problem.with(header::RETRY_AFTER, seconds.to_string());
         }
         problem.closes = blocked.closes_connection();
-        problem
+        problem.recorded()
     }
 }
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        match refused {
+        let problem = match refused {
             Refused::Unauthenticated { .. } => {
                 let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
@@ -121,13 +146,14 @@ impl From<Refused> for Problem {
                 Self::new(503, code, "the node cannot decide this now; try again")
                     .with(header::RETRY_AFTER, RETRY_AFTER_S)
             }
-        }
+        };
+        problem.recorded()
     }
 }
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        let problem = Self::new(fault.status(), fault.code(), fault.sentence());
+        let problem = Self::new(fault.status(), fault.code(), fault.sentence()).recorded();
         if fault.blame() == Blame::Load { problem.with(header::RETRY_AFTER, RETRY_AFTER_S) } else { problem }
     }
 }
@@ -152,9 +178,10 @@ impl From<ControlError> for Problem {
         // What failed inside is in the node's log, under the request's id.
         if matches!(error, ControlError::Store(_) | ControlError::Internal(_)) {
             tracing::error!(%error, "a control operation failed");
-            return Self::new(status, error.code(), title);
+            return Self::new(status, error.code(), title).recorded();
         }
-        Self::new(status, error.code(), title).detail(error.to_string())
+        // What was permitted and came to nothing is in the record of its tenant.
+        Self::new(status, error.code(), title).detail(error.to_string()).recorded()
     }
 }
 

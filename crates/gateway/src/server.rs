@@ -1,9 +1,16 @@
 //! Listeners of both planes, and their end. It never reads from a connection.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use model::RequestId;
 use platform::Platform;
 use shield::Peer;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
@@ -11,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     GatewayConfig,
-    connection::{Line, Patience},
+    connection::{Host, Line, Patience},
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
@@ -166,25 +173,36 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 impl Door {
     async fn open(self, listener: TcpListener) {
         loop {
-            let (stream, address, place) = accept(&listener, &self.bounds, &self.platform).await;
+            let refused = |source, code, detail: &str| {
+                self.plane.refused(source, code, detail);
+            };
+            let shield = self.platform.shield();
+            let (stream, address, place) = accept(&listener, &self.bounds, shield, refused).await;
             let (plane, line) = (self.plane.clone(), self.line.clone());
             tokio::spawn(async move {
-                let answer = move |peer: Arc<Peer>, request: Request<Incoming>| {
-                    let plane = plane.clone();
-                    async move { plane.answer(&peer, request).await }
-                };
-                line.serve(stream, address, answer).await;
+                line.serve(stream, address, place.activity().clone(), plane).await;
                 drop(place);
             });
         }
     }
 }
 
-impl Plane {
-    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+impl Host for Plane {
+    async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         match self {
-            Self::Data(plane) => plane.answer(peer, request).await,
-            Self::Control(plane) => control::serve(plane, request, peer).await,
+            Self::Data(plane) => plane.answer(&peer, request).await,
+            Self::Control(plane) => control::serve(plane, request, &peer).await,
         }
+    }
+
+    fn refused(&self, source: IpAddr, code: &'static str, detail: &str) -> RequestId {
+        let (platform, metrics) = match self {
+            Self::Data(plane) => (&plane.platform, &plane.metrics),
+            Self::Control(plane) => (plane.platform(), plane.metrics()),
+        };
+        let id = platform.request_id();
+        metrics.refused(code);
+        platform.note_refusal_of_node(id, source, code, detail);
+        id
     }
 }

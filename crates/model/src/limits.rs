@@ -145,6 +145,12 @@ pub const LINGER_BYTES_MAX: usize = 4 << 20;
 pub const REQUEST_HEADERS_MAX: usize = 100;
 /// A request's target, in bytes.
 pub const REQUEST_TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Extensions of all chunks of one body, in bytes.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4 * 1024;
+/// Trailers of one body, in bytes.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Trailer lines of one body.
+pub const TRAILERS_MAX: usize = 32;
 /// HTTP/2 streams of one connection at once.
 pub const H2_STREAMS_MAX: u32 = 128;
 /// Requests a second of one source address, and how many may come at once.
@@ -155,6 +161,10 @@ pub const CALLER_RATE: (u32, u32) = (50_000, 10_000);
 pub const FAILED_PROOFS_PER_MINUTE: u32 = 60;
 /// Sources and callers that the rate limiter remembers; the longest idle goes first.
 pub const RATE_KEYS_MAX: usize = 100_000;
+/// How long refusals of one kind and one source are counted before they become one event, in milliseconds.
+pub const REFUSALS_GATHER_MS: u64 = 10_000;
+/// Kinds and sources of refusals that are counted at once; what comes beyond them is counted by kind alone.
+pub const REFUSALS_GATHERED_MAX: usize = 4_096;
 /// Body of a control request other than a deploy, in bytes.
 pub const CONTROL_BODY_BYTES_MAX: u64 = MIB;
 /// Events that wait to be recorded; when it is full, the answer is no.

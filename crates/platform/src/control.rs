@@ -152,6 +152,23 @@ impl Platform {
         Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
     }
 
+    /// The node's own events, the newest first: those of no tenant.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn node_records(
+        &self,
+        ctx: Ctx<'_>,
+        query: &RecordQuery,
+    ) -> Result<Vec<Recorded>, ControlError> {
+        self.permit_node(ctx, Action::ReadNode)?;
+        let wanted = |event: &Event| {
+            event.tenant.is_none() && query.request.is_none_or(|id| event.request == Some(id))
+        };
+        let found = self.recorder.newest(query.limit.clamp(1, ROWS_MAX), wanted).await?;
+        Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
+    }
+
     /// Lines of a function's log after a number, or its last ones where none is given.
     ///
     /// # Errors
@@ -181,6 +198,12 @@ impl Platform {
         function: &FunctionName,
     ) -> Result<Follow, ControlError> {
         Ok(Follow(self.log_of(ctx, tenant, function)?))
+    }
+
+    /// Whether a caller's credential would still be taken: for answers that go on for long.
+    pub fn still_holds(&self, caller: &identity::Caller) -> bool {
+        let Some(token) = caller.token().and_then(|id| self.tokens.token(id)) else { return false };
+        token.revoked_at.is_none() && token.expires_at > self.clock.now()
     }
 
     fn log_of(

@@ -92,13 +92,32 @@ impl Platform {
         code: &'static str,
         detail: &str,
     ) {
-        let tenant = target.map(Target::tenant);
-        let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
+        let source = peer.address.ip();
+        let Some(target) = target else { return self.note_refusal_of_node(id, source, code, detail) };
+        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
         event.detail = detail.into();
-        event.resource = target.map(|t| t.resource.clone()).unwrap_or_default();
-        self.note(&event);
+        event.resource = target.resource.clone();
+        self.note_refused(code, &event);
+    }
+
+    /// Notes in the record of the node that something was refused which is of no tenant: a request that never
+    /// became one, or whose function there is not.
+    pub fn note_refusal_of_node(&self, id: RequestId, source: IpAddr, code: &'static str, detail: &str) {
+        let about = About { request: Some(id), tenant: None, source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.code = code.into();
+        event.detail = detail.into();
+        self.note_refused(code, &event);
+    }
+
+    /// Records a refusal by itself, or counts it with others like it of which there were too many.
+    fn note_refused(&self, code: &'static str, event: &Event) {
+        let now_ms = self.clock.monotonic_ms();
+        if self.recorder.is_told(event, code, now_ms) {
+            self.note(event);
+        }
     }
 
     /// Asks the function's policies. The decision is in the record's queue before this returns.
@@ -293,7 +312,7 @@ impl Platform {
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
         event.detail = detail.into();
-        self.note(&event);
+        self.note_refused(code, &event);
         refused()
     }
 

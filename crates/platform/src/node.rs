@@ -144,6 +144,7 @@ impl Platform {
             event.allowed = true;
             event
         };
+        self.note_repeated(true);
         self.note(&event);
         if let Err(error) = self.save().await {
             tracing::error!(%error, "not everything was saved");
@@ -162,11 +163,19 @@ impl Platform {
             loop {
                 every.tick().await;
                 let Some(platform) = platform.upgrade() else { return };
+                platform.note_repeated(false);
                 if let Err(error) = platform.save().await {
                     tracing::warn!(%error, "logs and totals could not be saved; trying again");
                 }
             }
         });
+    }
+
+    /// Puts refusals that were counted into the record: those whose time is over, or all.
+    fn note_repeated(&self, all: bool) {
+        for event in self.recorder.repeated(all) {
+            self.note(&event);
+        }
     }
 
     async fn save(&self) -> Result<(), ControlError> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ledger::{Event, Kind, Segment, SegmentWriter};
 use model::{Clock, RequestId, TenantId, limits};
 use parking_lot::Mutex;
+use shield::Repeats;
 use store::{Batch, CommitError, Span, StoreError, SystemStore};
 use tokio::sync::{Notify, watch};
 
@@ -14,6 +15,11 @@ use crate::{refused::Refused, shelf::RECORD};
 
 /// How long the writer lets events gather before it makes them durable, unless somebody waits.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// Refusals of one kind and source that are recorded one by one in [`limits::REFUSALS_GATHER_MS`] before the rest
+/// is counted: of a tenant, whose people look for them by their request, and of the node.
+const TOLD_OF_TENANT: u32 = 100;
+const TOLD_OF_NODE: u32 = 1;
 
 /// The record cannot take an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +46,8 @@ impl From<RecordError> for Refused {
 pub(crate) struct Recorder {
     clock: Arc<dyn Clock>,
     store: SystemStore,
+    /// Refusals that are counted before they are recorded.
+    repeats: Repeats,
     pending: Mutex<Pending>,
     /// One flush at a time, so that segments are written in their order.
     flushing: tokio::sync::Mutex<()>,
@@ -77,7 +85,17 @@ impl Recorder {
             Pending { open: SegmentWriter::new(next), finished: VecDeque::new(), count: 0, broken: false };
         let (durable, _) = watch::channel(next);
         let (wake, hurry, flushing) = (Notify::new(), Notify::new(), tokio::sync::Mutex::new(()));
-        Ok(Arc::new(Self { clock, store, pending: Mutex::new(pending), flushing, wake, hurry, durable }))
+        let repeats = Repeats::new(limits::REFUSALS_GATHER_MS, limits::REFUSALS_GATHERED_MAX);
+        Ok(Arc::new(Self {
+            clock,
+            store,
+            repeats,
+            pending: Mutex::new(pending),
+            flushing,
+            wake,
+            hurry,
+            durable,
+        }))
     }
 
     /// Takes an event; it is durable within [`GATHER`] and the time of one write. The answer is its number.
@@ -104,6 +122,27 @@ impl Recorder {
             self.wake.notify_one();
         }
         Ok(number)
+    }
+
+    /// Whether a refusal is to be recorded by itself. If not, it is counted.
+    pub(crate) fn is_told(&self, event: &Event, code: &'static str, now_ms: u64) -> bool {
+        let tenant = event.tenant.as_ref();
+        let alone = if tenant.is_some() { TOLD_OF_TENANT } else { TOLD_OF_NODE };
+        self.repeats.is_told(tenant, event.source, code, alone, now_ms)
+    }
+
+    /// Events for the refusals that were counted: those whose time is over, or all.
+    pub(crate) fn repeated(&self, all: bool) -> Vec<Event> {
+        let now_ms = (!all).then(|| self.clock.monotonic_ms());
+        let due = self.repeats.take_due(now_ms).into_iter();
+        due.map(|repeated| {
+            let about = About { request: None, tenant: repeated.tenant.as_ref(), source: repeated.source };
+            let mut event = about.on(self.event(Kind::Refusal));
+            event.code = repeated.code.into();
+            event.detail = format!("{} more like the one before", repeated.count).into();
+            event
+        })
+        .collect()
     }
 
     /// Takes an event and returns when it is durable.

@@ -5,11 +5,15 @@
 
 mod blocked;
 mod firewall;
+pub mod frames;
 mod head;
+pub mod http1;
 mod rate;
+mod repeats;
 mod screen;
 
 pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
 pub use rate::{Limiter, Rate};
+pub use repeats::{Repeated, Repeats};
 pub use screen::{Peer, Screened, Shield, ShieldConfig};

@@ -1,4 +1,4 @@
-//! `records`: the tenant's record, for people and for programs. It never leaves an event out.
+//! `records`: the tenant's or the node's record, for people and for programs. It never leaves an event out.
 
 use gateway::api::Record;
 use serde_json::Value;
@@ -20,7 +20,9 @@ pub(super) async fn records(context: &Context, args: &Records) -> Result<(), Fai
     if let Some(name) = &args.function {
         query.push_str(&format!("&function={name}"));
     }
-    let found = context.client()?.records(&query).await?;
+    let client = context.client()?;
+    let found =
+        if args.of_node { client.node_records(&query).await? } else { client.records(&query).await? };
     out.answer(&found, |found| {
         if found.records.is_empty() {
             return "no records".to_owned();

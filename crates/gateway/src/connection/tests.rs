@@ -42,6 +42,7 @@ async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) 
 
 async fn read(shield: &Shield, peer: &Peer, request: Request<Incoming>) -> Result<String, Problem> {
     let shaped = shape(peer, request).await?;
+    let upload = shaped.upload.clone();
     let screened = shield.screen(shaped.head, shaped.body, peer, 0).map_err(|b| Problem::from(&b))?;
     let (head, body, _) = screened.into_parts();
     let bytes = match body {
@@ -49,7 +50,8 @@ async fn read(shield: &Shield, peer: &Peer, request: Request<Incoming>) -> Resul
         RequestBody::Stream(mut stream) => {
             let mut sum = 0;
             while let Some(piece) = futures_util::StreamExt::next(&mut stream).await {
-                sum += piece.map_err(|_| Problem::new(400, "broken", "broken"))?.len();
+                sum +=
+                    piece.map_err(|_| upload.blame(Problem::new(500, "unblamed", "nobody knows why")))?.len();
             }
             sum
         }
@@ -61,9 +63,30 @@ async fn read(shield: &Shield, peer: &Peer, request: Request<Incoming>) -> Resul
     Ok(format!("{} {} {host} {bytes}", head.method, head.uri))
 }
 
+/// What the connections of a test refused: the codes.
+type Refusals = Arc<parking_lot::Mutex<Vec<&'static str>>>;
+
+#[derive(Clone)]
+struct Echo {
+    shield: Arc<Shield>,
+    refusals: Refusals,
+}
+
+impl Host for Echo {
+    async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+        echo(self.shield.clone(), peer, request).await
+    }
+
+    fn refused(&self, _source: IpAddr, code: &'static str, _detail: &str) -> RequestId {
+        self.refusals.lock().push(code);
+        RequestId::from_parts(Timestamp::default(), 2)
+    }
+}
+
 struct Server {
     address: SocketAddr,
     close: watch::Sender<bool>,
+    refusals: Refusals,
 }
 
 impl Server {
@@ -76,16 +99,16 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
         let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience };
-        let shield = Arc::new(Shield::new(ShieldConfig::default()));
+        let refusals = Refusals::default();
+        let host =
+            Echo { shield: Arc::new(Shield::new(ShieldConfig::default())), refusals: refusals.clone() };
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
-                let shield = shield.clone();
-                let answer = move |peer: Arc<Peer>, request| echo(shield.clone(), peer, request);
-                tokio::spawn(line.clone().serve(stream, peer, answer));
+                tokio::spawn(line.clone().serve(stream, peer, Arc::new(Activity::new()), host.clone()));
             }
         });
-        Self { address, close }
+        Self { address, close, refusals }
     }
 
     /// Sends bytes and reads until the server ends the connection, or says nothing more.

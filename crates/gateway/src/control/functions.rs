@@ -1,14 +1,15 @@
 //! Control operations on functions: from the API's types to the platform's and back. It never decides.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
 use futures_util::stream;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
+use identity::Caller;
 use model::{Digest, Fault, FunctionName, Outcome, TenantId, Usage, limits};
-use platform::{AnswerBody, Follow, RequestBody, Target};
+use platform::{AnswerBody, Follow, Platform, RequestBody, Target};
 use tokio::sync::watch;
 
 use super::{Call, answer, nothing};
@@ -105,8 +106,12 @@ pub(super) fn logs(call: &Call<'_>) -> Answer {
     let last = first.last().map_or(after.unwrap_or(0), |line| line.seq);
     let body = if call.query("follow") == Some("true") {
         let follow = platform.follow_logs(call.ctx, &tenant, &name)?;
-        let closing = call.plane.closing.clone();
-        Body::stream(stream::unfold((Some(first), last, follow, closing), next_lines))
+        let reader = Reader {
+            platform: platform.clone(),
+            caller: call.ctx.caller.clone(),
+            closing: call.plane.closing.clone(),
+        };
+        Body::stream(stream::unfold((Some(first), last, follow, reader), next_lines))
     } else {
         Body::full(lines(&first))
     };
@@ -116,21 +121,40 @@ pub(super) fn logs(call: &Call<'_>) -> Answer {
     Ok(response)
 }
 
-type Following = (Option<Vec<platform::LogLine>>, u64, Follow, watch::Receiver<bool>);
+/// How often it is looked whether a reader of a log may still read it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The next lines as soon as there are some; the end when the node stops.
+/// Who follows a log.
+struct Reader {
+    platform: Arc<Platform>,
+    caller: Caller,
+    closing: watch::Receiver<bool>,
+}
+
+type Following = (Option<Vec<platform::LogLine>>, u64, Follow, Reader);
+
+/// The next lines as soon as there are some; the end when the node stops, or the reader's credential does.
 async fn next_lines(
-    (first, last, follow, mut closing): Following,
+    (first, last, follow, mut reader): Following,
 ) -> Option<(Result<Bytes, BodyError>, Following)> {
     let some = match first {
         Some(some) if !some.is_empty() => some,
-        _ => tokio::select! {
-            some = follow.next(last) => some,
-            _ = closing.wait_for(|closing| *closing) => return None,
+        _ => loop {
+            tokio::select! {
+                some = follow.next(last) => break some,
+                _ = reader.closing.wait_for(|closing| *closing) => return None,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            if !reader.platform.still_holds(&reader.caller) {
+                return None;
+            }
         },
     };
+    if !reader.platform.still_holds(&reader.caller) {
+        return None;
+    }
     let last = some.last().map_or(last, |line| line.seq);
-    Some((Ok(lines(&some)), (None, last, follow, closing)))
+    Some((Ok(lines(&some)), (None, last, follow, reader)))
 }
 
 fn lines(some: &[platform::LogLine]) -> Bytes {

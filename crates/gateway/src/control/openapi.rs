@@ -64,8 +64,12 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         "description": "A problem document (RFC 9457)",
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
     });
-    let responses = json!({ (endpoint.status.to_string()): answer, "default": problem });
-    operation.insert("responses".into(), responses);
+    let mut responses = Map::new();
+    for status in [Some(endpoint.status), endpoint.also].into_iter().flatten() {
+        responses.insert(status.to_string(), answer.clone());
+    }
+    responses.insert("default".into(), problem);
+    operation.insert("responses".into(), responses.into());
     Value::Object(operation)
 }
 

@@ -15,6 +15,7 @@ pub(super) enum Operation {
     Metrics,
     WhoAmI,
     Node,
+    NodeRecords,
     ListTenants,
     CreateTenant,
     ListFunctions,
@@ -58,6 +59,8 @@ pub(super) struct Endpoint {
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) request: Shape,
     pub(super) status: u16,
+    /// Another status of the same answer.
+    pub(super) also: Option<u16>,
     pub(super) answer: Shape,
 }
 
@@ -85,7 +88,18 @@ fn endpoint(
     request: Shape,
     (status, answer): (u16, Shape),
 ) -> Endpoint {
-    Endpoint { method, path, operation, summary, open: false, query: &[], request, status, answer }
+    Endpoint {
+        method,
+        path,
+        operation,
+        summary,
+        open: false,
+        query: &[],
+        request,
+        status,
+        also: None,
+        answer,
+    }
 }
 
 fn node_endpoints() -> Vec<Endpoint> {
@@ -104,6 +118,15 @@ fn node_endpoints() -> Vec<Endpoint> {
         get("/metrics", Op::Metrics, "Prometheus metrics", Shape::Text(METRICS_TYPE)),
         get("/v1/whoami", Op::WhoAmI, "Whom the credential proves", json::<api::WhoAmI>()),
         get("/v1/node", Op::Node, "How the node stands", json::<api::NodeReport>()),
+        Endpoint {
+            query: &[("request", "Only events of this request"), ("limit", "At most so many, 1 to 1000")],
+            ..get(
+                "/v1/node/records",
+                Op::NodeRecords,
+                "The record of the node itself, the newest first: what was refused before it was any tenant's",
+                json::<api::RecordList>(),
+            )
+        },
     ]
 }
 
@@ -132,14 +155,17 @@ fn function_endpoints() -> Vec<Endpoint> {
             (200, json::<api::FunctionDetail>()),
         ),
         endpoint(Method::DELETE, FUNCTION, Op::Remove, "Take a function away", none, (204, none)),
-        endpoint(
-            Method::PUT,
-            "/v1/tenants/{tenant}/components/{digest}",
-            Op::PutComponent,
-            "Upload a component under its digest; 200 if it was there",
-            Shape::Bytes,
-            (201, json::<api::ComponentStored>()),
-        ),
+        Endpoint {
+            also: Some(200),
+            ..endpoint(
+                Method::PUT,
+                "/v1/tenants/{tenant}/components/{digest}",
+                Op::PutComponent,
+                "Upload a component under its digest; 200 if it was there",
+                Shape::Bytes,
+                (201, json::<api::ComponentStored>()),
+            )
+        },
         endpoint(
             Method::POST,
             "/v1/tenants/{tenant}/functions/{function}/revisions",

@@ -3,7 +3,7 @@
 use http::Response;
 use identity::TokenRecord;
 use model::{TenantId, TokenId};
-use platform::{NewToken, RecordQuery};
+use platform::{NewToken, RecordQuery, Recorded};
 
 use super::{Call, answer, nothing};
 use crate::{api, problem::Problem, stage::respond::Body};
@@ -12,6 +12,8 @@ type Answer = Result<Response<Body>, Problem>;
 
 /// Records of an answer where nobody says how many.
 const RECORDS: usize = 50;
+/// The most records of an answer.
+const RECORDS_MAX: usize = 1_000;
 
 pub(super) fn whoami(call: &Call<'_>) -> Answer {
     let principal = call.ctx.caller.principal().clone();
@@ -116,12 +118,23 @@ fn info(record: TokenRecord) -> api::TokenInfo {
 
 pub(super) async fn records(call: &Call<'_>) -> Answer {
     let tenant: TenantId = call.parameter("tenant")?;
-    let query = RecordQuery {
-        request: call.query_as("request")?,
-        function: call.query_as("function")?,
-        limit: call.query_as("limit")?.unwrap_or(RECORDS),
-    };
-    let found = call.plane.platform.records(call.ctx, &tenant, &query).await?;
+    list(call.plane.platform.records(call.ctx, &tenant, &query(call)?).await?)
+}
+
+pub(super) async fn node_records(call: &Call<'_>) -> Answer {
+    list(call.plane.platform.node_records(call.ctx, &query(call)?).await?)
+}
+
+fn query(call: &Call<'_>) -> Result<RecordQuery, Problem> {
+    let limit = call.query_as("limit")?.unwrap_or(RECORDS);
+    if !(1..=RECORDS_MAX).contains(&limit) {
+        let problem = Problem::new(400, "bad-parameter", "the query holds what is no value");
+        return Err(problem.detail(format!("`limit`: 1 to {RECORDS_MAX}")));
+    }
+    Ok(RecordQuery { request: call.query_as("request")?, function: call.query_as("function")?, limit })
+}
+
+fn list(found: Vec<Recorded>) -> Answer {
     let records = found.into_iter().map(|recorded| {
         let mut leaf = Vec::new();
         recorded.event.encode(recorded.number, &mut leaf);

@@ -68,3 +68,20 @@ fn only_health_and_the_document_are_open() {
     let open: Vec<&str> = table::endpoints().iter().filter(|e| e.open).map(|e| e.path).collect();
     assert_eq!(open, ["/healthz", "/readyz", "/openapi.json"]);
 }
+
+#[test]
+fn a_query_holds_what_the_endpoint_knows() {
+    let endpoints = table::endpoints();
+    let check = |path: &str, query: &str, expect: bool| {
+        let (endpoint, _) = find(&endpoints, &Method::GET, path).unwrap();
+        assert_eq!(known(endpoint, query).is_ok(), expect, "{path}?{query}");
+    };
+    check("/v1/tenants/t/records", "", true);
+    check("/v1/tenants/t/records", "limit=5&function=x", true);
+    check("/v1/tenants/t/records", "limits=5", false);
+    check("/v1/tenants/t/records", "limit=5&limit=6", false);
+    check("/v1/tenants/t/records", "limit=5&x", false);
+    check("/v1/node/records", "limit=5", true);
+    check("/v1/node/records", "function=x", false);
+    check("/healthz", "x", false);
+}

@@ -8,55 +8,98 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use platform::Platform;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use shield::Shield;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::connection::Activity;
 
 /// After a failed accept: no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer may leave sent bytes unread or unacknowledged before the system ends the connection.
 const UNREAD_MS: u32 = 30_000;
 
-/// How many connections there may be, and how many there are of whom.
+/// How many connections there may be, and of whom. Where there are as many as may be, the one that carries no
+/// request for longest makes room, so that nobody shuts others out by holding connections.
 #[derive(Clone)]
 pub(crate) struct Bounds {
-    all: Arc<Semaphore>,
+    crowd: Arc<Mutex<Crowd>>,
     max: usize,
-    sources: Arc<Mutex<HashMap<IpAddr, u32>>>,
-    per_source_max: u32,
+    per_source_max: usize,
+}
+
+/// The open connections of each source.
+#[derive(Default)]
+struct Crowd {
+    open: usize,
+    sources: HashMap<IpAddr, Vec<Arc<Activity>>>,
 }
 
 /// A place among the connections, until it is dropped.
 pub(crate) struct Place {
-    _one: OwnedSemaphorePermit,
-    sources: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    crowd: Arc<Mutex<Crowd>>,
     address: IpAddr,
+    activity: Arc<Activity>,
+}
+
+impl Place {
+    /// What its connection tells of itself.
+    pub(crate) const fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut sources = self.sources.lock();
-        if let Some(count) = sources.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                sources.remove(&self.address);
-            }
+        self.crowd.lock().remove(self.address, &self.activity);
+    }
+}
+
+impl Crowd {
+    /// Takes a connection out, unless it was already.
+    fn remove(&mut self, address: IpAddr, activity: &Arc<Activity>) {
+        let Some(all) = self.sources.get_mut(&address) else { return };
+        let Some(at) = all.iter().position(|other| Arc::ptr_eq(other, activity)) else { return };
+        all.swap_remove(at);
+        self.open -= 1;
+        if all.is_empty() {
+            self.sources.remove(&address);
         }
     }
+
+    /// Ends the connection of a source that carries no request for longest. False if all carry one.
+    fn make_room(&mut self, address: IpAddr) -> bool {
+        let all = self.sources.get(&address).map(Vec::as_slice).unwrap_or_default();
+        let idle = all.iter().filter_map(|activity| Some((activity.idle_since_ms()?, activity)));
+        let Some(longest) = idle.min_by_key(|(since, _)| *since).map(|(_, activity)| activity.clone()) else {
+            return false;
+        };
+        longest.end();
+        self.remove(address, &longest);
+        true
+    }
+
+    fn largest(&self) -> Option<IpAddr> {
+        self.sources.iter().max_by_key(|(_, all)| all.len()).map(|(address, _)| *address)
+    }
+}
+
+/// Whether a connection may come in.
+enum Admission {
+    In(Place),
+    /// It may, in the place of another one.
+    InPlaceOf(Place),
+    Full,
 }
 
 impl Bounds {
     pub(crate) fn new(max: usize, per_source_max: u32) -> Self {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        let (all, sources) = (Arc::new(Semaphore::new(max)), Arc::default());
-        Self { all, max, sources, per_source_max }
+        let per_source_max = usize::try_from(per_source_max).unwrap_or(usize::MAX);
+        Self { crowd: Arc::default(), max, per_source_max }
     }
 
     /// Open connections.
     pub(crate) fn open(&self) -> usize {
-        self.max.saturating_sub(self.all.available_permits())
+        self.crowd.lock().open
     }
 
     /// Returns when no connection is open any more.
@@ -66,16 +109,25 @@ impl Bounds {
         }
     }
 
-    fn place(&self, address: IpAddr) -> Option<Place> {
-        let one = self.all.clone().try_acquire_owned().ok()?;
-        let mut sources = self.sources.lock();
-        let count = sources.get(&address).copied().unwrap_or(0);
-        if count >= self.per_source_max {
-            return None;
+    fn place(&self, address: IpAddr) -> Admission {
+        let mut crowd = self.crowd.lock();
+        let of_source = crowd.sources.get(&address).map_or(0, Vec::len);
+        let from = if of_source >= self.per_source_max {
+            Some(address)
+        } else if crowd.open >= self.max {
+            crowd.largest()
+        } else {
+            None
+        };
+        if from.is_some_and(|from| !crowd.make_room(from)) {
+            return Admission::Full;
         }
-        sources.insert(address, count + 1);
-        drop(sources);
-        Some(Place { _one: one, sources: self.sources.clone(), address })
+        let activity = Arc::new(Activity::new());
+        crowd.open += 1;
+        crowd.sources.entry(address).or_default().push(activity.clone());
+        drop(crowd);
+        let place = Place { crowd: self.crowd.clone(), address, activity };
+        if from.is_some() { Admission::InPlaceOf(place) } else { Admission::In(place) }
     }
 }
 
@@ -83,7 +135,8 @@ impl Bounds {
 pub(crate) async fn accept(
     listener: &TcpListener,
     bounds: &Bounds,
-    platform: &Platform,
+    shield: &Shield,
+    refused: impl Fn(IpAddr, &'static str, &str),
 ) -> (TcpStream, SocketAddr, Place) {
     loop {
         let (stream, address) = match listener.accept().await {
@@ -94,13 +147,21 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        if let Err(blocked) = platform.shield().admit_peer(address.ip()) {
-            tracing::debug!(%address, code = blocked.code(), "a connection was refused");
+        if let Err(blocked) = shield.admit_peer(address.ip()) {
+            refused(address.ip(), blocked.code(), &blocked.to_string());
             continue;
         }
-        let Some(place) = bounds.place(source(address.ip())) else {
-            tracing::debug!(%address, "too many connections");
-            continue;
+        let place = match bounds.place(source(address.ip())) {
+            Admission::In(place) => place,
+            Admission::InPlaceOf(place) => {
+                let detail = "the connection that was idle for longest made room for another";
+                refused(address.ip(), "too-many-connections", detail);
+                place
+            }
+            Admission::Full => {
+                refused(address.ip(), "too-many-connections", "as many connections are open as may be");
+                continue;
+            }
         };
         // Small answers leave at once, and a peer that reads nothing does not hold its place. A socket that
         // takes neither is only slower.
@@ -122,19 +183,48 @@ fn source(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Busy;
+
+    fn place(bounds: &Bounds, address: [u8; 4]) -> (Option<Place>, bool) {
+        match bounds.place(address.into()) {
+            Admission::In(place) => (Some(place), false),
+            Admission::InPlaceOf(place) => (Some(place), true),
+            Admission::Full => (None, false),
+        }
+    }
 
     #[test]
     fn places_are_bounded_and_given_back() {
         let bounds = Bounds::new(3, 2);
-        let (a, b): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let first = bounds.place(a).unwrap();
-        let _second = bounds.place(a).unwrap();
-        assert!(bounds.place(a).is_none(), "two of one source");
-        let _third = bounds.place(b).unwrap();
-        assert!(bounds.place([10, 0, 0, 3].into()).is_none(), "three in all");
-        drop(first);
-        assert!(bounds.place(a).is_some());
-        assert_eq!(bounds.open(), 2);
+        let (a, b) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let (first, _) = place(&bounds, a);
+        let (second, _) = place(&bounds, a);
+        let first_busy = Busy::new(first.as_ref().unwrap().activity());
+        let second_busy = Busy::new(second.as_ref().unwrap().activity());
+        assert!(place(&bounds, a).0.is_none(), "two of one source that are busy");
+        let (third, made_room) = place(&bounds, b);
+        assert!(third.is_some() && !made_room);
+        assert!(place(&bounds, [10, 0, 0, 3]).0.is_none(), "three in all, and the largest source is busy");
+        drop(first_busy);
+        let (other, made_room) = place(&bounds, [10, 0, 0, 3]);
+        assert!(other.is_some() && made_room, "the idle one of the largest source made room");
+        drop((first, second_busy));
+        assert_eq!(bounds.open(), 3, "the first gave its place back once");
+        drop((second, third, other));
+        assert_eq!(bounds.open(), 0);
+        assert!(bounds.crowd.lock().sources.is_empty());
+    }
+
+    #[test]
+    fn the_longest_idle_makes_room() {
+        let bounds = Bounds::new(10, 3);
+        let places: Vec<_> = (0..3).map(|_| place(&bounds, [10, 0, 0, 1]).0.unwrap()).collect();
+        std::thread::sleep(Duration::from_millis(5));
+        drop(Busy::new(places[0].activity()));
+        drop(Busy::new(places[2].activity()));
+        let _fourth = place(&bounds, [10, 0, 0, 1]);
+        let ended: Vec<_> = places.iter().map(|place| place.activity().is_ended()).collect();
+        assert_eq!(ended, [false, true, false]);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use model::RequestId;
 use platform::AnswerBody;
 
-use crate::connection::Busy;
+use crate::{
+    connection::{Answer, Busy},
+    problem::Problem,
+};
 
 /// Whatever ends a body early.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -21,8 +24,19 @@ pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of any answer.
 pub(crate) struct Body {
     kind: Kind,
-    /// Keeps its connection from being taken for idle.
-    _busy: Option<Busy>,
+    /// Tells its connection when the parser is done with it.
+    _held: Option<Held>,
+}
+
+/// What a connection wants to know of an answer: that it is under way.
+pub(crate) enum Held {
+    /// Over HTTP/2.
+    Busy(#[expect(dead_code, reason = "its drop is what counts")] Busy),
+    /// Over HTTP/1.1, where the gate counts it too.
+    Answer(
+        #[expect(dead_code, reason = "its drop is what counts")] Answer,
+        #[expect(dead_code, reason = "its drop is what counts")] Busy,
+    ),
 }
 
 enum Kind {
@@ -38,13 +52,13 @@ impl Body {
     }
 
     const fn of(kind: Kind) -> Self {
-        Self { kind, _busy: None }
+        Self { kind, _held: None }
     }
 
-    /// Keeps `busy` for as long as it lives.
+    /// Keeps it for as long as the body lives.
     #[must_use]
-    pub(crate) fn holding(mut self, busy: Busy) -> Self {
-        self._busy = Some(busy);
+    pub(crate) fn holding(mut self, held: Held) -> Self {
+        self._held = Some(held);
         self
     }
 
@@ -122,20 +136,21 @@ fn not_a_functions(name: &HeaderName) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     head_only: bool,
-    chunked: bool,
+    /// The client waits to be told before it sends the body (RFC 9110 §10.1.1).
+    expects: bool,
 }
 
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let chunked =
-            request.version() < Version::HTTP_2 && request.headers().contains_key(header::TRANSFER_ENCODING);
-        Self { head_only: *request.method() == Method::HEAD, chunked }
+        let expects = request.version() < Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
+        Self { head_only: *request.method() == Method::HEAD, expects }
     }
 }
 
 /// Takes out and puts in. `strict` is for names on which browsers should insist on TLS.
 pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId, strict: bool) {
     let length = response.body().size_hint().exact();
+    let refused = response.status().is_client_error() || response.status().is_server_error();
     if asked.head_only {
         // The parser of HTTP/2 would send it all the same.
         *response.body_mut() = Body::full(Bytes::new());
@@ -153,9 +168,9 @@ pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId,
     if let Some(bytes) = length.filter(|bytes| asked.head_only && *bytes > 0) {
         headers.entry(header::CONTENT_LENGTH).or_insert_with(|| bytes.into());
     }
-    if asked.chunked {
-        //= RFC 9112 §6.1: after a request with both lengths the server MUST close the connection. The parser
-        //= drops the other length unseen, so each request in chunks is the last of its connection.
+    if asked.expects && refused {
+        //= RFC 9110 §10.1.1: a refusal in place of `100 Continue`; the client need not send the body any more,
+        //= so nobody knows whether what follows is a body or the next request.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(value) = HeaderValue::from_bytes(&id.digits()) {
@@ -167,6 +182,30 @@ pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId,
             .entry(header::STRICT_TRANSPORT_SECURITY)
             .or_insert_with(|| HeaderValue::from_static("max-age=31536000"));
     }
+}
+
+/// A problem document as the whole last answer of a connection of HTTP/1.1, in bytes: for what the parser never
+/// saw.
+pub(crate) fn last(problem: Problem, id: RequestId) -> Vec<u8> {
+    let mut response = problem.respond(id);
+    finish(&mut response, Asked { head_only: false, expects: false }, id, false);
+    let (head, body) = response.into_parts();
+    let body = match body.kind {
+        Kind::Full(Some(bytes)) => bytes,
+        _ => Bytes::new(),
+    };
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in head.headers.iter().filter(|(name, _)| **name != header::CONNECTION) {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+    let rest = format!("connection: close\r\ncontent-length: {}\r\ndate: {date}\r\n\r\n", body.len());
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 /// Leaves a length that is true, or none: the parser trusts it, and a length of the function's own making
@@ -212,7 +251,7 @@ mod tests {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         let id = RequestId::from_parts(Timestamp::default(), 7);
-        finish(&mut response, Asked { head_only: false, chunked: false }, id, true);
+        finish(&mut response, Asked { head_only: false, expects: false }, id, true);
         let headers = response.headers();
         assert_eq!(headers["x-request-id"], id.to_string());
         assert_eq!(headers["x-content-type-options"], "mine", "a function's own choice stands");
@@ -230,7 +269,7 @@ mod tests {
             for value in given {
                 response.headers_mut().append("content-length", HeaderValue::from_str(value).unwrap());
             }
-            let asked = Asked { head_only, chunked: false };
+            let asked = Asked { head_only, expects: false };
             finish(&mut response, asked, RequestId::from_parts(Timestamp::default(), 7), false);
             let left: Vec<_> = response.headers().get_all("content-length").iter().collect();
             let expect: Vec<&str> = expect.into_iter().collect();
@@ -254,20 +293,43 @@ mod tests {
     }
 
     #[test]
-    fn a_request_in_chunks_is_the_last_of_its_connection() {
-        let check = |version: Version, coding: bool, expect: bool| {
+    fn a_refusal_in_place_of_100_continue_is_the_last() {
+        let check = |version: Version, expects: bool, status: u16, expect: bool| {
             let mut request = Request::new(());
             *request.version_mut() = version;
-            if coding {
-                request.headers_mut().insert("transfer-encoding", HeaderValue::from_static("chunked"));
+            if expects {
+                request.headers_mut().insert("expect", HeaderValue::from_static("100-continue"));
             }
             let mut response = Response::new(Body::full(Bytes::new()));
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
             let id = RequestId::from_parts(Timestamp::default(), 7);
             finish(&mut response, Asked::of(&request), id, false);
-            assert_eq!(response.headers().contains_key("connection"), expect, "{version:?} {coding}");
+            assert_eq!(
+                response.headers().contains_key("connection"),
+                expect,
+                "{version:?} {expects} {status}"
+            );
         };
-        check(Version::HTTP_11, true, true);
-        check(Version::HTTP_11, false, false);
-        check(Version::HTTP_2, false, false);
+        check(Version::HTTP_11, true, 401, true);
+        check(Version::HTTP_11, true, 200, false);
+        check(Version::HTTP_11, false, 401, false);
+        check(Version::HTTP_2, true, 401, false);
+    }
+
+    #[test]
+    fn the_last_answer_is_a_whole_one() {
+        let id = RequestId::from_parts(Timestamp::default(), 7);
+        let text = String::from_utf8(last(Problem::new(400, "head-malformed", "it is none"), id)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        for line in [
+            "HTTP/1.1 400 Bad Request".to_owned(),
+            "content-type: application/problem+json".into(),
+            "connection: close".into(),
+            format!("x-request-id: {id}"),
+            format!("content-length: {}", body.len()),
+        ] {
+            assert!(head.split("\r\n").any(|found| found == line), "{line} in {head}");
+        }
+        assert!(head.contains(" GMT") && body.contains("\"code\":\"head-malformed\""), "{text}");
     }
 }

@@ -1,17 +1,27 @@
 //! Turns what the one parser read into one unambiguous request, or refuses it. It never looks at what the
 //! request wants.
 
-use std::time::Duration;
+use std::{
+    error::Error,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http::{HeaderValue, Request, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use model::limits;
+use model::{Limits, limits};
 use platform::{BodyBroken, RequestBody};
 use shield::Peer;
+
+use crate::problem::Problem;
 
 /// A body of a known length up to this is read before anything else happens: it costs one frame on its way
 /// to the worker.
@@ -22,6 +32,7 @@ const WHOLE_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) struct Shaped {
     pub(crate) head: Parts,
     pub(crate) body: RequestBody,
+    pub(crate) upload: Upload,
 }
 
 /// A request with no meaning, or several.
@@ -45,14 +56,21 @@ pub(crate) enum ShapeError {
     /// The body broke off, or is not as long as was said.
     #[error("the request's body broke off")]
     BodyBroken,
+    /// The body is not what its head says: chunks that are none (RFC 9112 §7.1).
+    #[error("the request's body is malformed")]
+    BodyMalformed,
+    /// It expects something other than `100-continue` (RFC 9110 §10.1.1).
+    #[error("what the request expects is not done here")]
+    Expectation,
 }
 
 impl ShapeError {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::Version => 505,
-            Self::HostDiffers | Self::HostMissing | Self::BodyBroken => 400,
+            Self::HostDiffers | Self::HostMissing | Self::BodyBroken | Self::BodyMalformed => 400,
             Self::BodySlow => 408,
+            Self::Expectation => 417,
             Self::Misdirected => 421,
         }
     }
@@ -65,6 +83,8 @@ impl ShapeError {
             Self::Misdirected => "misdirected",
             Self::BodySlow => "body-slow",
             Self::BodyBroken => "body-broken",
+            Self::BodyMalformed => "request-malformed",
+            Self::Expectation => "expectation-refused",
         }
     }
 }
@@ -73,17 +93,66 @@ impl ShapeError {
 pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Shaped, ShapeError> {
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
+    disown(&mut head.headers);
     let size = body.size_hint();
+    // Who asks first whether to send the body is told when the function takes it.
+    let asks = head.headers.contains_key(header::EXPECT);
+    let mut upload = Upload(None);
     let body = if body.is_end_stream() {
         RequestBody::Full(Bytes::new())
-    } else if size.exact().is_some_and(|bytes| bytes <= WHOLE_BYTES_MAX) {
+    } else if !asks && size.exact().is_some_and(|bytes| bytes <= WHOLE_BYTES_MAX) {
         let wait = Duration::from_millis(limits::REQUEST_HEAD_MS);
         let whole = tokio::time::timeout(wait, read(body, size.lower())).await;
         RequestBody::Full(whole.map_err(|_| ShapeError::BodySlow)??)
     } else {
-        RequestBody::Stream(Box::pin(stream::unfold(Rest::new(body, head.version), next)))
+        let course = Arc::new(Course::default());
+        upload.0 = Some(course.clone());
+        let rest = Rest::new(body, &head);
+        RequestBody::Stream(Box::pin(stream::unfold((rest, course), next)))
     };
-    Ok(Shaped { head, body })
+    Ok(Shaped { head, body, upload })
+}
+
+/// What is known of a body that comes while the function runs already.
+#[derive(Debug, Clone)]
+pub(crate) struct Upload(Option<Arc<Course>>);
+
+#[derive(Debug)]
+struct Course {
+    idle_ms: AtomicU64,
+    /// An index into [`ENDS`]; beyond it while nothing is wrong.
+    ended: AtomicU8,
+}
+
+/// The ends of a body that are none.
+const ENDS: [ShapeError; 3] = [ShapeError::BodySlow, ShapeError::BodyBroken, ShapeError::BodyMalformed];
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { idle_ms: AtomicU64::new(limits::REQUEST_HEAD_MS), ended: AtomicU8::new(u8::MAX) }
+    }
+}
+
+impl Course {
+    fn ends(&self, error: ShapeError) {
+        let index = ENDS.iter().position(|end| *end == error).and_then(|at| u8::try_from(at).ok());
+        self.ended.store(index.unwrap_or(u8::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Upload {
+    /// How long the body may stand still, now that it is known whose it is.
+    pub(crate) fn bounded_by(&self, limits: &Limits) {
+        if let Some(course) = &self.0 {
+            course.idle_ms.store(limits.idle_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// What went wrong: the body's own end, where that came before the function's.
+    pub(crate) fn blame(&self, problem: Problem) -> Problem {
+        let ended = self.0.as_ref().map(|course| usize::from(course.ended.load(Ordering::Relaxed)));
+        ended.and_then(|at| ENDS.get(at)).map_or(problem, |end| (*end).into())
+    }
 }
 
 /// Checks the version and the host. After it every head looks alike, of whatever version it was: the target
@@ -94,6 +163,12 @@ pub(crate) fn settle(head: &mut Parts, peer: &Peer) -> Result<(), ShapeError> {
         Version::HTTP_2 => false,
         _ => return Err(ShapeError::Version),
     };
+    let mut expects = head.headers.get_all(header::EXPECT).iter();
+    if expects.next().is_some_and(|first| !first.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        || expects.next().is_some()
+    {
+        return Err(ShapeError::Expectation);
+    }
     let target = head.uri.authority().map(|authority| authority.as_str());
     let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
     match (target, host) {
@@ -123,6 +198,24 @@ pub(crate) fn settle(head: &mut Parts, peer: &Peer) -> Result<(), ShapeError> {
     }
 }
 
+/// Takes out what only a proxy in front may say (RFC 7239 and its forerunners): a caller who says it himself
+/// would be believed by functions that look for his address or his host there.
+pub(crate) fn disown(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| speaks_for_a_proxy(name)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn speaks_for_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded" | "x-real-ip" | "x-client-ip" | "x-cluster-client-ip" | "true-client-ip"
+        )
+}
+
 fn without_port(host: &[u8]) -> &[u8] {
     match host.iter().rposition(|b| *b == b':') {
         Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or(host),
@@ -134,7 +227,7 @@ async fn read(mut body: Incoming, bytes: u64) -> Result<Bytes, ShapeError> {
     let mut first = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| ShapeError::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
         match &first {
             None if rest.is_empty() && data.len() as u64 == bytes => first = Some(data),
             _ => rest.extend_from_slice(&data),
@@ -147,26 +240,36 @@ async fn read(mut body: Incoming, bytes: u64) -> Result<Bytes, ShapeError> {
 /// is left is read for a moment and thrown away: a caller that still sends would see a reset in place of the
 /// answer otherwise (RFC 9112 §9.6).
 ///
-/// HTTP/2 ends streams one by one and needs none of this.
+/// HTTP/2 ends streams one by one and needs none of this. Nor does a client that asked whether to send the body
+/// and was not told to.
 pub(crate) struct Rest {
     body: Option<Incoming>,
     lingers: bool,
+    asks: bool,
 }
 
 impl Rest {
-    pub(crate) fn new(body: Incoming, version: Version) -> Self {
-        Self { body: Some(body), lingers: version == Version::HTTP_11 }
+    pub(crate) fn new(body: Incoming, head: &Parts) -> Self {
+        let lingers = head.version == Version::HTTP_11;
+        Self { body: Some(body), lingers, asks: head.headers.contains_key(header::EXPECT) }
     }
 
-    /// The body, until it has ended.
+    /// What is known of its length, in bytes.
+    pub(crate) fn bytes_min(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.size_hint().lower())
+    }
+
+    /// The body, until it has ended. Reading from it tells a client that asked to send it.
     pub(crate) fn body(&mut self) -> Option<&mut Incoming> {
+        self.asks = false;
         self.body.as_mut()
     }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        let Some(body) = self.body.take().filter(|body| self.lingers && !body.is_end_stream()) else {
+        let Some(body) = self.body.take().filter(|body| self.lingers && !self.asks && !body.is_end_stream())
+        else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -186,33 +289,37 @@ async fn throw_away(mut body: Incoming) {
     }
 }
 
-async fn next(mut rest: Rest) -> Option<(Result<Bytes, BodyBroken>, Rest)> {
+type Coming = (Rest, Arc<Course>);
+
+async fn next((mut rest, course): Coming) -> Option<(Result<Bytes, BodyBroken>, Coming)> {
     loop {
-        match rest.body.as_mut()?.frame().await {
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Some((Ok(data), rest));
-                }
-            }
-            Some(Err(error)) => {
-                rest.body = None;
-                return Some((Err(broken(&error)), rest));
-            }
-            None => {
+        let patience = Duration::from_millis(course.idle_ms.load(Ordering::Relaxed));
+        let error = match tokio::time::timeout(patience, rest.body()?.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => return Some((Ok(data), (rest, course))),
+                Err(_trailers) => continue,
+            },
+            Ok(Some(Err(error))) => broken(&error),
+            Ok(None) => {
                 rest.body = None;
                 return None;
             }
-        }
+            Err(_) => ShapeError::BodySlow,
+        };
+        course.ends(error);
+        rest.body = None;
+        let why = if error == ShapeError::BodyMalformed { BodyBroken::Malformed } else { BodyBroken::Off };
+        return Some((Err(why), (rest, course)));
     }
 }
 
-/// Whether what came breaks the framing, or nothing more came.
-fn broken(error: &hyper::Error) -> BodyBroken {
-    use std::io::ErrorKind::{InvalidData, InvalidInput};
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    // The parser says so of a chunk's size, its end or its extension.
-    let malformed = cause.is_some_and(|cause| matches!(cause.kind(), InvalidData | InvalidInput));
-    if malformed { BodyBroken::Malformed } else { BodyBroken::Off }
+/// Whether a body broke off, or was held back as malformed by the gate before the parser.
+pub(crate) fn broken(error: &hyper::Error) -> ShapeError {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => ShapeError::BodyMalformed,
+        _ => ShapeError::BodyBroken,
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +365,39 @@ mod tests {
         );
         check("/a", Some("[::1]:8443"), h1, None, Ok(("/a", "[::1]:8443")));
         check("https://a:1/x", None, h2, Some("a"), Ok(("/x", "a:1")));
+    }
+
+    #[test]
+    fn nobody_speaks_for_a_proxy() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip", "x-forwarded", "x-own"]
+        {
+            headers.append(name, HeaderValue::from_static("192.0.2.1"));
+            headers.append(name, HeaderValue::from_static("192.0.2.2"));
+        }
+        disown(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-forwarded", "x-own"]);
+    }
+
+    #[test]
+    fn what_is_expected() {
+        let settled = |lines: &[&str]| {
+            let mut request = Request::builder().uri("/").header("host", "a");
+            for line in lines {
+                request = request.header("expect", *line);
+            }
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            let peer = Peer { address: "192.0.2.1:1".parse().unwrap(), tls: true, server_name: None };
+            settle(&mut head, &peer)
+        };
+        assert_eq!(settled(&[]), Ok(()));
+        assert_eq!(settled(&["100-Continue"]), Ok(()));
+        for other in [&["200-ok"][..], &[""], &["100-continue, x"], &["100-continue", "100-continue"]] {
+            assert_eq!(settled(other), Err(ShapeError::Expectation), "{other:?}");
+        }
     }
 
     #[test]

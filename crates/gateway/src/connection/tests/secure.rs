@@ -99,6 +99,7 @@ async fn what_is_no_tls() {
     assert_eq!((plain.statuses(), plain.closed), (vec![400], true), "{}", plain.text);
     let (head, body) = plain.text.split_once("\r\n\r\n").unwrap();
     assert!(body.contains("https://") && head.contains(&format!("content-length: {}", body.len())), "{head}");
+    assert!(plain.text.contains("application/problem+json"), "{}", plain.text);
     let large =
         secure.server.exchange(format!("POST / HTTP/1.1\r\n\r\n{}", "x".repeat(30_000)).as_bytes()).await;
     assert_eq!((large.statuses(), large.closed), (vec![400], true), "{}", large.text);
@@ -108,6 +109,9 @@ async fn what_is_no_tls() {
     }
     let broken = secure.server.exchange(b"\x16\x03\x01\x00\x05\xff\xff\xff\xff\xff").await;
     assert!(broken.closed && broken.statuses().is_empty());
+    let refusals = secure.server.refusals.lock().clone();
+    assert_eq!(refusals.iter().filter(|code| **code == "plain-http").count(), 3, "{refusals:?}");
+    assert_eq!(refusals.iter().filter(|code| **code == "handshake-failed").count(), 4, "{refusals:?}");
 }
 
 #[tokio::test]
@@ -181,6 +185,7 @@ async fn http2_heads_are_bounded() {
     sender.ready().await.unwrap();
     let answer = sender.send_request(large).await;
     assert!(answer.as_ref().map_or(true, |a| a.status() == 431), "{answer:?}");
+    assert_eq!(*secure.server.refusals.lock(), ["headers-too-large"], "refused by the parser, and told of");
 }
 
 #[tokio::test]
