@@ -2,11 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use clap_complete::Shell;
-use model::{FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId, limits::TOKEN_DAYS_MAX};
+use model::{
+    FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId,
+    limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
+};
 
-use crate::output::Format;
+use crate::{
+    exit::{Exit, Failure},
+    output::Format,
+};
 
 /// A serverless platform in which every function runs in a chamber of its own.
 #[derive(Debug, Parser)]
@@ -116,7 +122,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  casemate token create --name ci --kind service --role developer"
     )]
     Token(Token),
-    /// Make and list tenants
+    /// Make, change and list tenants
     #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
     Tenant(Tenant),
     /// Read and write the tenant's own policies
@@ -300,12 +306,48 @@ pub(crate) enum Token {
     /// List tokens, without their texts
     #[command(after_help = "Example:\n  casemate token list")]
     List,
+    /// Make another token for the same principal, and let the old one end after a while
+    #[command(
+        after_help = "Example:\n  casemate token rotate ci --overlap 1h\n\nBoth are good until the overlap is over. \
+                      Where it is the token of your own\nsaved login, the login has the new one afterwards."
+    )]
+    Rotate {
+        /// The principal's name; or the token's id, where several of the name are live
+        which: String,
+        /// How long the old one stays good: `90s`, `15m`, `1h`, `7d`; `0` ends it at once
+        #[arg(long, default_value = "1h", value_name = "TIME", value_parser = parse_span)]
+        overlap: u64,
+        /// How many days the new one lives; as many as the old one did where it is absent
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=TOKEN_DAYS_MAX))]
+        days: Option<u64>,
+    },
+    /// Make an administrator's token from the data folder of a node that is stopped
+    #[command(
+        after_help = "Example:\n  casemate token recover --data ~/casemate\n\nFor when every administrator's token is \
+                      lost or has ended. It wants the data folder and its\nroot key, as `up` does, and leaves an event \
+                      in the record."
+    )]
+    Recover(Recover),
     /// Revoke a token: the next request with it is refused
     #[command(after_help = "Example:\n  casemate token revoke t4x8k2m9q1r7z")]
     Revoke {
         /// The token's id
         id: TokenId,
     },
+}
+
+/// `token recover`
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The node's configuration, as `up` takes it
+    #[arg(long, value_name = "FILE", env = "CASEMATE_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The node's data folder, as `up` takes it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Revoke every other administrator's token: for when one was stolen
+    #[arg(long)]
+    pub(crate) revoke_others: bool,
 }
 
 /// `token create`
@@ -341,6 +383,18 @@ pub(crate) enum Tenant {
         /// Which tenants it may share a worker process with: those of the same label
         #[arg(long, default_value = "shared", value_name = "LABEL")]
         trust: String,
+        /// Runs of all its functions at once; 500 unless the node allows fewer
+        #[arg(long, value_name = "RUNS")]
+        concurrency: Option<u64>,
+    },
+    /// Change how much a tenant may have at once
+    #[command(after_help = "Example:\n  casemate tenant set acme --concurrency 50")]
+    Set {
+        /// The tenant
+        id: TenantId,
+        /// Runs of all its functions at once, under the node's `tenants.concurrency`
+        #[arg(long, value_name = "RUNS")]
+        concurrency: u64,
     },
     /// List tenants
     #[command(after_help = "Example:\n  casemate tenant list")]
@@ -376,6 +430,10 @@ pub(crate) struct Records {
     /// Only this function's
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<FunctionName>,
+    /// The node's own in place of the tenant's: its starts and stops, and what was refused before a tenant
+    /// was known
+    #[arg(long, conflicts_with = "function")]
+    pub(crate) of_node: bool,
     /// How many, the newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) limit: u64,
@@ -412,6 +470,49 @@ pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// Whether the words ask for JSON, as far as can be said of words that do not parse.
+pub(crate) fn wants_json(words: impl Iterator<Item = String>) -> bool {
+    let words: Vec<String> = words.take_while(|word| word != "--").collect();
+    let pair = |two: &[String]| matches!(two, [name, value] if name == "--output" && value == "json");
+    words.iter().any(|word| word == "--output=json") || words.windows(2).any(pair)
+}
+
+/// What is wrong with the words, in the form of every other failure.
+pub(crate) fn usage_failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut parts = text.trim().split("\n\n");
+    let line = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let first = line(parts.next().unwrap_or_default());
+    let rest: Vec<String> = parts.map(line).collect();
+    let tip = rest.iter().find_map(|part| part.strip_prefix("tip: "));
+    let usage = rest.iter().find(|part| part.starts_with("Usage: "));
+    let failure = match first.strip_prefix("error: ") {
+        Some(message) if error.kind() != ErrorKind::MissingSubcommand => Failure::new(Exit::Usage, message),
+        _ => Failure::new(Exit::Usage, "a command is wanted"),
+    };
+    match tip.or(usage.map(String::as_str)) {
+        Some(next) => failure.next(next),
+        None => failure.next("`casemate --help` has every command"),
+    }
+}
+
+/// A span of time as people write it: `90s`, `15m`, `1h`, `7d`; in seconds.
+fn parse_span(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or_default() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "" if digits == "0" => 1,
+        _ => return Err("write a number and `s`, `m`, `h` or `d`, such as `1h`".to_owned()),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    let most = TOKEN_OVERLAP_DAYS_MAX * 86_400;
+    let seconds = seconds.filter(|seconds| *seconds <= most);
+    seconds.ok_or_else(|| format!("it must be from `0` to `{TOKEN_OVERLAP_DAYS_MAX}d`"))
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {

@@ -5,7 +5,7 @@ use cell::BodyStream;
 use futures_util::StreamExt;
 use gateway::api;
 use http::{Method, Request, Response, StatusCode, header};
-use model::{Digest, FunctionName, RevisionNumber, Tenant, TokenId};
+use model::{Digest, FunctionName, RevisionNumber, Tenant, TenantId, TokenId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -51,6 +51,15 @@ impl Client {
         self.send(Method::POST, "/v1/tenants", request).await
     }
 
+    /// `PUT …/limits`
+    pub(crate) async fn limit_tenant(
+        &self,
+        tenant: &TenantId,
+        limits: &api::TenantLimits,
+    ) -> Result<Tenant, Failure> {
+        self.send(Method::PUT, &format!("/v1/tenants/{tenant}/limits"), limits).await
+    }
+
     /// `GET …/functions`
     pub(crate) async fn functions(&self) -> Result<api::FunctionList, Failure> {
         self.get(&self.path("functions")).await
@@ -61,14 +70,15 @@ impl Client {
         self.get(&self.path(&format!("functions/{name}"))).await
     }
 
-    /// `PUT …/components/DIGEST`
+    /// `PUT …/components/DIGEST`; `sent` is told how much of it is on its way.
     pub(crate) async fn put_component(
         &self,
         digest: Digest,
         bytes: Bytes,
+        sent: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<api::ComponentStored, Failure> {
         let path = self.path(&format!("components/{digest}"));
-        decode(self.exchange(Method::PUT, &path, "application/wasm", bytes).await?).await
+        decode(self.exchange_telling(Method::PUT, &path, "application/wasm", bytes, sent).await?).await
     }
 
     /// `POST …/functions/NAME/revisions`
@@ -141,6 +151,15 @@ impl Client {
         self.send(Method::POST, &self.path("tokens"), request).await
     }
 
+    /// `POST …/tokens/ID/rotate`
+    pub(crate) async fn rotate_token(
+        &self,
+        id: &TokenId,
+        request: &api::RotateToken,
+    ) -> Result<api::IssuedToken, Failure> {
+        self.send(Method::POST, &self.path(&format!("tokens/{id}/rotate")), request).await
+    }
+
     /// `DELETE …/tokens/ID`
     pub(crate) async fn revoke_token(&self, id: &TokenId) -> Result<(), Failure> {
         self.delete(&self.path(&format!("tokens/{id}"))).await
@@ -149,6 +168,11 @@ impl Client {
     /// `GET …/records`
     pub(crate) async fn records(&self, query: &str) -> Result<api::RecordList, Failure> {
         self.get(&self.path(&format!("records?{query}"))).await
+    }
+
+    /// `GET /v1/node/records`
+    pub(crate) async fn node_records(&self, query: &str) -> Result<api::RecordList, Failure> {
+        self.get(&format!("/v1/node/records?{query}")).await
     }
 
     /// `GET …/policy`
@@ -197,6 +221,18 @@ impl Client {
         kind: &str,
         body: Bytes,
     ) -> Result<Response<BodyStream>, Failure> {
+        self.exchange_telling(method, path, kind, body, |_| ()).await
+    }
+
+    /// The same; `sent` is told how much of the body is on its way.
+    async fn exchange_telling(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+        sent: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Response<BodyStream>, Failure> {
         let url = format!("{}{path}", self.session.node);
         let mut request =
             Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
@@ -214,7 +250,7 @@ impl Client {
         let request = request
             .body(body)
             .map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
-        let answer = self.transport.call(request).await?;
+        let answer = self.transport.call(request, sent).await?;
         if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
     }
 

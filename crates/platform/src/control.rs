@@ -61,14 +61,14 @@ impl Platform {
         action: Action,
         resource: Resource<'_>,
     ) -> Result<Permit, Refused> {
-        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
+        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer, waiver: None };
         let named = resource.to_string().into();
         self.decide(&home.view().control, &asked, ctx.caller, action, (resource, named))
     }
 
     /// Decides a control action on the node.
     pub(crate) fn permit_node(&self, ctx: Ctx<'_>, action: Action) -> Result<Permit, Refused> {
-        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
+        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer, waiver: None };
         let named = Resource::Node.to_string().into();
         self.decide(&self.node_slice, &asked, ctx.caller, action, (Resource::Node, named))
     }
@@ -137,6 +137,24 @@ impl Platform {
         };
         let most = query.limit.clamp(1, ROWS_MAX);
         let found = self.recorder.newest(most, wanted).await?;
+        Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
+    }
+
+    /// The node's own events, which are no tenant's: its starts and stops, decisions about the node, and what was
+    /// refused before a tenant was known. The newest first.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn node_records(
+        &self,
+        ctx: Ctx<'_>,
+        query: &RecordQuery,
+    ) -> Result<Vec<Recorded>, ControlError> {
+        self.permit_node(ctx, Action::ReadRecord)?;
+        let wanted = |event: &Event| {
+            event.tenant.is_none() && query.request.is_none_or(|id| event.request == Some(id))
+        };
+        let found = self.recorder.newest(query.limit.clamp(1, ROWS_MAX), wanted).await?;
         Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
     }
 

@@ -20,7 +20,9 @@ pub(super) async fn records(context: &Context, args: &Records) -> Result<(), Fai
     if let Some(name) = &args.function {
         query.push_str(&format!("&function={name}"));
     }
-    let found = context.client()?.records(&query).await?;
+    let client = context.client()?;
+    let found =
+        if args.of_node { client.node_records(&query).await? } else { client.records(&query).await? };
     out.answer(&found, |found| {
         if found.records.is_empty() {
             return "no records".to_owned();

@@ -70,8 +70,8 @@ pub(super) async fn deploy(context: &Context, args: &Deploy) -> Result<(), Failu
 /// If the component cannot be read, or the node refuses it.
 pub(crate) async fn ship(client: &Client, project: &Project, out: &Output) -> Result<DeployResult, Failure> {
     let component = project.component()?;
-    let progress = out.spinner(format!("uploading {}", size(component.bytes.len() as u64)));
-    client.put_component(component.digest, component.bytes).await?;
+    let progress = out.transfer("uploading", component.bytes.len() as u64);
+    client.put_component(component.digest, component.bytes, progress.teller()).await?;
     drop(progress);
     let _progress = out.spinner("checking and compiling");
     let request = DeployRequest { manifest: project.text.clone(), component: component.digest };

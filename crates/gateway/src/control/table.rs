@@ -17,6 +17,7 @@ pub(super) enum Operation {
     Node,
     ListTenants,
     CreateTenant,
+    LimitTenant,
     ListFunctions,
     Inspect,
     Remove,
@@ -27,8 +28,10 @@ pub(super) enum Operation {
     Logs,
     ListTokens,
     CreateToken,
+    RotateToken,
     RevokeToken,
     Records,
+    NodeRecords,
     ReadPolicy,
     SetPolicy,
 }
@@ -104,6 +107,15 @@ fn node_endpoints() -> Vec<Endpoint> {
         get("/metrics", Op::Metrics, "Prometheus metrics", Shape::Text(METRICS_TYPE)),
         get("/v1/whoami", Op::WhoAmI, "Whom the credential proves", json::<api::WhoAmI>()),
         get("/v1/node", Op::Node, "How the node stands", json::<api::NodeReport>()),
+        Endpoint {
+            query: &[("request", "Only events of this request"), ("limit", "At most so many, 1 to 1000")],
+            ..get(
+                "/v1/node/records",
+                Op::NodeRecords,
+                "The node's own record, which is no tenant's, the newest first",
+                json::<api::RecordList>(),
+            )
+        },
     ]
 }
 
@@ -205,6 +217,14 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             (201, json::<model::Tenant>()),
         ),
         endpoint(
+            Method::PUT,
+            "/v1/tenants/{tenant}/limits",
+            Op::LimitTenant,
+            "Change how much a tenant may have at once",
+            json::<api::TenantLimits>(),
+            (200, json::<model::Tenant>()),
+        ),
+        endpoint(
             Method::GET,
             TOKENS,
             Op::ListTokens,
@@ -218,6 +238,14 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             Op::CreateToken,
             "Make a token; its secret is shown this once",
             json::<api::CreateToken>(),
+            (201, json::<api::IssuedToken>()),
+        ),
+        endpoint(
+            Method::POST,
+            "/v1/tenants/{tenant}/tokens/{token}/rotate",
+            Op::RotateToken,
+            "Make another token for the same principal; the old one ends after a while",
+            json::<api::RotateToken>(),
             (201, json::<api::IssuedToken>()),
         ),
         endpoint(

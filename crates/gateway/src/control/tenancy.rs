@@ -3,7 +3,7 @@
 use http::Response;
 use identity::TokenRecord;
 use model::{TenantId, TokenId};
-use platform::{NewToken, RecordQuery};
+use platform::{NewToken, RecordQuery, Recorded};
 
 use super::{Call, answer, nothing};
 use crate::{api, problem::Problem, stage::respond::Body};
@@ -74,8 +74,15 @@ pub(super) fn list_tenants(call: &Call<'_>) -> Answer {
 
 pub(super) async fn create_tenant(call: &Call<'_>) -> Answer {
     let wanted: api::CreateTenant = call.json()?;
-    let made = call.plane.platform.create_tenant(call.ctx, &wanted.id, wanted.trust).await?;
+    let made =
+        call.plane.platform.create_tenant(call.ctx, &wanted.id, wanted.trust, wanted.concurrency).await?;
     answer(201, &made)
+}
+
+pub(super) async fn limit_tenant(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let wanted: api::TenantLimits = call.json()?;
+    answer(200, &call.plane.platform.set_tenant(call.ctx, &tenant, wanted.concurrency).await?)
 }
 
 pub(super) fn list_tokens(call: &Call<'_>) -> Answer {
@@ -90,6 +97,13 @@ pub(super) async fn create_token(call: &Call<'_>) -> Answer {
     let api::CreateToken { name, kind, roles, scopes, days } = wanted;
     let new = NewToken { name, kind, roles, scopes, days };
     let made = call.plane.platform.create_token(call.ctx, &tenant, new).await?;
+    answer(201, &api::IssuedToken { token: info(made.record), secret: made.text.to_string() })
+}
+
+pub(super) async fn rotate_token(call: &Call<'_>) -> Answer {
+    let (tenant, token): (TenantId, TokenId) = (call.parameter("tenant")?, call.parameter("token")?);
+    let api::RotateToken { overlap_s, days } = call.json()?;
+    let made = call.plane.platform.rotate_token(call.ctx, &tenant, &token, overlap_s, days).await?;
     answer(201, &api::IssuedToken { token: info(made.record), secret: made.text.to_string() })
 }
 
@@ -121,7 +135,19 @@ pub(super) async fn records(call: &Call<'_>) -> Answer {
         function: call.query_as("function")?,
         limit: call.query_as("limit")?.unwrap_or(RECORDS),
     };
-    let found = call.plane.platform.records(call.ctx, &tenant, &query).await?;
+    recorded(call.plane.platform.records(call.ctx, &tenant, &query).await?)
+}
+
+pub(super) async fn node_records(call: &Call<'_>) -> Answer {
+    let query = RecordQuery {
+        request: call.query_as("request")?,
+        function: None,
+        limit: call.query_as("limit")?.unwrap_or(RECORDS),
+    };
+    recorded(call.plane.platform.node_records(call.ctx, &query).await?)
+}
+
+fn recorded(found: Vec<Recorded>) -> Answer {
     let records = found.into_iter().map(|recorded| {
         let mut leaf = Vec::new();
         recorded.event.encode(recorded.number, &mut leaf);
