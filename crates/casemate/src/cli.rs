@@ -2,17 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{
     FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId,
     limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
 };
 
-use crate::{
-    exit::{Exit, Failure},
-    output::Format,
-};
+use crate::output::Format;
 
 /// A serverless platform in which every function runs in a chamber of its own.
 #[derive(Debug, Parser)]
@@ -153,6 +150,20 @@ Example:
 
 The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
 are seen by every process of the machine.";
+
+const ROTATE: &str = "\
+Example:
+  casemate token rotate ci --overlap 1h
+
+Both are good until the overlap is over. Where it is the token of your own saved login, the login has the
+new one afterwards.";
+
+const RECOVER: &str = "\
+Example:
+  casemate token recover --data ~/casemate
+
+For when every administrator's token is lost or has ended. It wants the data folder and its root key, as
+`up` does, and leaves an event in the record.";
 
 /// `up`
 #[derive(Debug, Args)]
@@ -307,10 +318,7 @@ pub(crate) enum Token {
     #[command(after_help = "Example:\n  casemate token list")]
     List,
     /// Make another token for the same principal, and let the old one end after a while
-    #[command(
-        after_help = "Example:\n  casemate token rotate ci --overlap 1h\n\nBoth are good until the overlap is over. \
-                      Where it is the token of your own\nsaved login, the login has the new one afterwards."
-    )]
+    #[command(after_help = ROTATE)]
     Rotate {
         /// The principal's name; or the token's id, where several of the name are live
         which: String,
@@ -322,11 +330,7 @@ pub(crate) enum Token {
         days: Option<u64>,
     },
     /// Make an administrator's token from the data folder of a node that is stopped
-    #[command(
-        after_help = "Example:\n  casemate token recover --data ~/casemate\n\nFor when every administrator's token is \
-                      lost or has ended. It wants the data folder and its\nroot key, as `up` does, and leaves an event \
-                      in the record."
-    )]
+    #[command(after_help = RECOVER)]
     Recover(Recover),
     /// Revoke a token: the next request with it is refused
     #[command(after_help = "Example:\n  casemate token revoke t4x8k2m9q1r7z")]
@@ -470,32 +474,6 @@ pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
-}
-
-/// Whether the words ask for JSON, as far as can be said of words that do not parse.
-pub(crate) fn wants_json(words: impl Iterator<Item = String>) -> bool {
-    let words: Vec<String> = words.take_while(|word| word != "--").collect();
-    let pair = |two: &[String]| matches!(two, [name, value] if name == "--output" && value == "json");
-    words.iter().any(|word| word == "--output=json") || words.windows(2).any(pair)
-}
-
-/// What is wrong with the words, in the form of every other failure.
-pub(crate) fn usage_failure(error: &clap::Error) -> Failure {
-    let text = error.render().to_string();
-    let mut parts = text.trim().split("\n\n");
-    let line = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
-    let first = line(parts.next().unwrap_or_default());
-    let rest: Vec<String> = parts.map(line).collect();
-    let tip = rest.iter().find_map(|part| part.strip_prefix("tip: "));
-    let usage = rest.iter().find(|part| part.starts_with("Usage: "));
-    let failure = match first.strip_prefix("error: ") {
-        Some(message) if error.kind() != ErrorKind::MissingSubcommand => Failure::new(Exit::Usage, message),
-        _ => Failure::new(Exit::Usage, "a command is wanted"),
-    };
-    match tip.or(usage.map(String::as_str)) {
-        Some(next) => failure.next(next),
-        None => failure.next("`casemate --help` has every command"),
-    }
 }
 
 /// A span of time as people write it: `90s`, `15m`, `1h`, `7d`; in seconds.

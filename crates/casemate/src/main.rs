@@ -18,6 +18,7 @@ mod session;
 mod telemetry;
 mod templates;
 mod transport;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;
@@ -53,9 +54,9 @@ fn main() -> ExitCode {
 /// Help and version for who asked for them; else what is wrong with the words, for people or, where they asked for
 /// that, for programs.
 fn misused(error: &clap::Error) -> ExitCode {
-    let for_programs = cli::wants_json(std::env::args().skip(1));
+    let for_programs = usage::wants_json(std::env::args().skip(1));
     if error.use_stderr() && for_programs {
-        Output::new(output::Format::Json).failure(&cli::usage_failure(error));
+        Output::new(output::Format::Json).failure(&usage::failure(error));
         return Exit::Usage.into();
     }
     // Whoever read has gone: there is nobody left to tell.

@@ -77,6 +77,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = node_endpoints();
     all.extend(function_endpoints());
     all.extend(tenant_endpoints());
+    all.extend(token_endpoints());
     all
 }
 
@@ -195,7 +196,6 @@ fn function_endpoints() -> Vec<Endpoint> {
 
 fn tenant_endpoints() -> Vec<Endpoint> {
     use Operation as Op;
-    const TOKENS: &str = "/v1/tenants/{tenant}/tokens";
     const POLICY: &str = "/v1/tenants/{tenant}/policy";
     let none = Shape::Nothing;
     let text = json::<api::PolicyText>;
@@ -224,6 +224,31 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             json::<api::TenantLimits>(),
             (200, json::<model::Tenant>()),
         ),
+        Endpoint {
+            query: &[
+                ("request", "Only events of this request"),
+                ("function", "Only events about this function"),
+                ("limit", "At most so many, 1 to 1000"),
+            ],
+            ..endpoint(
+                Method::GET,
+                "/v1/tenants/{tenant}/records",
+                Op::Records,
+                "A tenant's record, the newest first",
+                none,
+                (200, json::<api::RecordList>()),
+            )
+        },
+        endpoint(Method::GET, POLICY, Op::ReadPolicy, "A tenant's own policies", none, (200, text())),
+        endpoint(Method::PUT, POLICY, Op::SetPolicy, "Replace them", text(), (200, text())),
+    ]
+}
+
+fn token_endpoints() -> Vec<Endpoint> {
+    use Operation as Op;
+    const TOKENS: &str = "/v1/tenants/{tenant}/tokens";
+    let none = Shape::Nothing;
+    vec![
         endpoint(
             Method::GET,
             TOKENS,
@@ -256,22 +281,5 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             none,
             (204, none),
         ),
-        Endpoint {
-            query: &[
-                ("request", "Only events of this request"),
-                ("function", "Only events about this function"),
-                ("limit", "At most so many, 1 to 1000"),
-            ],
-            ..endpoint(
-                Method::GET,
-                "/v1/tenants/{tenant}/records",
-                Op::Records,
-                "A tenant's record, the newest first",
-                none,
-                (200, json::<api::RecordList>()),
-            )
-        },
-        endpoint(Method::GET, POLICY, Op::ReadPolicy, "A tenant's own policies", none, (200, text())),
-        endpoint(Method::PUT, POLICY, Op::SetPolicy, "Replace them", text(), (200, text())),
     ]
 }
