@@ -295,8 +295,8 @@ async fn refused(answer: Response<BodyStream>) -> Failure {
     let request_id = problem.request_id.map(|id| id.to_string());
     Failure {
         exit: exit_of(status),
+        next: next_of(status, &problem.code, &message, request_id.as_deref()),
         message: format!("{message} ({})", problem.code),
-        next: next_of(status, &problem.code, request_id.as_deref()),
         code: Some(problem.code),
         request_id,
     }
@@ -310,7 +310,7 @@ fn exit_of(status: StatusCode) -> Exit {
     }
 }
 
-fn next_of(status: StatusCode, code: &str, request_id: Option<&str>) -> Option<String> {
+fn next_of(status: StatusCode, code: &str, message: &str, request_id: Option<&str>) -> Option<String> {
     let next = match status {
         _ if matches!(code, "no-route" | "method-not-allowed") => {
             "`casemate inspect NAME` shows the function's routes".to_owned()
@@ -323,6 +323,12 @@ fn next_of(status: StatusCode, code: &str, request_id: Option<&str>) -> Option<S
             ),
             None => "`casemate whoami` shows your roles".to_owned(),
         },
+        StatusCode::NOT_FOUND if message.contains(" no tenant ") => {
+            "`casemate tenant list` shows them all".to_owned()
+        }
+        StatusCode::NOT_FOUND if message.contains(" no token ") => {
+            "`casemate token list` shows them all".to_owned()
+        }
         StatusCode::NOT_FOUND => "`casemate list` shows what there is".to_owned(),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "try again in a moment".to_owned(),
         status if status.is_server_error() => "the node's log has more under the request's id".to_owned(),

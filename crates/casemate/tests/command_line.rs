@@ -56,7 +56,7 @@ fn wrong_words_are_json_for_programs_too() {
     );
     check(&["token", "create", "--output", "json", "--name", "a", "--days", "0"], "--days", "");
     check(&["list", "--output", "json", "--colour"], "--colour", "");
-    check(&["list", "--output=json", "--output", "xml"], "xml", "");
+    check(&["list", "--output=json", "--output", "xml"], "--output", "");
     let text = home.run(&["deplo", "--", "--output", "json"]).fails(2, "deploy");
     assert!(text.err.starts_with("error:"), "what stands behind `--` is no flag");
     assert!(home.run(&["--help", "--output", "json"]).ok().out.contains("Usage"));

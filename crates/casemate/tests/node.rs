@@ -369,4 +369,6 @@ fn a_revision_that_is_not_there() {
     node.run(&["rollback", "hello", "--to", "r77"]).fails(1, "casemate inspect hello");
     node.run(&["rollback", "hello"]).fails(1, "casemate inspect hello");
     node.run(&["rollback", "nothing"]).fails(1, "casemate list");
+    node.run(&["tenant", "set", "nothing", "--concurrency", "5"]).fails(1, "casemate tenant list");
+    node.run(&["token", "revoke", "nothing"]).fails(1, "casemate token list");
 }

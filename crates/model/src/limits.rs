@@ -38,6 +38,13 @@ macro_rules! limits {
                     .find(|(_, value, min, max)| value < min || value > max)
             }
 
+            /// The same, with those bounds that nobody named no higher than the ceiling: a node that allows less
+            /// than a default means that the default is less there.
+            pub fn under(mut self, ceiling: &Self, named: impl Fn(&str) -> bool) -> Self {
+                $(if !named(stringify!($name)) { self.$name = self.$name.min(ceiling.$name); })*
+                self
+            }
+
             /// Each bound with its name, in the table's order.
             pub fn rows(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod bounds;
 mod drain;
 mod hostile;
 mod languages;
