@@ -5,9 +5,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use gateway::tls::{NodeCertificates, server_config};
+use rustls::{
+    CertificateError, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+};
 use store::{Batch, Space, SystemStore};
 use zeroize::Zeroizing;
 
@@ -44,7 +50,12 @@ pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result
         let chain =
             fs::read_to_string(certificate).map_err(|e| unstarted(Failure::file("read", certificate, &e)))?;
         let key = read_private(key).map_err(unstarted)?;
-        let server = server_config(&chain, &key, tls12).map_err(|e| wrong(&e))?;
+        let server = server_config(&chain, &key, tls12).map_err(|e| {
+            let next = "`tls.key` must be the private key (PEM, PKCS#8) of the first certificate in `tls.certificate`";
+            wrong(&e).next(next)
+        })?;
+        in_time(&chain, clock::now().unix_ms() / 1000)
+            .map_err(|why| wrong(&why).next(format!("renew `{}`", certificate.display())))?;
         return Ok(Certificates { server, ca: chain, ca_file: certificate.clone() });
     }
     let now = i64::try_from(clock::now().unix_ms() / 1000).unwrap_or(i64::MAX);
@@ -63,6 +74,33 @@ pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result
     let ca_file = config.data.join("ca.pem");
     publish(&ca_file, &own.ca)?;
     Ok(Certificates { server: server?, ca: own.ca, ca_file })
+}
+
+/// Whether the first certificate of a chain holds at a time, in seconds since 1970. Of the checks that a client makes
+/// that of the time comes first, so that what it says of anything else is of no interest here.
+fn in_time(chain: &str, now_unix_s: u64) -> Result<(), String> {
+    let unread = |e: &dyn std::fmt::Display| format!("the certificate cannot be read: {e}");
+    let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).map_err(|e| unread(&e))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(leaf.clone()).map_err(|e| unread(&e))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|e| unread(&e))?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now_unix_s));
+    let name = ServerName::try_from("localhost").map_err(|e| unread(&e))?;
+    let day = |time: UnixTime| model::Timestamp::from_unix_ms(time.as_secs().saturating_mul(1000));
+    match verifier.verify_server_cert(&leaf, &[], &name, &[], now) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Err(format!("the certificate ended at {}", day(not_after)))
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before, ..
+        })) => Err(format!("the certificate begins at {}", day(not_before))),
+        Err(rustls::Error::InvalidCertificate(
+            e @ (CertificateError::Expired | CertificateError::NotValidYet),
+        )) => Err(e.to_string()),
+        _ => Ok(()),
+    }
 }
 
 async fn make(config: &Config, store: &SystemStore, now: i64) -> Result<NodeCertificates, Failure> {

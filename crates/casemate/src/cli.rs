@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use model::{FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId, limits::TOKEN_DAYS_MAX};
+use model::{
+    FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId,
+    limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
+};
 
 use crate::output::Format;
 
@@ -116,7 +119,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  casemate token create --name ci --kind service --role developer"
     )]
     Token(Token),
-    /// Make and list tenants
+    /// Make, change and list tenants
     #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
     Tenant(Tenant),
     /// Read and write the tenant's own policies
@@ -149,6 +152,20 @@ Example:
 
 The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
 are seen by every process of the machine.";
+
+const ROTATE: &str = "\
+Example:
+  casemate token rotate ci --overlap 1h
+
+Both are good until the overlap is over. Where it is the token of your own saved login, the login has the
+new one afterwards.";
+
+const RECOVER: &str = "\
+Example:
+  casemate token recover --data ~/casemate
+
+For when every administrator's token is lost or has ended. It wants the data folder and its root key, as
+`up` does, and leaves an event in the record.";
 
 /// `up`
 #[derive(Debug, Args)]
@@ -302,12 +319,41 @@ pub(crate) enum Token {
     /// List tokens, without their texts
     #[command(after_help = "Example:\n  casemate token list")]
     List,
+    /// Make another token for the same principal, and let the old one end after a while
+    #[command(after_help = ROTATE)]
+    Rotate {
+        /// The principal's name; or the token's id, where several of the name are live
+        which: String,
+        /// How long the old one stays good: `90s`, `15m`, `1h`, `7d`; `0` ends it at once
+        #[arg(long, default_value = "1h", value_name = "TIME", value_parser = parse_span)]
+        overlap: u64,
+        /// How many days the new one lives; as many as the old one did where it is absent
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=TOKEN_DAYS_MAX))]
+        days: Option<u64>,
+    },
+    /// Make an administrator's token from the data folder of a node that is stopped
+    #[command(after_help = RECOVER)]
+    Recover(Recover),
     /// Revoke a token: the next request with it is refused
     #[command(after_help = "Example:\n  casemate token revoke t4x8k2m9q1r7z")]
     Revoke {
         /// The token's id
         id: TokenId,
     },
+}
+
+/// `token recover`
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The node's configuration, as `up` takes it
+    #[arg(long, value_name = "FILE", env = "CASEMATE_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The node's data folder, as `up` takes it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Revoke every other administrator's token: for when one was stolen
+    #[arg(long)]
+    pub(crate) revoke_others: bool,
 }
 
 /// `token create`
@@ -343,6 +389,18 @@ pub(crate) enum Tenant {
         /// Which tenants it may share a worker process with: those of the same label
         #[arg(long, default_value = "shared", value_name = "LABEL")]
         trust: String,
+        /// Runs of all its functions at once; 500 unless the node allows fewer
+        #[arg(long, value_name = "RUNS")]
+        concurrency: Option<u64>,
+    },
+    /// Change how much a tenant may have at once
+    #[command(after_help = "Example:\n  casemate tenant set acme --concurrency 50")]
+    Set {
+        /// The tenant
+        id: TenantId,
+        /// Runs of all its functions at once, under the node's `tenants.concurrency`
+        #[arg(long, value_name = "RUNS")]
+        concurrency: u64,
     },
     /// List tenants
     #[command(after_help = "Example:\n  casemate tenant list")]
@@ -417,6 +475,23 @@ pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// A span of time as people write it: `90s`, `15m`, `1h`, `7d`; in seconds.
+fn parse_span(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or_default() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "" if digits == "0" => 1,
+        _ => return Err("write a number and `s`, `m`, `h` or `d`, such as `1h`".to_owned()),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    let most = TOKEN_OVERLAP_DAYS_MAX * 86_400;
+    let seconds = seconds.filter(|seconds| *seconds <= most);
+    seconds.ok_or_else(|| format!("it must be from `0` to `{TOKEN_OVERLAP_DAYS_MAX}d`"))
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {

@@ -5,7 +5,7 @@ use cell::BodyStream;
 use futures_util::StreamExt;
 use gateway::api;
 use http::{Method, Request, Response, StatusCode, header};
-use model::{Digest, FunctionName, RevisionNumber, Tenant, TokenId};
+use model::{Digest, FunctionName, RevisionNumber, Tenant, TenantId, TokenId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -51,6 +51,15 @@ impl Client {
         self.send(Method::POST, "/v1/tenants", request).await
     }
 
+    /// `PUT …/limits`
+    pub(crate) async fn limit_tenant(
+        &self,
+        tenant: &TenantId,
+        limits: &api::TenantLimits,
+    ) -> Result<Tenant, Failure> {
+        self.send(Method::PUT, &format!("/v1/tenants/{tenant}/limits"), limits).await
+    }
+
     /// `GET …/functions`
     pub(crate) async fn functions(&self) -> Result<api::FunctionList, Failure> {
         self.get(&self.path("functions")).await
@@ -61,14 +70,15 @@ impl Client {
         self.get(&self.path(&format!("functions/{name}"))).await
     }
 
-    /// `PUT …/components/DIGEST`
+    /// `PUT …/components/DIGEST`; `sent` is told how much of it is on its way.
     pub(crate) async fn put_component(
         &self,
         digest: Digest,
         bytes: Bytes,
+        sent: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<api::ComponentStored, Failure> {
         let path = self.path(&format!("components/{digest}"));
-        decode(self.exchange(Method::PUT, &path, "application/wasm", bytes).await?).await
+        decode(self.exchange_telling(Method::PUT, &path, "application/wasm", bytes, sent).await?).await
     }
 
     /// `POST …/functions/NAME/revisions`
@@ -141,6 +151,15 @@ impl Client {
         self.send(Method::POST, &self.path("tokens"), request).await
     }
 
+    /// `POST …/tokens/ID/rotate`
+    pub(crate) async fn rotate_token(
+        &self,
+        id: &TokenId,
+        request: &api::RotateToken,
+    ) -> Result<api::IssuedToken, Failure> {
+        self.send(Method::POST, &self.path(&format!("tokens/{id}/rotate")), request).await
+    }
+
     /// `DELETE …/tokens/ID`
     pub(crate) async fn revoke_token(&self, id: &TokenId) -> Result<(), Failure> {
         self.delete(&self.path(&format!("tokens/{id}"))).await
@@ -202,6 +221,18 @@ impl Client {
         kind: &str,
         body: Bytes,
     ) -> Result<Response<BodyStream>, Failure> {
+        self.exchange_telling(method, path, kind, body, |_| ()).await
+    }
+
+    /// The same; `sent` is told how much of the body is on its way.
+    async fn exchange_telling(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+        sent: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Response<BodyStream>, Failure> {
         let url = format!("{}{path}", self.session.node);
         let mut request =
             Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
@@ -219,7 +250,7 @@ impl Client {
         let request = request
             .body(body)
             .map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
-        let answer = self.transport.call(request).await?;
+        let answer = self.transport.call(request, sent).await?;
         if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
     }
 
@@ -264,8 +295,8 @@ async fn refused(answer: Response<BodyStream>) -> Failure {
     let request_id = problem.request_id.map(|id| id.to_string());
     Failure {
         exit: exit_of(status),
+        next: next_of(status, &problem.code, &message, request_id.as_deref()),
         message: format!("{message} ({})", problem.code),
-        next: next_of(status, &problem.code, request_id.as_deref()),
         code: Some(problem.code),
         request_id,
     }
@@ -279,7 +310,7 @@ fn exit_of(status: StatusCode) -> Exit {
     }
 }
 
-fn next_of(status: StatusCode, code: &str, request_id: Option<&str>) -> Option<String> {
+fn next_of(status: StatusCode, code: &str, message: &str, request_id: Option<&str>) -> Option<String> {
     let next = match status {
         _ if matches!(code, "no-route" | "method-not-allowed") => {
             "`casemate inspect NAME` shows the function's routes".to_owned()
@@ -292,6 +323,12 @@ fn next_of(status: StatusCode, code: &str, request_id: Option<&str>) -> Option<S
             ),
             None => "`casemate whoami` shows your roles".to_owned(),
         },
+        StatusCode::NOT_FOUND if message.contains(" no tenant ") => {
+            "`casemate tenant list` shows them all".to_owned()
+        }
+        StatusCode::NOT_FOUND if message.contains(" no token ") => {
+            "`casemate token list` shows them all".to_owned()
+        }
         StatusCode::NOT_FOUND => "`casemate list` shows what there is".to_owned(),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "try again in a moment".to_owned(),
         status if status.is_server_error() => "the node's log has more under the request's id".to_owned(),

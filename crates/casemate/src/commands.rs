@@ -9,6 +9,7 @@ mod login;
 mod new;
 mod offline;
 mod records;
+mod recover;
 mod ship;
 mod up;
 

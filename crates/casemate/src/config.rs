@@ -37,6 +37,10 @@ pub(crate) struct RawConfig {
     compile: RawCompile,
     /// The highest that a manifest may set each of its limits, by the names that the manifest uses.
     limits: BTreeMap<String, u64>,
+    /// Bounds of whole tenants.
+    tenants: RawTenants,
+    /// How long requests may go on when the node stops, in milliseconds. 30000 by default.
+    drain_ms: Option<u64>,
     /// Outbound calls of functions.
     egress: RawEgress,
     /// Which peers may connect at all.
@@ -78,6 +82,14 @@ pub(crate) struct RawRootKey {
 pub(crate) struct RawCompile {
     /// How long one compilation may take, in milliseconds. The highest, 120,000, by default.
     wall_ms: Option<u64>,
+}
+
+/// Bounds of whole tenants.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTenants {
+    /// The most runs at once that any tenant may have, whatever `casemate tenant set` says. 10000 by default.
+    concurrency: Option<u64>,
 }
 
 /// Outbound calls of functions.
@@ -178,6 +190,10 @@ pub(crate) struct Config {
     pub(crate) compile_wall_ms: u64,
     /// The highest that a manifest may set its limits.
     pub(crate) ceiling: Limits,
+    /// The most runs at once that any tenant may have.
+    pub(crate) tenant_concurrency: u64,
+    /// How long requests may go on when the node stops.
+    pub(crate) drain_ms: u64,
     /// Refused ranges that functions may reach all the same.
     pub(crate) egress_allow: Vec<Cidr>,
     /// Who may connect; everyone where it is empty.
@@ -313,6 +329,12 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         workers: workers(raw.workers, around.cores)?,
         compile_wall_ms: compile_wall_ms(raw.compile.wall_ms)?,
         ceiling: ceiling(&raw.limits)?,
+        tenant_concurrency: within(
+            "tenants.concurrency",
+            raw.tenants.concurrency.unwrap_or(limits::TENANT_CONCURRENCY_MAX),
+            1..=limits::TENANT_CONCURRENCY_MAX,
+        )?,
+        drain_ms: within("drain_ms", raw.drain_ms.unwrap_or(limits::DRAIN_MS), 0..=limits::DRAIN_MS_MAX)?,
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
         firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
@@ -378,8 +400,7 @@ fn workers(typed: Option<u64>, cores: usize) -> Result<usize, Wrong> {
     const WORKERS_MAX: u64 = 1024;
     match typed {
         None => Ok(cores.max(1)),
-        Some(n @ 1..=WORKERS_MAX) => Ok(usize::try_from(n).unwrap_or(1)),
-        Some(n) => Err(Wrong::new("workers", format!("is {n}, but must be from 1 to {WORKERS_MAX}"))),
+        Some(n) => within("workers", n, 1..=WORKERS_MAX).map(|n| usize::try_from(n).unwrap_or(1)),
     }
 }
 
@@ -413,6 +434,14 @@ fn ceiling(typed: &BTreeMap<String, u64>) -> Result<Limits, Wrong> {
         }
     }
     serde_json::from_value(rows).map_err(wrong)
+}
+
+fn within(key: &str, value: u64, allowed: std::ops::RangeInclusive<u64>) -> Result<u64, Wrong> {
+    if allowed.contains(&value) {
+        return Ok(value);
+    }
+    let (min, max) = (allowed.start(), allowed.end());
+    Err(Wrong::new(key, format!("is {value}, but must be from {min} to {max}")))
 }
 
 fn ranges(key: &str, texts: &[String]) -> Result<Vec<Cidr>, Wrong> {

@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod config;
 mod demo;
+mod descriptors;
 mod exit;
 mod folder;
 mod node;
@@ -17,6 +18,7 @@ mod session;
 mod telemetry;
 mod templates;
 mod transport;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;
@@ -35,7 +37,10 @@ fn main() -> ExitCode {
     if let Some(code) = child::run() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let out = Output::new(cli.global.output);
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +49,19 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Help and version for who asked for them; else what is wrong with the words, for people or, where they asked for
+/// that, for programs.
+fn misused(error: &clap::Error) -> ExitCode {
+    let for_programs = usage::wants_json(std::env::args().skip(1));
+    if error.use_stderr() && for_programs {
+        Output::new(output::Format::Json).failure(&usage::failure(error));
+        return Exit::Usage.into();
+    }
+    // Whoever read has gone: there is nobody left to tell.
+    let _unheard = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
 }
 
 fn start(cli: Cli) -> Result<(), Failure> {

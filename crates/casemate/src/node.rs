@@ -65,7 +65,12 @@ impl Node {
             entropy,
         };
         let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
-        let settings = PlatformConfig { domain: config.domain.clone(), ceiling: config.ceiling, places };
+        let settings = PlatformConfig {
+            domain: config.domain.clone(),
+            ceiling: config.ceiling,
+            tenant_ceiling: config.tenant_concurrency,
+            places,
+        };
         let (platform, first) = Platform::open(settings, parts).await.map_err(|e| not_started(&e))?;
 
         let gateway = gateway_config(config, Arc::clone(&tls.server));
@@ -245,6 +250,7 @@ fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayCon
         control: config.control,
         plain: config.dangerous.plain_http,
         domain: config.domain.clone(),
+        drain_ms: config.drain_ms,
         about: About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: "embedded".to_owned(),
@@ -263,6 +269,6 @@ pub(crate) fn unstarted(failure: Failure) -> Failure {
     Failure { exit: Exit::NotStarted, ..failure }
 }
 
-fn not_started(why: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn not_started(why: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::NotStarted, why)
 }

@@ -189,10 +189,36 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(80));
         Progress(Some(bar))
     }
+
+    /// Shows how many of so many bytes have gone, where somebody watches.
+    pub(crate) fn transfer(&self, text: impl Display, bytes: u64) -> Progress {
+        if !self.live {
+            return Progress(None);
+        }
+        let bar = ProgressBar::new(bytes);
+        let template = "{msg} {bar:24} {binary_bytes} of {binary_total_bytes} {elapsed:.dim}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_message(text.to_string());
+        Progress(Some(bar))
+    }
 }
 
 /// Something under way; it disappears with this value.
 pub(crate) struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Shows how far it has come; to be called with ever more.
+    pub(crate) fn teller(&self) -> impl Fn(u64) + Send + Sync + use<> {
+        let bar = self.0.clone();
+        move |done| {
+            if let Some(bar) = &bar {
+                bar.set_position(done);
+            }
+        }
+    }
+}
 
 impl Drop for Progress {
     fn drop(&mut self) {

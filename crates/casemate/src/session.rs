@@ -58,6 +58,8 @@ pub(crate) struct Session {
     pub(crate) token: Option<Secret>,
     /// The certificate (PEM) that signs the node's.
     pub(crate) ca: Option<String>,
+    /// Whether the credential is the saved login's.
+    pub(crate) is_saved: bool,
 }
 
 impl Session {
@@ -78,14 +80,24 @@ impl Session {
         let (mut session, saved_token) = match saved {
             Some(saved) => {
                 let token = Secret::new(&saved.token);
-                (Self { node: saved.node, tenant: saved.tenant, token: None, ca: saved.ca }, Some(token))
+                (
+                    Self {
+                        node: saved.node,
+                        tenant: saved.tenant,
+                        token: None,
+                        ca: saved.ca,
+                        is_saved: false,
+                    },
+                    Some(token),
+                )
             }
             None => {
                 let tenant = default_tenant()?;
                 let node = other.clone().unwrap_or_else(|| NODE.to_owned());
-                (Self { node, tenant, token: None, ca: None }, None)
+                (Self { node, tenant, token: None, ca: None, is_saved: false }, None)
             }
         };
+        session.is_saved = typed.is_none() && saved_token.is_some();
         session.token = typed.or(saved_token);
         session.ca = ca.or(session.ca);
         if let Some(tenant) = &global.tenant {

@@ -35,14 +35,18 @@ impl Transport {
         Ok(Self(client))
     }
 
-    /// One request and the head of its answer.
+    /// One request and the head of its answer; `sent` is told how much of the body is on its way.
     ///
     /// # Errors
     /// Why there is no answer, with what to do about it.
-    pub(crate) async fn call(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, Failure> {
+    pub(crate) async fn call(
+        &self,
+        request: Request<Bytes>,
+        sent: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Response<BodyStream>, Failure> {
         let uri = request.uri();
         let node = format!("https://{}", uri.authority().map_or("", |a| a.as_str()));
-        self.0.call(request).await.map_err(|error| failure(&node, &error))
+        self.0.call_telling(request, sent).await.map_err(|error| failure(&node, &error))
     }
 }
 

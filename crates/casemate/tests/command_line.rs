@@ -36,6 +36,33 @@ fn errors_are_json_for_programs() {
 }
 
 #[test]
+fn wrong_words_are_json_for_programs_too() {
+    let home = Home::new();
+    let check = |args: &[&str], message: &str, next: &str| {
+        let ran = home.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+        let error: serde_json::Value =
+            serde_json::from_str(&ran.err).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+        assert_eq!(error["error"]["exit"], 2);
+        let said = |key: &str| error["error"][key].as_str().unwrap_or_default().to_owned();
+        assert!(said("message").contains(message) && said("next").contains(next), "{error}");
+    };
+    check(&["deplo", "--output", "json"], "deplo", "deploy");
+    check(&["--output=json"], "a command is wanted", "Usage: casemate");
+    check(
+        &["--output", "json", "invoke"],
+        "required arguments were not provided: <NAME>",
+        "Usage: casemate invoke",
+    );
+    check(&["token", "create", "--output", "json", "--name", "a", "--days", "0"], "--days", "");
+    check(&["list", "--output", "json", "--colour"], "--colour", "");
+    check(&["list", "--output=json", "--output", "xml"], "--output", "");
+    let text = home.run(&["deplo", "--", "--output", "json"]).fails(2, "deploy");
+    assert!(text.err.starts_with("error:"), "what stands behind `--` is no flag");
+    assert!(home.run(&["--help", "--output", "json"]).ok().out.contains("Usage"));
+}
+
+#[test]
 fn new_writes_functions_whose_manifests_hold() {
     let home = Home::new();
     for lang in ["rust", "js", "py"] {

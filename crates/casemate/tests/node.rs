@@ -4,7 +4,12 @@
 
 mod support;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use support::{Home, TestNode, guest};
 
@@ -234,6 +239,7 @@ fn a_root_key_of_a_passphrase() {
     write("correct horse battery staple\n", 0o600);
     let node = TestNode::start_with(home, config);
     node.deploy("hello", &guest("hello"), OPEN);
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
     assert!(!node.data.join("root.key").exists(), "a key file was made beside the passphrase");
     let home = node.stop();
     write("another horse\n", 0o600);
@@ -244,4 +250,125 @@ fn a_root_key_of_a_passphrase() {
     does_not_start(&home, "", 8, "error:");
     let node = TestNode::start_with(home, config);
     assert!(node.run(&["list"]).ok().out.contains("hello"));
+    assert_eq!(node.call("GET", "/hello", Some(&token), b"").text(), "Hello, world!\n");
+}
+
+#[test]
+fn an_operators_own_certificate() {
+    let home = Home::new();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let make = |at| gateway::tls::NodeCertificates::generate(&names, at).unwrap();
+    let (own, other, old) = (make(now), make(now), make(now - 500 * 86_400));
+    let write = |certificate: &str, key: &str, mode: u32| {
+        fs::write(home.path().join("chain.pem"), certificate).unwrap();
+        fs::write(home.path().join("key.pem"), key).unwrap();
+        fs::set_permissions(home.path().join("key.pem"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let config = "[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n";
+    let chain = format!("{}{}", own.certificate, own.ca);
+    write(&chain, &other.key, 0o600);
+    does_not_start(&home, config, 8, "`tls.key` must be the private key");
+    write(&chain, &own.key, 0o644);
+    does_not_start(&home, config, 8, "chmod 600");
+    write(&old.certificate, &old.key, 0o600);
+    does_not_start(&home, config, 8, "the certificate ended at 20");
+    let soon = make(now + 500 * 86_400);
+    write(&soon.certificate, &soon.key, 0o600);
+    does_not_start(&home, config, 8, "the certificate begins at 20");
+    write("no certificate", &own.key, 0o600);
+    does_not_start(&home, config, 8, "the node's certificates");
+    does_not_start(&home, "[tls]\ncertificate = \"chain.pem\"\n", 7, "wants `tls.key` beside it");
+
+    write(&chain, &own.key, 0o600);
+    let node = TestNode::start_with(home, config);
+    assert!(node.info["ca"].as_str().unwrap().ends_with("chain.pem"));
+    assert!(!node.data.join("ca.pem").exists(), "an authority was made beside the operator's certificate");
+    node.deploy("hello", &guest("hello"), OPEN);
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
+    assert_eq!(node.call("GET", "/hello", Some(&token), b"").text(), "Hello, world!\n");
+}
+
+#[test]
+fn every_administrators_token_is_lost() {
+    let node = TestNode::start();
+    node.run(&["tenant", "create", "acme"]).ok();
+    node.token(&["--tenant", "acme", "--name", "second", "--role", "admin", "--scope", "listTenants"]);
+    let before = node.admin();
+    let data = node.data.to_str().unwrap().to_owned();
+    let recover = ["token", "recover", "--data", &data];
+    node.run(&recover).fails(8, "in use by another node");
+    let home = node.stop();
+    home.run(&["token", "recover", "--data", "nowhere"]).fails(8, "no node keeps its data in");
+    let key = format!("{data}/root.key");
+    let right = fs::read(&key).unwrap();
+    fs::write(&key, [7; 32]).unwrap();
+    home.run(&recover).fails(8, "not the root key of this data");
+    fs::write(&key, right).unwrap();
+
+    let said = home.run(&recover).ok();
+    assert!(said.err.contains("casemate login"), "{said:?}");
+    let first = said.out.trim().to_owned();
+    let made = home.run(&[&recover[..], &["--revoke-others", "--output", "json"]].concat()).ok().json();
+    let second = made["secret"].as_str().unwrap().to_owned();
+    assert_eq!(made["revoked"].as_array().unwrap().len(), 3, "{made}");
+
+    let node = TestNode::start_with(home, "");
+    let path = "/v1/tenants/default/functions";
+    for (token, status) in [(&before, 401), (&first, 401), (&second, 200)] {
+        assert_eq!(node.api("GET", path, Some(token), b"").status, status);
+    }
+    let file = node.home.path().join("token");
+    fs::write(&file, &second).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let (ca, file) = (node.info["ca"].as_str().unwrap(), file.to_str().unwrap());
+    node.run(&["login", "--node", node.control(), "--ca", ca, "--token-file", file]).ok();
+    let events = node.records(&["--limit", "1000"]);
+    let recovered = events.iter().filter(|e| e["kind"] == "token" && e["action"] == "recover").count();
+    assert_eq!(recovered, 5, "two were made and three revoked: {events:?}");
+}
+
+#[test]
+fn every_call_leaves_a_line_and_no_line_a_secret() {
+    let node = TestNode::start_with(Home::new(), "[log]\nformat = \"json\"\n");
+    node.deploy("hello", &guest("hello"), OPEN);
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
+    assert_eq!(node.call("GET", "/hello/there?key=s3cret", Some(&token), b"").status, 200);
+    let wrong = format!("{}x", &token[..token.len() - 1]);
+    assert_eq!(node.call("POST", "/hello/here?key=s3cret", Some(&wrong), b"").status, 401);
+    assert_eq!(node.call("PUT", "/hello/where?key=s3cret", None, b"").status, 401);
+    let log = node.log();
+    let lines: Vec<serde_json::Value> = log.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let about = |path: &str| {
+        let found = lines.iter().find(|line| line["fields"]["path"] == path || line["path"] == path);
+        found.unwrap_or_else(|| panic!("`{path}` is not in\n{log}")).to_string()
+    };
+    for (path, parts) in [
+        ("/hello/there", &["casemate::run", "default/caller", "\"GET\"", "\"hello\"", "200", "cpu_us"][..]),
+        ("/hello/here", &["casemate::refused", "token-checksum", "\"POST\"", "127.0.0.1"]),
+        ("/hello/where", &["casemate::refused", "no-credential", "\"PUT\"", "request"]),
+    ] {
+        let line = about(path);
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} are not all in {line}");
+    }
+    let owners = node.run(&["logs", "hello"]).ok().out;
+    for part in
+        ["token-checksum: refused POST /hello/here from", "no-credential: refused PUT /hello/where by Anon"]
+    {
+        assert!(owners.contains(part), "`{part}` is not in\n{owners}");
+    }
+    for secret in ["s3cret", &token, &token[12..]] {
+        assert!(!log.contains(secret) && !owners.contains(secret), "a log has `{secret}`");
+    }
+}
+
+#[test]
+fn a_revision_that_is_not_there() {
+    let node = TestNode::start();
+    node.deploy("hello", &guest("hello"), OPEN);
+    node.run(&["rollback", "hello", "--to", "r77"]).fails(1, "casemate inspect hello");
+    node.run(&["rollback", "hello"]).fails(1, "casemate inspect hello");
+    node.run(&["rollback", "nothing"]).fails(1, "casemate list");
+    node.run(&["tenant", "set", "nothing", "--concurrency", "5"]).fails(1, "casemate tenant list");
+    node.run(&["token", "revoke", "nothing"]).fails(1, "casemate token list");
 }

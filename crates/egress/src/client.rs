@@ -19,6 +19,9 @@ use crate::{
     resolve, tls,
 };
 
+/// How much of a body is handed to the connection at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// How the operator's client is set up.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -65,6 +68,19 @@ impl Client {
     /// # Errors
     /// What is wrong with the target, or what the network did.
     pub async fn call(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, EgressError> {
+        self.call_telling(request, |_| ()).await
+    }
+
+    /// As [`Client::call`]; `sent` is told how many bytes of the body were taken by the connection, again and
+    /// again until that is all of them.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_telling(
+        &self,
+        request: Request<Bytes>,
+        sent: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Response<BodyStream>, EgressError> {
         let denied = |why| EgressError::Denied {
             method: request.method().to_string(),
             target: crate::bare(request.uri()),
@@ -83,10 +99,16 @@ impl Client {
         };
         let (mut head, body) = request.into_parts();
         let length = HeaderValue::from(body.len());
-        let pieces = (!body.is_empty()).then_some(Ok(body));
-        if pieces.is_some() {
+        if !body.is_empty() {
             head.headers.insert(header::CONTENT_LENGTH, length);
         }
+        let whole = body.len();
+        let pieces = (0..whole).step_by(PIECE_BYTES).map(move |start| {
+            let end = whole.min(start + PIECE_BYTES);
+            // What is asked for is what the connection has room for.
+            sent(end as u64);
+            Ok(body.slice(start..end))
+        });
         let body: BodyStream = Box::pin(stream::iter(pieces));
         let request = Request::from_parts(head, body);
         self.lines.call(Route { owner: 0, place, addresses }, request, self.bounds).await

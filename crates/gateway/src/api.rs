@@ -65,6 +65,17 @@ pub struct CreateTenant {
     /// Which tenants it may share a worker process with; `shared` where it is absent.
     #[serde(default)]
     pub trust: TrustLabel,
+    /// Runs of all its functions at once; 500, or the node's ceiling if that is lower, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+}
+
+/// `PUT /v1/tenants/{tenant}/limits`; the answer is a [`Tenant`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantLimits {
+    /// Runs of all its functions at once, from 1 to the node's ceiling.
+    pub concurrency: u64,
 }
 
 /// One line of a list of functions.
@@ -377,6 +388,20 @@ impl fmt::Debug for IssuedToken {
     }
 }
 
+/// `POST /v1/tenants/{tenant}/tokens/{token}/rotate`; the answer is an [`IssuedToken`] for the same principal with
+/// the same roles and scopes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateToken {
+    /// How long the old one stays good beside it, in seconds; 0, which ends it at once, to 30 days.
+    #[serde(default)]
+    #[schemars(range(max = 2_592_000))]
+    pub overlap_s: u64,
+    /// How many days the new one lives, 1 to 365; as many as the old one did where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
+}
+
 /// One event of the tenant's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
@@ -386,7 +411,7 @@ pub struct Record {
     pub event: serde_json::Value,
 }
 
-/// `GET /v1/tenants/{tenant}/records?request=ID&function=NAME&limit=N`.
+/// `GET /v1/tenants/{tenant}/records?request=ID&function=NAME&limit=N`, and `GET /v1/node/records?request=ID&limit=N`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordList {
     /// The newest first.

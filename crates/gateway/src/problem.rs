@@ -134,6 +134,11 @@ impl From<&Blocked> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let problem = match refused {
+            Refused::Unauthenticated { code: code @ platform::WAIVER_ENDED } => {
+                let problem =
+                    Self::new(401, code, "the function is no longer open to callers without a token");
+                problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
+            }
             Refused::Unauthenticated { .. } => {
                 let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)

@@ -118,6 +118,8 @@ impl Gateway {
     /// Serves until `shutdown` resolves, then lets requests end for as long as the configuration says.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let (close, closing) = watch::channel(false);
+        // The control plane outlives the other by the drain: whoever looks is told how the node stands.
+        let (close_control, control_closing) = watch::channel(false);
         let (most, per_source) = (self.config.connections_max, self.config.connections_per_source_max);
         let reserved = (most / CONTROL_SHARE).max(1);
         let bounds = Bounds::new(most.saturating_sub(reserved).max(1), per_source);
@@ -136,33 +138,34 @@ impl Gateway {
             self.config.domain.clone(),
             self.addresses.data.port(),
             self.config.about.clone(),
-            closing.clone(),
+            control_closing.clone(),
         ));
         let tls = TlsAcceptor::from(self.config.tls.clone());
-        let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| Door {
-            plane,
-            line: Line { tls, closing: closing.clone(), patience: Patience::default() },
-            bounds: bounds.clone(),
-            platform: self.platform.clone(),
+        let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
+            let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
+            let line = Line { tls, closing, patience: Patience::default() };
+            Door { plane, line, bounds: bounds.clone(), platform: self.platform.clone() }
         };
-        let mut doors = vec![
-            (self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds)),
-            (self.control, door(Plane::Control(control), Some(tls), &control_bounds)),
-        ];
+        let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];
         doors.extend(self.plain.map(|listener| (listener, door(Plane::Data(data), None, &bounds))));
         let opened: Vec<_> = doors.into_iter().map(|(l, door)| tokio::spawn(door.open(l))).collect();
+        let control =
+            tokio::spawn(door(Plane::Control(control), Some(tls), &control_bounds).open(self.control));
         shutdown.await;
         self.platform.drain();
         opened.iter().for_each(tokio::task::JoinHandle::abort);
         close.send_replace(true);
         let emptied = async {
             bounds.emptied().await;
+            control.abort();
+            close_control.send_replace(true);
             control_bounds.emptied().await;
         };
         if timeout(Duration::from_millis(self.config.drain_ms), emptied).await.is_err() {
             let open = bounds.open() + control_bounds.open();
             tracing::warn!(open, "connections were cut off when the time to end was over");
         }
+        control.abort();
     }
 }
 

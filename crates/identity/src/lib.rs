@@ -12,5 +12,5 @@ mod secret;
 pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
 pub use credentials::Credentials;
-pub use record::{Issue, IssueError, Issuer, TokenRecord};
+pub use record::{Issue, IssueError, Issuer, TokenRecord, covers};
 pub use secret::{TOKEN_PATTERN, TokenError, TokenSecret};

@@ -58,6 +58,8 @@ pub struct Issue {
 pub enum Issuer<'a> {
     /// The node itself, when it starts for the first time.
     FirstStart,
+    /// An operator with the data folder and the root key, while the node is stopped.
+    Recovery,
     /// A caller, whom policy permits to manage the tokens of that tenant.
     Caller(&'a Caller),
 }
@@ -93,8 +95,8 @@ pub enum IssueError {
 
 impl TokenRecord {
     /// Makes the record of a new token. Nobody gives more than they have: the roles must be covered by the
-    /// maker's, the scopes by those of the maker's own token. `admin` with `*` is given by the first start,
-    /// or by an admin to itself; to others an admin gives it with named scopes only. Whether the maker may
+    /// maker's, the scopes by those of the maker's own token. `admin` with `*` is given by the first start, by
+    /// a recovery, or by an admin to itself; to others an admin gives it with named scopes only. Whether the maker may
     /// make tokens in that tenant at all is for policy to say, before this is called.
     ///
     /// # Errors
@@ -142,6 +144,7 @@ impl TokenRecord {
             created_at: now,
             created_by: match issuer {
                 Issuer::FirstStart => "first start".into(),
+                Issuer::Recovery => "recovery".into(),
                 Issuer::Caller(caller) => caller.key().into(),
             },
             expires_at,
@@ -191,8 +194,9 @@ impl TokenRecord {
     }
 }
 
-/// Whether all that `role` permits is permitted by `has`: what the roles' policies say, as a table.
-const fn covers(has: Role, role: Role) -> bool {
+/// Whether all that `role` permits is permitted by `has`: what the roles' policies say, as a table. A test of
+/// `platform` asks those policies everything there is to ask and holds the table to the answers.
+pub const fn covers(has: Role, role: Role) -> bool {
     match has {
         Role::Admin => true,
         Role::Owner => !matches!(role, Role::Admin),

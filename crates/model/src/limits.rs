@@ -38,6 +38,13 @@ macro_rules! limits {
                     .find(|(_, value, min, max)| value < min || value > max)
             }
 
+            /// The same, with those bounds that nobody named no higher than the ceiling: a node that allows less
+            /// than a default means that the default is less there.
+            pub fn under(mut self, ceiling: &Self, named: impl Fn(&str) -> bool) -> Self {
+                $(if !named(stringify!($name)) { self.$name = self.$name.min(ceiling.$name); })*
+                self
+            }
+
             /// Each bound with its name, in the table's order.
             pub fn rows(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]
@@ -81,10 +88,14 @@ limits! {
     concurrency: 1, 100, 1_000;
     /// Requests that wait for a free run of the function.
     queue: 0, 1_000, 10_000;
+    /// How long a request may wait for a free run, in milliseconds.
+    queue_ms: 0, 10_000, 60_000;
 }
 
-/// Runs of one tenant at once.
+/// Runs of one tenant at once, unless `casemate tenant set` gives it another number.
 pub const TENANT_CONCURRENCY: u64 = 500;
+/// The highest such number; `tenants.concurrency` of a node's configuration sets a lower one.
+pub const TENANT_CONCURRENCY_MAX: u64 = 10_000;
 /// Runs in one worker at once: the slots of its instance pools.
 pub const WORKER_RUNS_MAX: u32 = 128;
 /// Writable memory of one worker, all of its runs together, in bytes.
@@ -101,10 +112,11 @@ pub const COMPILE_WALL_MS: u64 = 120_000;
 pub const COMPILE_CPU_S: u64 = 180;
 /// Address space of a compilation, in bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 4096 * MIB;
-/// How long a request may wait for a free run, in milliseconds.
-pub const QUEUE_WAIT_MS: u64 = 10_000;
-/// How long a node waits for its requests when it stops, in milliseconds.
+/// How long a node waits for its requests when it stops, in milliseconds, unless `drain_ms` of its configuration
+/// says otherwise.
 pub const DRAIN_MS: u64 = 30_000;
+/// The highest that `drain_ms` may be set, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 3_600_000;
 /// How long a worker may leave a heartbeat unanswered, in milliseconds.
 pub const WORKER_STALL_MS: u64 = 3_000;
 /// How long the workers of a trust label other than the usual stay without a run, in milliseconds.
@@ -183,6 +195,8 @@ pub const OUTBOUND_CONNECTIONS_MAX: usize = 64;
 pub const OUTBOUND_REDIRECTS_MAX: usize = 5;
 /// How long a token may live at most, in days.
 pub const TOKEN_DAYS_MAX: u64 = 365;
+/// How long a token may stay good beside the one that takes its place, in days.
+pub const TOKEN_OVERLAP_DAYS_MAX: u64 = 30;
 /// How long a waiver may last at most, in days.
 pub const WAIVER_DAYS_MAX: u64 = 365;
 /// Policies of one tenant, in bytes of text.

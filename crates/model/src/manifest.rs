@@ -139,7 +139,11 @@ impl Manifest {
         if text.len() as u64 > limits::MANIFEST_BYTES_MAX {
             return Err(wrong(format!("a manifest has at most {} bytes", limits::MANIFEST_BYTES_MAX)));
         }
-        let mut manifest: Self = toml::from_str(text).map_err(|e| ManifestError::from_toml(text, &e))?;
+        let wrong = |e: toml::de::Error| ManifestError::from_toml(text, &e);
+        let mut manifest: Self = toml::from_str(text).map_err(wrong)?;
+        let typed: toml::Table = toml::from_str(text).map_err(wrong)?;
+        let named = |limit: &str| typed.get("limits").is_some_and(|limits| limits.get(limit).is_some());
+        manifest.limits = manifest.limits.under(ceiling, named);
         if manifest.routes.is_empty() {
             manifest.routes.push(Route { path: format!("/{}/...", manifest.name), methods: Vec::new() });
         }

@@ -37,7 +37,9 @@ pub enum Role {
     Auditor,
     /// Everything in its tenant.
     Owner,
-    /// Everything on the node: tenants too. Given by the first start alone.
+    /// Everything on the node and in its own tenant; of other tenants, their tokens, policies, record and the list
+    /// of their functions, but no function itself. Made by the first start or a recovery; an admin can give it on,
+    /// with named scopes alone.
     Admin,
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TenantId, Timestamp};
+use crate::{TenantId, Timestamp, limits};
 
 /// Tenants with the same label may share a worker process; others never do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -24,4 +24,11 @@ pub struct Tenant {
     pub trust: TrustLabel,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Runs of all its functions at once.
+    #[serde(default = "concurrency")]
+    pub concurrency: u64,
+}
+
+const fn concurrency() -> u64 {
+    limits::TENANT_CONCURRENCY
 }

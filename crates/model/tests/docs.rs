@@ -26,7 +26,7 @@ minimum and the node's ceiling; a node's configuration may lower the ceiling bel
 const NODE: &str = "
 ## Of the node
 
-These stand as they are; no manifest changes them.
+No manifest changes them. Where a node's configuration does, the meaning says so; the others stand as they are.
 
 | limit | value | meaning |
 |---|--:|---|

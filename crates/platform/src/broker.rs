@@ -13,11 +13,12 @@ use std::{
 use bytes::Bytes;
 use cell::{BodyStream, Broker, CallError, Called, LogStream};
 use ledger::Kind;
-use model::{Fault, Outcome, RequestId, Usage};
+use model::{Fault, Outcome, Usage};
 use parking_lot::Mutex;
 
 use crate::{
     Platform,
+    call::Call,
     catalog::Target,
     gate::Pass,
     logs::{LineCutter, LogLine},
@@ -28,9 +29,7 @@ use crate::{
 pub(crate) struct RunBroker {
     platform: Arc<Platform>,
     target: Arc<Target>,
-    id: RequestId,
-    principal: Arc<str>,
-    source: std::net::IpAddr,
+    call: Call,
     lines: Mutex<[LineCutter; 2]>,
     /// The guest wanted more outbound calls than it may make.
     calls_exhausted: AtomicBool,
@@ -41,18 +40,11 @@ pub(crate) struct RunBroker {
 }
 
 impl RunBroker {
-    pub(crate) fn new(
-        platform: Arc<Platform>,
-        target: Arc<Target>,
-        id: RequestId,
-        principal: Arc<str>,
-        source: std::net::IpAddr,
-        pass: Pass,
-    ) -> Self {
+    pub(crate) fn new(platform: Arc<Platform>, target: Arc<Target>, call: Call, pass: Pass) -> Self {
         let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
         let pass = Mutex::new(Some(pass));
         let (calls_exhausted, ended) = (AtomicBool::new(false), Mutex::new(None));
-        Self { platform, target, id, principal, source, lines, calls_exhausted, pass, ended }
+        Self { platform, target, call, lines, calls_exhausted, pass, ended }
     }
 
     /// Told once, when the run is over.
@@ -64,7 +56,7 @@ impl RunBroker {
 
     fn line(&self, stream: &str, text: String) {
         let at = self.platform.clock().now();
-        let (revision, request) = (self.target.revision.number, self.id);
+        let (revision, request) = (self.target.revision.number, self.call.id);
         let stream = stream.to_owned();
         self.target.life.log.push(LogLine { seq: 0, at, revision, request, stream, text });
     }
@@ -74,17 +66,20 @@ impl RunBroker {
         let text = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         self.line("platform", format!("{}{text}", fault.code()).replace('\n', " "));
         let target = &self.target;
-        let about =
-            About { request: Some(self.id), tenant: Some(target.tenant()), source: Some(self.source) };
+        let about = About {
+            request: Some(self.call.id),
+            tenant: Some(target.tenant()),
+            source: Some(self.call.source),
+        };
         let mut event = about.on(self.platform.recorder().event(Kind::Run));
-        event.principal = self.principal.clone();
+        event.principal = self.call.principal.clone();
         event.action = "invoke".into();
         event.resource = target.resource.clone();
         event.code = fault.code().into();
         event.detail = fault.sentence().into();
         event.usage = Some(usage);
         if let Err(error) = self.platform.recorder().record(&event) {
-            tracing::error!(request = %self.id, code = fault.code(), %error, "a fault is not in the record");
+            tracing::error!(request = %self.call.id, code = fault.code(), %error, "a fault is not in the record");
         }
     }
 }
@@ -101,11 +96,14 @@ impl Broker for RunBroker {
     }
 
     fn call(&self, request: http::Request<BodyStream>) -> Pin<Box<dyn Future<Output = Called> + Send>> {
-        let about =
-            About { request: Some(self.id), tenant: Some(self.target.tenant()), source: Some(self.source) };
+        let about = About {
+            request: Some(self.call.id),
+            tenant: Some(self.target.tenant()),
+            source: Some(self.call.source),
+        };
         let mut event = about.on(self.platform.recorder().event(Kind::Decision));
         let place: Arc<str> = format!("{} {}", request.method(), bare(request.uri())).into();
-        event.principal = self.principal.clone();
+        event.principal = self.call.principal.clone();
         event.action = "call-out".into();
         event.resource = place.clone();
         let covered = self.target.destinations.permits(request.method(), request.uri());
@@ -120,14 +118,11 @@ impl Broker for RunBroker {
             let error = if event.allowed { CallError::Internal } else { CallError::Denied };
             return Box::pin(async move { Err(error) });
         }
-        let (platform, target, id) = (self.platform.clone(), self.target.clone(), self.id);
+        let (platform, target, id) = (self.platform.clone(), self.target.clone(), self.call.id);
         Box::pin(async move {
             let answer = platform.call_out(&target, request).await;
             answer.map_err(|error| {
-                let at = platform.clock().now();
-                let (revision, stream) = (target.revision.number, "platform".to_owned());
-                let text = format!("outbound {place}: {error}");
-                target.life.log.push(LogLine { seq: 0, at, revision, request: id, stream, text });
+                platform.tell(&target, id, format!("outbound {place}: {error}"));
                 if error.call_error() == CallError::Denied {
                     event.kind = Kind::Refusal;
                     event.allowed = false;
@@ -157,26 +152,11 @@ impl Broker for RunBroker {
             let most = self.target.limits().outbound_calls;
             self.failed(usage, Fault::OutboundLimit, &format!("more than {most} outbound calls"));
         }
-        let status = match &outcome {
-            Outcome::Answered(status) => *status,
-            Outcome::Failed(fault, detail) => {
-                self.failed(usage, *fault, detail);
-                fault.status()
-            }
-        };
+        if let Outcome::Failed(fault, detail) = &outcome {
+            self.failed(usage, *fault, detail);
+        }
         self.target.life.meter.count(&usage, &outcome);
-        tracing::info!(
-            target: "casemate::run",
-            request = %self.id,
-            tenant = self.target.tenant().as_str(),
-            function = self.target.function().as_str(),
-            revision = self.target.revision.number.0,
-            status,
-            fault = if let Outcome::Failed(fault, _) = &outcome { fault.code() } else { "" },
-            cpu_us = usage.cpu_us,
-            wall_us = usage.wall_us,
-            memory = usage.memory_bytes_peak,
-        );
+        self.platform.log_run(&self.target, &self.call, &usage, &outcome);
         if let Some(ended) = self.ended.lock().take() {
             // Nobody may wait any more: the caller went away.
             let _gone = ended.send((usage, outcome));

@@ -8,16 +8,18 @@ use std::{
 
 use egress::Destinations;
 use http::Method;
-use model::{FunctionName, Limits, Revision, Tenant, TenantId, limits};
+use model::{FunctionName, Limits, Revision, Tenant, TenantId};
 use parking_lot::RwLock;
 use policy::{PolicyErrors, Slice, TenantPolicies};
 use store::TenantStore;
 
 use crate::{
+    call::Refusals,
     code::CodeSlot,
-    gate::{Gate, Places},
+    gate::Gate,
     logs::FunctionLog,
     meter::Meter,
+    quota::Quota,
     routes::{RouteMiss, RouteTable, RouteTaken},
     shelf::FunctionRecord,
 };
@@ -25,7 +27,7 @@ use crate::{
 /// What a route leads to: one revision of a function with all that is needed to call it.
 pub struct Target {
     pub(crate) tenant: Tenant,
-    pub(crate) places: Places,
+    pub(crate) quota: Quota,
     pub(crate) revision: Arc<Revision>,
     pub(crate) slice: Slice,
     pub(crate) gate: Gate,
@@ -40,6 +42,7 @@ pub struct Target {
 pub(crate) struct Life {
     pub(crate) meter: Meter,
     pub(crate) log: Arc<FunctionLog>,
+    pub(crate) refusals: Refusals,
 }
 
 impl std::fmt::Debug for Target {
@@ -85,8 +88,8 @@ impl Target {
 pub(crate) struct Home {
     pub(crate) tenant: Tenant,
     pub(crate) store: TenantStore,
-    /// Runs at once.
-    pub(crate) places: Places,
+    /// Runs at once, as they are in force: what the tenant was given, under the node's ceiling.
+    pub(crate) quota: Quota,
     /// One change at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     view: RwLock<Arc<View>>,
@@ -134,10 +137,15 @@ impl View {
 }
 
 impl Home {
-    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View) -> Self {
-        let places = Places::new(limits::TENANT_CONCURRENCY);
+    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64) -> Self {
+        let quota = Quota::new(tenant.concurrency.min(ceiling));
         let changing = tokio::sync::Mutex::new(());
-        Self { tenant, store, places, changing, view: RwLock::new(Arc::new(view)) }
+        Self { tenant, store, quota, changing, view: RwLock::new(Arc::new(view)) }
+    }
+
+    /// The tenant with what is in force for it now.
+    pub(crate) fn as_it_stands(&self) -> Tenant {
+        Tenant { concurrency: self.quota.most(), ..self.tenant.clone() }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

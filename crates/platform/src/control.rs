@@ -61,14 +61,14 @@ impl Platform {
         action: Action,
         resource: Resource<'_>,
     ) -> Result<Permit, Refused> {
-        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
+        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer, waiver: None };
         let named = resource.to_string().into();
         self.decide(&home.view().control, &asked, ctx.caller, action, (resource, named))
     }
 
     /// Decides a control action on the node.
     pub(crate) fn permit_node(&self, ctx: Ctx<'_>, action: Action) -> Result<Permit, Refused> {
-        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer };
+        let asked = Asked { id: ctx.id, method: "", path: "", host: "", peer: ctx.peer, waiver: None };
         let named = Resource::Node.to_string().into();
         self.decide(&self.node_slice, &asked, ctx.caller, action, (Resource::Node, named))
     }
@@ -152,7 +152,8 @@ impl Platform {
         Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
     }
 
-    /// The node's own events, the newest first: those of no tenant.
+    /// The node's own events, which are no tenant's: its starts and stops, decisions about the node, and what was
+    /// refused before a tenant was known. The newest first.
     ///
     /// # Errors
     /// [`ControlError`].

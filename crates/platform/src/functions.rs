@@ -13,6 +13,7 @@ use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
+    call::Refusals,
     catalog::{Home, Life, Placed, Target, View, ViewError},
     control::What,
     gate::Gate,
@@ -339,7 +340,7 @@ impl Platform {
             .map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
         Ok(Arc::new(Target {
             tenant: home.tenant.clone(),
-            places: home.places.clone(),
+            quota: home.quota.clone(),
             gate: Gate::new(&revision.limits),
             code: self.code.slot(&home.store, revision.component, revision.world),
             destinations: Arc::new(destinations),
@@ -352,7 +353,7 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life { meter: Meter::resume(totals), log })
+        Arc::new(Life { meter: Meter::resume(totals), log, refusals: Refusals::default() })
     }
 
     /// The kept revisions of a function, the newest first.

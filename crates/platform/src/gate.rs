@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use model::{Fault, Limits, limits};
+use model::{Fault, Limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::quota::{Quota, Taken};
 
 /// The places of one function.
 #[derive(Debug)]
@@ -18,9 +20,10 @@ pub(crate) struct Gate {
     places: Arc<Semaphore>,
     waiting: AtomicU64,
     queue: u64,
+    wait: Duration,
 }
 
-/// The places of a tenant or of the node.
+/// The places of the node.
 #[derive(Debug, Clone)]
 pub(crate) struct Places(Arc<Semaphore>);
 
@@ -28,7 +31,7 @@ pub(crate) struct Places(Arc<Semaphore>);
 #[derive(Debug)]
 pub(crate) struct Pass {
     _function: OwnedSemaphorePermit,
-    _tenant: OwnedSemaphorePermit,
+    _tenant: Taken,
     _node: OwnedSemaphorePermit,
 }
 
@@ -54,32 +57,34 @@ impl Drop for Waiting<'_> {
 impl Gate {
     pub(crate) fn new(limits: &Limits) -> Self {
         let places = Arc::new(Semaphore::new(as_permits(limits.concurrency)));
-        Self { places, waiting: AtomicU64::new(0), queue: limits.queue }
+        let wait = Duration::from_millis(limits.queue_ms);
+        Self { places, waiting: AtomicU64::new(0), queue: limits.queue, wait }
     }
 
-    /// Waits for a place of the function and one of the node, at most [`limits::QUEUE_WAIT_MS`] and behind
+    /// Waits for a place of the function and one of the node, at most `queue_ms` and behind
     /// at most `queue` others. A tenant that has all its places in use is refused at once, so that it cannot
     /// fill the queues of others.
     ///
     /// # Errors
     /// [`Fault::FunctionBusy`], [`Fault::TenantBusy`] or [`Fault::NodeBusy`].
-    pub(crate) async fn enter(&self, tenant: &Places, node: &Places) -> Result<Pass, Fault> {
-        let _tenant = tenant.0.clone().try_acquire_owned().map_err(|_| Fault::TenantBusy)?;
+    pub(crate) async fn enter(&self, tenant: &Quota, node: &Places) -> Result<Pass, Fault> {
+        let _tenant = tenant.take().ok_or(Fault::TenantBusy)?;
         let (function, place) = (self.places.clone().try_acquire_owned(), node.0.clone().try_acquire_owned());
-        if let (Ok(_function), Ok(_node)) = (function, place) {
-            return Ok(Pass { _function, _tenant, _node });
-        }
+        let full = match (function, place) {
+            (Ok(_function), Ok(_node)) => return Ok(Pass { _function, _tenant, _node }),
+            (Ok(_), Err(_)) => Fault::NodeBusy,
+            (Err(_), _) => Fault::FunctionBusy,
+        };
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Fault::FunctionBusy);
+            return Err(full);
         }
         let _waiting = Waiting(&self.waiting);
-        let wait = Duration::from_millis(limits::QUEUE_WAIT_MS);
         let turn = async {
             let function = self.places.clone().acquire_owned().await;
             (function, node.0.clone().acquire_owned().await)
         };
-        match tokio::time::timeout(wait, turn).await {
+        match tokio::time::timeout(self.wait, turn).await {
             Ok((Ok(_function), Ok(_node))) => Ok(Pass { _function, _tenant, _node }),
             _ if node.free() == 0 => Err(Fault::NodeBusy),
             _ => Err(Fault::FunctionBusy),
@@ -101,19 +106,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_bound_has_its_fault() {
-        let (tenant, node) = (Places::new(10), Places::new(10));
+        let (tenant, node) = (Quota::new(10), Places::new(10));
         let one = gate(1, 0);
         let held = one.enter(&tenant, &node).await.unwrap();
         assert_eq!(one.enter(&tenant, &node).await.unwrap_err(), Fault::FunctionBusy);
         drop(held);
         assert!(one.enter(&tenant, &node).await.is_ok());
-        assert_eq!(gate(5, 5).enter(&Places::new(0), &node).await.unwrap_err(), Fault::TenantBusy);
+        assert_eq!(gate(5, 5).enter(&Quota::new(0), &node).await.unwrap_err(), Fault::TenantBusy);
+        assert_eq!(gate(5, 0).enter(&tenant, &Places::new(0)).await.unwrap_err(), Fault::NodeBusy);
         assert_eq!(gate(5, 5).enter(&tenant, &Places::new(0)).await.unwrap_err(), Fault::NodeBusy);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiter_gets_the_place_that_is_left() {
-        let (tenant, node) = (Places::new(10), Places::new(10));
+        let (tenant, node) = (Quota::new(10), Places::new(10));
         let one = Arc::new(gate(1, 1));
         let held = one.enter(&tenant, &node).await.unwrap();
         let waiter = tokio::spawn({
@@ -129,10 +135,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends() {
-        let (tenant, node) = (Places::new(10), Places::new(10));
+        let (tenant, node) = (Quota::new(10), Places::new(10));
         let one = gate(1, 1);
         let _held = one.enter(&tenant, &node).await.unwrap();
         assert_eq!(one.enter(&tenant, &node).await.unwrap_err(), Fault::FunctionBusy);
-        assert_eq!(tenant.free(), 9, "a refused one leaves no place taken");
+        assert_eq!(tenant.taken(), 1, "a refused one leaves no place taken");
     }
 }

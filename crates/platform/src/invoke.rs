@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     future::Future,
-    net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -15,12 +14,13 @@ use http::{
 };
 use identity::Caller;
 use ledger::{Event, Kind};
-use model::{Fault, Limits, Outcome, RequestId, TenantId, Usage, limits};
+use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
 use policy::{Action, Context, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
-    Platform, broker::RunBroker, catalog::Target, recorder::About, refused::Refused, routes::RouteMiss,
+    Platform, broker::RunBroker, call::Call, catalog::Target, recorder::About, refused::Refused,
+    routes::RouteMiss,
 };
 
 pub use cell::{AnswerBody, BodyBroken, RequestBody};
@@ -30,6 +30,9 @@ pub use policy::Permit;
 const CALLER: HeaderName = HeaderName::from_static("casemate-caller");
 /// The name of the header that tells a function the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("casemate-request-id");
+
+/// The code of a call without a credential after the end of the waiver that let such calls in.
+pub const WAIVER_ENDED: &str = "waiver-ended";
 
 /// How a run ended, for those who wait for that.
 pub type Ended = tokio::sync::oneshot::Receiver<(Usage, Outcome)>;
@@ -51,11 +54,17 @@ impl Platform {
     pub fn identify(
         &self,
         id: RequestId,
-        tenant: Option<&TenantId>,
+        target: Option<&Target>,
         head: &Parts,
         peer: &Peer,
     ) -> Result<Caller, Refused> {
-        let about = About { request: Some(id), tenant, source: Some(peer.address.ip()) };
+        let source = peer.address.ip();
+        let about = About { request: Some(id), tenant: target.map(Target::tenant), source: Some(source) };
+        let log = |principal: &str, code: &str| {
+            if let Some(target) = target {
+                self.log_refused(target, &Call::new(id, principal.into(), source, head), code);
+            }
+        };
         let proved = identity::Credentials::from_head(&head.headers, &head.uri)
             .and_then(|credentials| identity::identify(&credentials, &self.tokens, self.clock.now()));
         match proved {
@@ -64,6 +73,7 @@ impl Platform {
                 match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
                     Ok(()) => Ok(caller),
                     Err(blocked) => Err(self.refuse(&about, blocked.code(), &blocked.to_string(), || {
+                        log(key, blocked.code());
                         let retry_after_s = blocked.retry_after_s().unwrap_or(1);
                         Refused::TooMany { code: blocked.code(), retry_after_s }
                     })),
@@ -71,6 +81,7 @@ impl Platform {
             }
             Err(refusal) => {
                 let code = refusal.code();
+                log("", code);
                 let slowed = self.shield.failed_proof(peer.address.ip(), self.clock.monotonic_ms());
                 Err(self.refuse(&about, code, &refusal.to_string(), || match slowed {
                     Ok(()) => Refused::Unauthenticated { code },
@@ -94,6 +105,7 @@ impl Platform {
     ) {
         let source = peer.address.ip();
         let Some(target) = target else { return self.note_refusal_of_node(id, source, code, detail) };
+        self.log_refused(target, &Call::unread(id, source), code);
         let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
@@ -104,7 +116,13 @@ impl Platform {
 
     /// Notes in the record of the node that something was refused which is of no tenant: a request that never
     /// became one, or whose function there is not.
-    pub fn note_refusal_of_node(&self, id: RequestId, source: IpAddr, code: &'static str, detail: &str) {
+    pub fn note_refusal_of_node(
+        &self,
+        id: RequestId,
+        source: std::net::IpAddr,
+        code: &'static str,
+        detail: &str,
+    ) {
         let about = About { request: Some(id), tenant: None, source: Some(source) };
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
@@ -134,9 +152,21 @@ impl Platform {
         let head = screened.head();
         let host = host_of(&head.uri, &head.headers);
         let peer = screened.peer();
-        let asked = Asked { id, method: head.method.as_str(), path: head.uri.path(), host: &host, peer };
+        let asked = Asked {
+            id,
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            host: &host,
+            peer,
+            waiver: target.revision.access.waiver.as_ref(),
+        };
         let resource = Resource::Function(target.tenant(), target.function());
-        self.decide(&target.slice, &asked, caller, Action::Invoke, (resource, target.resource.clone()))
+        let named = (resource, target.resource.clone());
+        let decided = self.decide(&target.slice, &asked, caller, Action::Invoke, named);
+        decided.inspect_err(|refused| {
+            let call = Call::new(id, caller.key().into(), peer.address.ip(), head);
+            self.log_refused(target, &call, refused.code());
+        })
     }
 
     /// Asks a slice, and records the decision before anyone acts on it. The resource comes with its name for
@@ -178,11 +208,12 @@ impl Platform {
             Err(denial) => {
                 event.principal = denial.principal().clone();
                 event.policies = denial.policies().iter().map(|p| p.as_str().into()).collect();
-                event.code = denial.reason().code().into();
+                let ended = caller.is_anonymous() && asked.waiver.is_some_and(|w| has_ended(w, context.now));
+                event.code = if ended { WAIVER_ENDED } else { denial.reason().code() }.into();
                 event.detail = denial.clause().into();
                 self.note(&event);
                 Err(if caller.is_anonymous() {
-                    Refused::Unauthenticated { code: "no-credential" }
+                    Refused::Unauthenticated { code: if ended { WAIVER_ENDED } else { "no-credential" } }
                 } else {
                     Refused::Forbidden { code: denial.reason().code(), reason: denial.to_string() }
                 })
@@ -235,17 +266,17 @@ impl Platform {
             return Err(Fault::WorkerLied);
         }
         let source = screened.peer().address.ip();
-        let principal = permit.principal().clone();
+        let call = Call::new(id, permit.principal().clone(), source, screened.head());
         let entered = match fits(target.limits(), &screened) {
             Ok(()) => self.enter(&target).await,
             Err(fault) => Err(fault),
         };
         let (pass, code) = match entered {
             Ok(entered) => entered,
-            Err(fault) => return Err(self.turned_away(id, &target, &principal, source, fault)),
+            Err(fault) => return Err(self.turned_away(&target, &call, fault)),
         };
-        let request = guest_request(id, &principal, screened);
-        let broker = RunBroker::new(self.clone(), target.clone(), id, principal, source, pass);
+        let request = guest_request(id, &call.principal, screened);
+        let broker = RunBroker::new(self.clone(), target.clone(), call, pass);
         before(&broker);
         let run = Run {
             code,
@@ -262,7 +293,7 @@ impl Platform {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Fault::Draining);
         }
-        let pass = target.gate.enter(&target.places, &self.places).await?;
+        let pass = target.gate.enter(&target.quota, &self.places).await?;
         let code = self.code.code(&target.code).await.map_err(|error| {
             tracing::error!(?target, %error, "the function's code cannot be had");
             Fault::CodeUnavailable
@@ -270,18 +301,13 @@ impl Platform {
         Ok((pass, code))
     }
 
-    /// A request that never ran: in the record and the meter, like one that did.
-    fn turned_away(
-        &self,
-        id: RequestId,
-        target: &Target,
-        principal: &Arc<str>,
-        source: IpAddr,
-        fault: Fault,
-    ) -> Fault {
-        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
+    /// A request that never ran: in the logs, the record and the meter, like one that did.
+    fn turned_away(&self, target: &Target, call: &Call, fault: Fault) -> Fault {
+        self.log_refused(target, call, fault.code());
+        let about =
+            About { request: Some(call.id), tenant: Some(target.tenant()), source: Some(call.source) };
         let mut event = about.on(self.recorder.event(Kind::Run));
-        event.principal = principal.clone();
+        event.principal = call.principal.clone();
         event.action = Action::Invoke.as_str().into();
         event.resource = target.resource.clone();
         event.code = fault.code().into();
@@ -348,6 +374,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     pub(crate) host: &'a str,
     pub(crate) peer: &'a Peer,
+    /// Of the function, if it has one.
+    pub(crate) waiver: Option<&'a Waiver>,
+}
+
+/// Policies count whole seconds, so that a waiver ends up to one early and never late.
+fn has_ended(waiver: &Waiver, now: Timestamp) -> bool {
+    waiver.until <= now.plus_ms(1_000)
 }
 
 /// Whether the function takes a request of this size, as far as it is known before its end.

@@ -5,6 +5,7 @@
 //! takes. A control operation takes a [`Ctx`] and decides inside, so that no endpoint can forget to.
 
 mod broker;
+mod call;
 mod catalog;
 mod code;
 mod control;
@@ -16,7 +17,9 @@ mod logs;
 mod meter;
 mod node;
 mod open;
+mod quota;
 mod recorder;
+mod recover;
 mod refused;
 mod routes;
 mod shelf;
@@ -31,11 +34,12 @@ pub use catalog::Target;
 pub use cell::Walls;
 pub use control::{Follow, RecordQuery, Recorded};
 pub use functions::{Deployed, FunctionView, Stored};
-pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody};
+pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody, WAIVER_ENDED};
 pub use logs::LogLine;
 pub use meter::Totals;
 pub use node::{FunctionMetrics, Metrics, NodeView};
 pub use open::{FirstStart, OpenError, Parts, PlatformConfig};
+pub use recover::{Recovered, recover};
 pub use refused::{ControlError, Ctx, Refused};
 pub use routes::RouteMiss;
 pub use tokens::{CreatedToken, NewToken};
@@ -55,6 +59,8 @@ pub struct Platform {
     /// Runs at once on this node.
     places: gate::Places,
     ceiling: Limits,
+    /// The most runs at once that a tenant may be given.
+    tenant_ceiling: u64,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     ids: ids::RequestIds,

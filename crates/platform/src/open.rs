@@ -48,6 +48,8 @@ pub struct PlatformConfig {
     pub domain: String,
     /// The highest bounds that a manifest may ask for.
     pub ceiling: Limits,
+    /// The most runs at once that a tenant may be given.
+    pub tenant_ceiling: u64,
     /// Runs at once on this node.
     pub places: u64,
 }
@@ -97,6 +99,22 @@ pub enum OpenError {
     Internal(String),
 }
 
+/// The tenant that the first start makes.
+pub(crate) fn default_tenant() -> Result<TenantId, OpenError> {
+    DEFAULT_TENANT.parse().map_err(|e: model::IdError| OpenError::Internal(e.to_string()))
+}
+
+/// Whom the first start makes a token for.
+pub(crate) fn administrator() -> NewToken {
+    NewToken {
+        name: "admin".into(),
+        kind: PrincipalKind::User,
+        roles: vec![Role::Owner, Role::Admin],
+        scopes: vec!["*".into()],
+        days: FIRST_TOKEN_DAYS.min(limits::TOKEN_DAYS_MAX),
+    }
+}
+
 impl Platform {
     /// Opens what is stored. The first start makes the tenant `default` and an administrator's token.
     ///
@@ -107,7 +125,7 @@ impl Platform {
         parts: Parts,
     ) -> Result<(Arc<Self>, Option<FirstStart>), OpenError> {
         let internal = |e: &dyn std::fmt::Display| OpenError::Internal(e.to_string());
-        let default: TenantId = DEFAULT_TENANT.parse().map_err(|e| internal(&e))?;
+        let default = default_tenant()?;
         let recorder = Recorder::open(parts.sealed.system(), parts.clock.clone()).await?;
         let platform = Arc::new(Self {
             catalog: Catalog::new(default.clone(), &config.domain),
@@ -122,6 +140,7 @@ impl Platform {
             logs: LogBook::default(),
             places: Places::new(config.places),
             ceiling: config.ceiling,
+            tenant_ceiling: config.tenant_ceiling,
             started_at: parts.clock.now(),
             clock: parts.clock,
             ids: crate::ids::RequestIds::new(parts.entropy.clone()),
@@ -187,7 +206,7 @@ impl Platform {
         let text = String::from_utf8_lossy(&text).into_owned();
         let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
         let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
-        let home = Home::new(tenant, store, empty);
+        let home = Home::new(tenant, store, empty, self.tenant_ceiling);
         let mut records = Vec::new();
         shelf::every(&home.store, Span::all(FUNCTIONS), |id, value, _| {
             records.push((id.to_vec(), shelf::decode::<FunctionRecord>(FUNCTIONS, value)?));
@@ -232,7 +251,13 @@ impl Platform {
         let mut event = self.recorder.event(Kind::Node);
         event.action = "start".into();
         event.allowed = true;
-        event.detail = format!("walls: {}", self.cells.walls().names().join(", ")).into();
+        let walls = self.cells.walls();
+        let all = cell::Walls::ALL.iter().fold(cell::Walls::default(), |sum, (wall, _)| sum.with(*wall));
+        let missing = match walls.missing(all) {
+            none if none.is_empty() => String::new(),
+            some => format!("; missing: {}", some.join(", ")),
+        };
+        event.detail = format!("walls: {}{missing}", walls.names().join(", ")).into();
         self.recorder.record_durably(&event).await.map_err(|e| OpenError::Internal(e.to_string()))?;
         Ok(())
     }
@@ -248,17 +273,12 @@ impl Platform {
         event.action = "first-start".into();
         event.allowed = true;
         self.recorder.record_durably(&event).await.map_err(|e| OpenError::Internal(e.to_string()))?;
-        let new = NewToken {
-            name: "admin".into(),
-            kind: PrincipalKind::User,
-            roles: vec![Role::Owner, Role::Admin],
-            scopes: vec!["*".into()],
-            days: FIRST_TOKEN_DAYS.min(limits::TOKEN_DAYS_MAX),
-        };
-        let created = self.issue(default, new, Issuer::FirstStart).map_err(failed)?;
+        let created = self.issue(default, administrator(), Issuer::FirstStart).map_err(failed)?;
         let record = created.record;
         if self.catalog.home(default).is_none() {
-            self.new_tenant(default, TrustLabel::default()).await.map_err(failed)?;
+            self.new_tenant(default, TrustLabel::default(), limits::TENANT_CONCURRENCY)
+                .await
+                .map_err(failed)?;
         }
         let store = self.sealed.tenant(default)?;
         let mut batch = Batch::new().put(TOKENS, record.id.as_str(), shelf::encode(&record)?).put(

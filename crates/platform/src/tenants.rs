@@ -23,7 +23,7 @@ impl Platform {
     /// [`ControlError`].
     pub fn tenants(&self, ctx: Ctx<'_>) -> Result<Vec<Tenant>, ControlError> {
         self.permit_node(ctx, Action::ListTenants)?;
-        Ok(self.catalog.homes().iter().map(|home| home.tenant.clone()).collect())
+        Ok(self.catalog.homes().iter().map(|home| home.as_it_stands()).collect())
     }
 
     /// Makes a tenant with keys of its own.
@@ -35,6 +35,7 @@ impl Platform {
         ctx: Ctx<'_>,
         id: &TenantId,
         trust: TrustLabel,
+        concurrency: Option<u64>,
     ) -> Result<Tenant, ControlError> {
         self.permit_node(ctx, Action::ManageTenants)?;
         let plain = trust.0.len() <= 63 && trust.0.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -42,25 +43,69 @@ impl Platform {
             let message = format!("`{}` is no trust label: 1 to 63 letters, digits and `-`", trust.0);
             return Err(ControlError::Invalid { code: "trust-label", message });
         }
+        let concurrency = self.concurrency_given(concurrency)?;
         if self.catalog.home(id).is_some() {
             return Err(ControlError::Conflict(format!("the tenant `{id}` is there already")));
         }
         let what = What { kind: Kind::Tenant, tenant: id, resource: Resource::Tenant(id) };
         self.record_act(ctx, what, &format!("made, trust label `{}`", trust.0)).await?;
-        self.new_tenant(id, trust).await
+        self.new_tenant(id, trust, concurrency).await
+    }
+
+    /// Changes how many runs a tenant may have at once, from the next request on.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn set_tenant(
+        &self,
+        ctx: Ctx<'_>,
+        id: &TenantId,
+        concurrency: u64,
+    ) -> Result<Tenant, ControlError> {
+        self.permit_node(ctx, Action::ManageTenants)?;
+        let home = self.home(id)?;
+        let concurrency = self.concurrency_given(Some(concurrency))?;
+        let _one = home.changing.lock().await;
+        let what = What { kind: Kind::Tenant, tenant: id, resource: Resource::Tenant(id) };
+        let detail = format!("{concurrency} runs at once, {} before", home.quota.most());
+        self.record_act(ctx, what, &detail).await?;
+        let row = shelf::encode(&Tenant { concurrency, ..home.tenant.clone() })?;
+        self.sealed.system().commit(Batch::new().put(TENANTS, id.as_str(), row)).await?;
+        home.quota.allow(concurrency);
+        Ok(home.as_it_stands())
+    }
+
+    /// The number that somebody named, or the one that stands where nobody does.
+    fn concurrency_given(&self, named: Option<u64>) -> Result<u64, ControlError> {
+        let most = self.tenant_ceiling;
+        match named {
+            None => Ok(limits::TENANT_CONCURRENCY),
+            Some(concurrency) if (1..=most).contains(&concurrency) => Ok(concurrency),
+            Some(concurrency) => {
+                let message = format!("`concurrency` is {concurrency}, but must be from 1 to {most}");
+                Err(ControlError::Invalid { code: "tenant-limit", message })
+            }
+        }
     }
 
     /// Makes a tenant, whoever asked.
-    pub(crate) async fn new_tenant(&self, id: &TenantId, trust: TrustLabel) -> Result<Tenant, ControlError> {
+    pub(crate) async fn new_tenant(
+        &self,
+        id: &TenantId,
+        trust: TrustLabel,
+        concurrency: u64,
+    ) -> Result<Tenant, ControlError> {
         self.sealed.create_tenant_key(id).await?;
-        let tenant = Tenant { id: id.clone(), trust, created_at: self.clock.now() };
+        let tenant = Tenant { id: id.clone(), trust, created_at: self.clock.now(), concurrency };
         let row = shelf::encode(&tenant)?;
         let system = self.sealed.system();
         system.commit(Batch::new().check(TENANTS, id.as_str(), None).put(TENANTS, id.as_str(), row)).await?;
         let view =
             View::new(BTreeMap::new(), TenantPolicies::none(id.clone()), "".into()).map_err(view_error)?;
         let store = self.sealed.tenant(id)?;
-        self.catalog.add(Arc::new(Home::new(tenant.clone(), store, view)));
+        let home = Arc::new(Home::new(tenant, store, view, self.tenant_ceiling));
+        let tenant = home.as_it_stands();
+        self.catalog.add(home);
         Ok(tenant)
     }
 

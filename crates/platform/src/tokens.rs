@@ -2,7 +2,7 @@
 
 use identity::{Issue, IssueError, Issuer, TokenRecord, TokenSecret};
 use ledger::Kind;
-use model::{PrincipalKind, Role, TenantId, TokenId, limits};
+use model::{Entropy, PrincipalKind, Role, TenantId, Timestamp, TokenId, limits};
 use policy::{Action, Resource};
 use store::Batch;
 
@@ -93,6 +93,57 @@ impl Platform {
         })
     }
 
+    /// Makes a token for the principal of another, with the same roles and scopes, and lets the other end when
+    /// `overlap_s` seconds are over. Nobody gets hold of a name or a right that way which they could not give.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn rotate_token(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        id: &TokenId,
+        overlap_s: u64,
+        days: Option<u64>,
+    ) -> Result<CreatedToken, ControlError> {
+        let home = self.home(tenant)?;
+        self.permit(ctx, &home, Action::ManageTokens, Resource::Tenant(tenant))?;
+        let most = limits::TOKEN_OVERLAP_DAYS_MAX * 86_400;
+        if overlap_s > most {
+            let message = format!("the overlap is at most {most} seconds, not {overlap_s}");
+            return Err(ControlError::Invalid { code: "token-lifetime", message });
+        }
+        let _one = home.changing.lock().await;
+        let known = self.tokens.token(id).filter(|record| record.tenant == *tenant);
+        let mut old = known.ok_or_else(|| ControlError::NotFound(format!("token `{id}`")))?;
+        let now = self.clock.now();
+        if old.revoked_at.is_some() || old.expires_at <= now {
+            let message = format!("`{id}` is good for nothing any more: make another with `token create`");
+            return Err(ControlError::Conflict(message));
+        }
+        if self.tokens_outrank(tenant, ctx, &old.name, None) {
+            let reason = format!("`{}` is the name of someone whom this caller did not make", old.name);
+            return Err(Refused::Forbidden { code: "escalation", reason }.into());
+        }
+        let lived = old.expires_at.since_ms(old.created_at).div_ceil(86_400_000);
+        let days = days.unwrap_or(lived).min(limits::TOKEN_DAYS_MAX);
+        let (name, roles, scopes) = (old.name.clone(), old.roles.clone(), old.scopes.clone());
+        let new = NewToken { name, kind: old.kind, roles, scopes, days };
+        let what = What { kind: Kind::Token, tenant, resource: Resource::Tenant(tenant) };
+        let made = self.note_failure(ctx, what, self.issue(tenant, new, Issuer::Caller(ctx.caller)))?;
+        old.expires_at = old.expires_at.min(now.plus_ms(overlap_s * 1_000));
+        let (record, until) = (&made.record, old.expires_at);
+        let detail =
+            format!("`{}` takes the place of `{id}` of {}, which ends {until}", record.id, old.principal());
+        self.record_act(ctx, what, &detail).await?;
+        let batch = Batch::new().check(TOKENS, record.id.as_str(), None);
+        let batch = batch.put(TOKENS, record.id.as_str(), shelf::encode(record)?);
+        home.store.commit(batch.put(TOKENS, id.as_str(), shelf::encode(&old)?)).await?;
+        self.tokens.put(record.clone());
+        self.tokens.put(old);
+        Ok(made)
+    }
+
     /// Draws a secret and makes its record.
     pub(crate) fn issue(
         &self,
@@ -100,29 +151,7 @@ impl Platform {
         new: NewToken,
         issuer: Issuer<'_>,
     ) -> Result<CreatedToken, ControlError> {
-        let failed = |e: model::EntropyError| ControlError::Internal(e.to_string());
-        let id = TokenId::generate(&*self.entropy).map_err(failed)?;
-        let secret = TokenSecret::generate(&*self.entropy).map_err(failed)?;
-        let now = self.clock.now();
-        let issue = Issue {
-            kind: new.kind,
-            tenant: tenant.clone(),
-            name: new.name,
-            roles: new.roles,
-            scopes: new.scopes,
-            expires_at: now.plus_ms(new.days * 86_400_000),
-        };
-        let record =
-            TokenRecord::issue(id, secret.hash(), issue, issuer, now).map_err(|error| match error {
-                IssueError::Role(_) | IssueError::WiderScope(_) => {
-                    ControlError::Refused(Refused::Forbidden {
-                        code: "escalation",
-                        reason: error.to_string(),
-                    })
-                }
-                other => ControlError::Invalid { code: "token-invalid", message: other.to_string() },
-            })?;
-        Ok(CreatedToken { text: secret.reveal(), record })
+        draw(&*self.entropy, self.clock.now(), tenant, new, issuer)
     }
 
     /// A tenant's tokens, revoked and ended ones too, the oldest first.
@@ -147,6 +176,7 @@ impl Platform {
     ) -> Result<(), ControlError> {
         let home = self.home(tenant)?;
         self.permit(ctx, &home, Action::ManageTokens, Resource::Tenant(tenant))?;
+        let _one = home.changing.lock().await;
         let known = self.tokens.token(id).filter(|record| record.tenant == *tenant);
         let mut record = known.ok_or_else(|| ControlError::NotFound(format!("token `{id}`")))?;
         if record.revoked_at.is_some() {
@@ -170,7 +200,6 @@ impl Platform {
         self.record_act(ctx, what, &format!("revoked `{id}` of {}", record.principal())).await?;
         // From here on the token is dead in this process, even if the write below fails.
         self.tokens.put(record.clone());
-        let _one = home.changing.lock().await;
         home.store.commit(Batch::new().put(TOKENS, id.as_str(), shelf::encode(&record)?)).await?;
         Ok(())
     }
@@ -186,4 +215,32 @@ impl Platform {
         }
         Ok(())
     }
+}
+
+/// Draws a secret and makes its record.
+pub(crate) fn draw(
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    tenant: &TenantId,
+    new: NewToken,
+    issuer: Issuer<'_>,
+) -> Result<CreatedToken, ControlError> {
+    let failed = |e: model::EntropyError| ControlError::Internal(e.to_string());
+    let id = TokenId::generate(entropy).map_err(failed)?;
+    let secret = TokenSecret::generate(entropy).map_err(failed)?;
+    let issue = Issue {
+        kind: new.kind,
+        tenant: tenant.clone(),
+        name: new.name,
+        roles: new.roles,
+        scopes: new.scopes,
+        expires_at: now.plus_ms(new.days * 86_400_000),
+    };
+    let record = TokenRecord::issue(id, secret.hash(), issue, issuer, now).map_err(|error| match error {
+        IssueError::Role(_) | IssueError::WiderScope(_) => {
+            ControlError::Refused(Refused::Forbidden { code: "escalation", reason: error.to_string() })
+        }
+        other => ControlError::Invalid { code: "token-invalid", message: other.to_string() },
+    })?;
+    Ok(CreatedToken { text: secret.reveal(), record })
 }

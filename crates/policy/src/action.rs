@@ -42,8 +42,8 @@ actions! {
     ReadLogs = "readLogs" on Function;
     /// See which functions a tenant has.
     List = "list" on Tenant;
-    /// Read a tenant's record.
-    ReadRecord = "readRecord" on Tenant;
+    /// Read a tenant's record, or the node's own.
+    ReadRecord = "readRecord" on Tenant | Node;
     /// Read a tenant's policies.
     ReadPolicy = "readPolicy" on Tenant;
     /// Replace a tenant's policies.

@@ -52,8 +52,8 @@ fn the_list_of_commands() {
     let mut paths = Vec::new();
     each(&built(), "casemate", &mut |path, _| paths.push(path.to_owned()));
     let expect = "casemate; up; demo; login; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
-                  rollback; remove; token; token create; token list; token revoke; tenant; tenant create; \
-                  tenant list; policy; policy get; policy set; policy check; records; manifest; \
+                  rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
+                  tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();
     assert_eq!(got.join("; "), expect);
@@ -74,6 +74,9 @@ fn what_does_not_parse() {
     refused("casemate token create --name ci --days 400", "1..=365");
     refused("casemate token create", "--name");
     refused("casemate token revoke T1", "not a token id");
+    refused("casemate token rotate ci --overlap 1y", "such as `1h`");
+    refused("casemate token rotate ci --overlap 31d", "30d");
+    refused("casemate records --of-node --function hello", "cannot be used with");
     refused("casemate rollback hello --to x", "not a revision");
     refused("casemate invoke hello -d a --data-file b", "cannot be used with");
     refused("casemate login --consume", "--token-file");

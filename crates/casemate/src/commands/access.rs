@@ -1,30 +1,35 @@
 //! `token`, `tenant` and `policy`: who is there and what they may do. It never shows a token twice.
 
-use gateway::api::{CreateTenant, CreateToken, PolicyText, TokenInfo};
-use model::{PrincipalKind, TrustLabel};
+use gateway::api::{
+    CreateTenant, CreateToken, IssuedToken, PolicyText, RotateToken, TenantLimits, TokenInfo,
+};
+use model::{PrincipalKind, TokenId, TrustLabel};
 
-use super::{Context, functions::day_and_minute, read_text};
+use super::{Context, functions::day_and_minute, read_text, recover};
 use crate::{
     cli::{Kind, Policy, Tenant, Token, TokenCreate},
+    client::Client,
+    clock,
     exit::{Exit, Failure},
-    output::Ink,
+    output::{Ink, Output},
+    session::{Secret, Session},
 };
 
 /// `token …`
 pub(super) async fn token(context: &Context, args: Token) -> Result<(), Failure> {
     let out = &context.out;
+    if let Token::Recover(args) = &args {
+        return recover::recover(context, args).await;
+    }
     let client = context.client()?;
     match args {
         Token::Create(args) => {
             let issued = client.create_token(&asked(args)).await?;
-            if out.is_json() {
-                out.json(&issued);
-                return Ok(());
-            }
-            out.say(&issued.secret);
-            out.note(format!("id {}, until {}", issued.token.id, issued.token.expires_at));
-            out.note("this is the only time that it is shown; only a hash of it is kept");
+            show(out, &issued);
         }
+        Token::Rotate { which, overlap, days } => rotate(context, &client, &which, overlap, days).await?,
+        // Answered above: it speaks to no node.
+        Token::Recover(_) => {}
         Token::List => {
             let found = client.tokens().await?;
             out.answer(&found, |found| {
@@ -38,6 +43,60 @@ pub(super) async fn token(context: &Context, args: Token) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+fn show(out: &Output, issued: &IssuedToken) {
+    if out.is_json() {
+        out.json(issued);
+        return;
+    }
+    out.say(&issued.secret);
+    out.note(format!("id {}, until {}", issued.token.id, issued.token.expires_at));
+    out.note("this is the only time that it is shown; only a hash of it is kept");
+}
+
+async fn rotate(
+    context: &Context,
+    client: &Client,
+    which: &str,
+    overlap_s: u64,
+    days: Option<u64>,
+) -> Result<(), Failure> {
+    let (out, old) = (&context.out, live_token(&client.tokens().await?.tokens, which)?);
+    // Asked before the overlap begins: with none, the old token is good for nothing afterwards.
+    let own = client.whoami().await?.principal.token == Some(old.clone());
+    let issued = client.rotate_token(&old, &RotateToken { overlap_s, days }).await?;
+    show(out, &issued);
+    match overlap_s {
+        0 => out.note(format!("{old} has ended")),
+        _ => out.note(format!("{old} ends in {overlap_s} s at the latest")),
+    }
+    if own && client.session().is_saved {
+        let session = Session { token: Some(Secret::new(&issued.secret)), ..client.session().clone() };
+        out.note(format!("your login has the new one: {}", session.save()?.display()));
+    }
+    Ok(())
+}
+
+/// The one live token of an id or a principal's name.
+fn live_token(tokens: &[TokenInfo], which: &str) -> Result<TokenId, Failure> {
+    let now = clock::now();
+    let live = |token: &&TokenInfo| token.revoked_at.is_none() && token.expires_at > now;
+    let by_id = tokens.iter().find(|token| token.id.as_str() == which);
+    let found: Vec<&TokenInfo> = match by_id {
+        Some(token) => vec![token],
+        None => tokens.iter().filter(|token| token.name == which).filter(live).collect(),
+    };
+    match found.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Failure::new(Exit::Failed, format!("nobody called `{which}` has a live token"))
+            .next("`casemate token list` shows them all")),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|token| token.id.as_str()).collect();
+            Err(Failure::new(Exit::Failed, format!("`{which}` has {} live tokens", several.len()))
+                .next(format!("name one by its id: {}", ids.join(", "))))
+        }
+    }
 }
 
 /// A role without a scope would be good for nothing, so a role brings all scopes unless some are named.
@@ -72,8 +131,9 @@ pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failur
     let out = &context.out;
     let client = context.client()?;
     match args {
-        Tenant::Create { id, trust } => {
-            let made = client.create_tenant(&CreateTenant { id, trust: TrustLabel(trust) }).await?;
+        Tenant::Create { id, trust, concurrency } => {
+            let request = CreateTenant { id, trust: TrustLabel(trust), concurrency };
+            let made = client.create_tenant(&request).await?;
             out.answer(&made, |made| {
                 format!(
                     "made {}; act in it with `--tenant {}`",
@@ -82,14 +142,19 @@ pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failur
                 )
             });
         }
+        Tenant::Set { id, concurrency } => {
+            let set = client.limit_tenant(&id, &TenantLimits { concurrency }).await?;
+            out.answer(&set, |set| format!("{} may have {} runs at once", set.id, set.concurrency));
+        }
         Tenant::List => {
             let found = client.tenants().await?;
             out.answer(&found, |found| {
                 let row = |t: &model::Tenant| {
-                    vec![t.id.to_string(), t.trust.0.clone(), day_and_minute(t.created_at)]
+                    let (made, most) = (day_and_minute(t.created_at), t.concurrency.to_string());
+                    vec![t.id.to_string(), t.trust.0.clone(), most, made]
                 };
                 let rows: Vec<Vec<String>> = found.tenants.iter().map(row).collect();
-                out.table(&["TENANT", "TRUST", "MADE"], &rows)
+                out.table(&["TENANT", "TRUST", "CONCURRENCY", "MADE"], &rows)
             });
         }
     }

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::Context;
 use crate::{
-    child,
+    child, descriptors,
     exit::{Exit, Failure},
     output::{Ink, Output},
 };
@@ -27,7 +27,7 @@ struct Report {
 /// `doctor`
 pub(super) async fn doctor(context: &Context) -> Result<(), Failure> {
     let out = &context.out;
-    let mut machine = vec![kernel()];
+    let mut machine = vec![kernel(), open_files(descriptors::most())];
     machine.extend(walls().await?);
     let asked = match context.client() {
         Ok(client) => client.node().await,
@@ -52,6 +52,18 @@ fn kernel() -> Check {
     let read = |name: &str| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
     let detail = format!("{} {}", read("ostype").trim(), read("osrelease").trim());
     Check { name: "kernel".into(), state: CheckState::Ok, detail }
+}
+
+/// A node raises its own bound as far as this.
+fn open_files(most: u64) -> Check {
+    let wanted = descriptors::WANTED;
+    let (state, detail) = if most >= wanted {
+        (CheckState::Ok, format!("up to {most} (RLIMIT_NOFILE); a full node wants {wanted}"))
+    } else {
+        let advice = "raise the hard limit: `ulimit -Hn`, or `LimitNOFILE=` of systemd";
+        (CheckState::Warning, format!("up to {most}, and a full node wants {wanted}: {advice}"))
+    };
+    Check { name: "open-files".into(), state, detail }
 }
 
 /// Lets a child raise every wall around itself and say which of them stand.

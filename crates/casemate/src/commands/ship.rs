@@ -70,8 +70,8 @@ pub(super) async fn deploy(context: &Context, args: &Deploy) -> Result<(), Failu
 /// If the component cannot be read, or the node refuses it.
 pub(crate) async fn ship(client: &Client, project: &Project, out: &Output) -> Result<DeployResult, Failure> {
     let component = project.component()?;
-    let progress = out.spinner(format!("uploading {}", size(component.bytes.len() as u64)));
-    client.put_component(component.digest, component.bytes).await?;
+    let progress = out.transfer("uploading", component.bytes.len() as u64);
+    client.put_component(component.digest, component.bytes, progress.teller()).await?;
     drop(progress);
     let _progress = out.spinner("checking and compiling");
     let request = DeployRequest { manifest: project.text.clone(), component: component.digest };
@@ -124,6 +124,13 @@ pub(super) fn policies(text: &str) -> String {
     let (mut guards, mut roles) = (Vec::new(), Vec::new());
     let mut shown = true;
     for line in text.trim().lines() {
+        if let Some(names) = line.strip_prefix("// shipped with the node: ") {
+            let shipped = names.split(", ").filter_map(|id| id.split_once('/'));
+            for (layer, name) in shipped {
+                if layer == "guard" { guards.push(name) } else { roles.push(name) }
+            }
+            continue;
+        }
         let id = line.strip_prefix("// ").and_then(|id| id.split_once('/'));
         match id {
             Some(("guard", name)) => guards.push(name),
@@ -137,7 +144,7 @@ pub(super) fn policies(text: &str) -> String {
             own.push(line);
         }
     }
-    let mut said = own.join("\n").trim_end().to_owned();
+    let mut said = own.join("\n").trim().to_owned();
     if said.is_empty() {
         said.push_str("none of its own");
     }
@@ -166,5 +173,9 @@ mod tests {
             "// function/1\npermit (b)\nwhen { c };\nguards: scope",
         );
         check("permit (a);", "permit (a);");
+        check(
+            "// shipped with the node: guard/scope, role/owner\n\n// function/1\npermit (b);",
+            "// function/1\npermit (b);\nguards: scope\nroles: owner",
+        );
     }
 }

@@ -14,6 +14,7 @@ use super::Context;
 use crate::{
     cli::Up,
     config::{Config, Overrides, Surroundings},
+    descriptors,
     exit::{Exit, Failure},
     node::Node,
     output::{Ink, Output},
@@ -50,6 +51,16 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let over = Overrides { data: args.data, listen: args.listen, control: args.control };
     let config = read_config(args.config.as_deref(), &over)?;
     let _log = telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
+    let descriptors = descriptors::raise();
+    if descriptors < descriptors::WANTED {
+        let wanted = descriptors::WANTED;
+        tracing::warn!(
+            descriptors,
+            wanted,
+            "fewer files may be open than a full node wants: raise the hard limit (`ulimit -Hn`, or `LimitNOFILE=` of \
+             systemd)"
+        );
+    }
     for warning in config.dangerous.warnings() {
         tracing::warn!("{warning}");
     }
@@ -129,7 +140,8 @@ fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
     let (mut login, mut token_file) = (None, None);
     if let Some((tenant, token)) = node.first_token() {
         let ca = Some(node.ca().to_owned());
-        let session = Session { node: control.clone(), tenant, token: Some(token.clone()), ca };
+        let session =
+            Session { node: control.clone(), tenant, token: Some(token.clone()), ca, is_saved: false };
         if login_path()?.exists() {
             let path = config.data.join("first-token");
             write_private(&path, token.expose().as_bytes())?;

@@ -74,6 +74,7 @@ pub(super) async fn walk(out: &Output, node: &mut Node) -> Result<Show, Failure>
         tenant,
         token: Some(token),
         ca: Some(node.ca().to_owned()),
+        is_saved: false,
     };
     let admin = Client::new(session)?;
     let ada = admin.create_token(&someone("ada")).await?;
@@ -168,7 +169,7 @@ impl Tour<'_> {
     async fn deploy(&self, guest: Guest) -> Result<(), Failure> {
         let name = guest.name.parse().map_err(|e: model::IdError| Failure::new(Exit::Failed, e))?;
         let digest = keyring::sha256(&guest.component);
-        self.admin.put_component(digest, guest.component.into()).await?;
+        self.admin.put_component(digest, guest.component.into(), |_| ()).await?;
         let manifest = format!("name = \"{0}\"\ncomponent = \"{0}.wasm\"\n{1}", guest.name, guest.manifest);
         self.admin.deploy(&name, &DeployRequest { manifest, component: digest }).await.map(drop)
     }
@@ -277,7 +278,7 @@ impl Tour<'_> {
         }
         let request = request.body(Bytes::new()).map_err(|e| Failure::new(Exit::Failed, e))?;
         let start = Instant::now();
-        let (head, mut stream) = self.transport.call(request).await?.into_parts();
+        let (head, mut stream) = self.transport.call(request, |_| ()).await?.into_parts();
         let mut body = Vec::new();
         while let Some(Ok(piece)) = stream.next().await {
             body.extend_from_slice(&piece);

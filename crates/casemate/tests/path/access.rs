@@ -201,3 +201,101 @@ fn the_control_api_calls_by_the_routes() {
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
 }
+
+#[test]
+fn a_waiver_that_ends_while_the_function_is_deployed() {
+    let node = TestNode::start();
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        since.as_millis() as u64
+    };
+    // Policies count whole seconds.
+    let until = (now() / 1_000 + 6) * 1_000;
+    let shown = model::Timestamp::from_unix_ms(until).to_string();
+    let waiver = format!("waiver = {{ reason = \"the landing page\", until = \"{shown}\" }}");
+    node.deploy("open", &guest("hello"), &format!("[access]\nallow = \"public\"\n{waiver}\n"));
+    assert_eq!(node.call("GET", "/open", None, b"").status, 200);
+    assert!(now() < until - 1_000, "the machine was too slow to see the function open");
+    std::thread::sleep(std::time::Duration::from_millis(until - now()));
+
+    let refused = node.call("GET", "/open?q=s3cret", None, b"");
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("waiver-ended")));
+    let id = refused.headers["x-request-id"].to_str().unwrap();
+    let events = node.records(&["--request", id]);
+    let decision = events.iter().find(|e| e["kind"] == "decision").unwrap();
+    assert_eq!(
+        (&decision["code"], &decision["allowed"]),
+        (&"waiver-ended".into(), &false.into()),
+        "{decision}"
+    );
+    let log = node.run(&["logs", "open"]).ok().out;
+    assert!(log.contains("waiver-ended: refused GET /open by Anonymous") && !log.contains("s3cret"), "{log}");
+    assert!(node.run(&["inspect", "open"]).ok().out.contains(&shown), "nobody can see why");
+    assert_eq!(node.deploy("open", &guest("hello"), TENANT)["revision"], 2);
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
+    assert_eq!(node.call("GET", "/open", Some(&token), b"").status, 200);
+}
+
+#[test]
+fn a_token_takes_the_place_of_another() {
+    let node = TestNode::start();
+    node.deploy("hello", &guest("hello"), TENANT);
+    let status = |token: &str| node.call("GET", "/hello", Some(token), b"").status;
+    let first = node.token(&["--name", "ci", "--scope", "invoke", "--days", "7"]);
+    let made = node.run(&["token", "rotate", "ci", "--overlap", "3s", "--output", "json"]).ok().json();
+    let second = made["secret"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&made["token"]["name"], &made["token"]["scopes"]),
+        (&"ci".into(), &serde_json::json!(["invoke"]))
+    );
+    assert_eq!((status(&first), status(&second)), (200, 200), "both are good meanwhile");
+    let ended = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        status(&first) == 401
+    });
+    assert!(ended, "the old one goes on for ever");
+    assert_eq!(status(&second), 200);
+
+    let third = node.run(&["token", "rotate", "ci", "--overlap", "0", "--output", "json"]).ok().json();
+    assert_eq!(status(&second), 401, "without an overlap it ends at once");
+    let third = third["secret"].as_str().unwrap();
+    let node = TestNode::start_with(node.stop(), "");
+    let status = |token: &str| node.call("GET", "/hello", Some(token), b"").status;
+    assert_eq!((status(&first), status(&second), status(third)), (401, 401, 200), "a restart revives none");
+    let events = node.records(&["--limit", "1000"]);
+    let said = |e: &serde_json::Value| e["detail"].as_str().is_some_and(|d| d.contains("takes the place of"));
+    assert_eq!(events.iter().filter(|e| e["kind"] == "token" && said(e)).count(), 2, "{events:?}");
+
+    node.run(&["token", "rotate", "nobody"]).fails(1, "casemate token list");
+    node.run(&["token", "rotate", "ci", "--overlap", "1y"]).fails(2, "such as `1h`");
+    node.run(&["token", "rotate", "ci", "--overlap", "31d"]).fails(2, "30d");
+    node.token(&["--name", "ci", "--scope", "invoke"]);
+    node.run(&["token", "rotate", "ci"]).fails(1, "name one by its id");
+}
+
+#[test]
+fn rotating_ones_own_token_keeps_one_logged_in() {
+    let node = TestNode::start();
+    let before = node.admin();
+    let said = node.run(&["token", "rotate", "admin", "--overlap", "0"]).ok();
+    assert!(said.err.contains("your login has the new one"), "{said:?}");
+    assert_ne!(node.admin(), before);
+    assert_eq!(node.run(&["whoami", "--output", "json"]).ok().json()["principal"]["name"], "admin");
+    let node_path = "/v1/tenants/default/functions";
+    assert_eq!(node.api("GET", node_path, Some(&before), b"").status, 401);
+}
+
+#[test]
+fn nobody_rotates_a_token_into_their_own_hands() {
+    let node = TestNode::start();
+    let operator = node.token(&["--name", "op", "--role", "operator", "--scope", "*"]);
+    node.token(&["--name", "alice", "--scope", "invoke"]);
+    let listed = node.run(&["token", "list", "--output", "json"]).ok().json();
+    let tokens = listed["tokens"].as_array().unwrap();
+    for (name, status) in [("alice", 403), ("admin", 403), ("op", 201)] {
+        let id = tokens.iter().find(|token| token["name"] == name).unwrap()["id"].as_str().unwrap();
+        let path = format!("/v1/tenants/default/tokens/{id}/rotate");
+        let answer = node.api("POST", &path, Some(&operator), br#"{"overlap_s":60}"#);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+    }
+}

@@ -10,10 +10,14 @@
 )]
 
 mod access;
+mod bounds;
+mod drain;
 mod hostile;
 mod languages;
 mod lifecycle;
+mod load;
 mod rest;
 #[path = "../support/mod.rs"]
 mod support;
+mod walls;
 mod wire;

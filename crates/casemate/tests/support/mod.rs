@@ -264,7 +264,26 @@ impl TestNode {
     fn send(&self, url: &str, method: &str, token: Option<&str>, media: Option<&str>, body: &[u8]) -> Answer {
         let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
         let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
-        let client = egress::Client::new(&config).unwrap();
+        self.sent(&config, url, method, token, media, body).unwrap()
+    }
+
+    /// A call that may come to nothing, since the node cuts it off or takes no connection.
+    pub(crate) fn try_call(&self, path: &str, token: Option<&str>) -> Result<Answer, egress::EgressError> {
+        let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
+        let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
+        self.sent(&config, &format!("{}{path}", self.functions()), "GET", token, None, b"")
+    }
+
+    fn sent(
+        &self,
+        config: &egress::ClientConfig,
+        url: &str,
+        method: &str,
+        token: Option<&str>,
+        media: Option<&str>,
+        body: &[u8],
+    ) -> Result<Answer, egress::EgressError> {
+        let client = egress::Client::new(config).unwrap();
         let mut request = http::Request::builder().method(method).uri(url);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -275,12 +294,12 @@ impl TestNode {
         let request = request.body(Bytes::copy_from_slice(body)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (head, mut stream) = client.call(request).await.unwrap().into_parts();
+            let (head, mut stream) = client.call(request).await?.into_parts();
             let mut body = Vec::new();
             while let Some(piece) = stream.next().await {
-                body.extend_from_slice(&piece.unwrap());
+                body.extend_from_slice(&piece.map_err(|_| egress::EgressError::Protocol("cut off".into()))?);
             }
-            Answer { status: head.status.as_u16(), headers: head.headers, body }
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         })
     }
 
@@ -299,9 +318,21 @@ impl TestNode {
 
     /// Stops the node as an operator does, and gives back its folder. Fails the test unless it ends with 0.
     #[track_caller]
-    pub(crate) fn stop(mut self) -> Home {
+    pub(crate) fn stop(self) -> Home {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Asks the node to stop, and goes on.
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until a node that was asked to stop has ended, and gives back its folder. Fails the test unless it ends
+    /// with 0.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> Home {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -18,6 +18,7 @@ pub(super) enum Operation {
     NodeRecords,
     ListTenants,
     CreateTenant,
+    LimitTenant,
     ListFunctions,
     Inspect,
     Remove,
@@ -28,6 +29,7 @@ pub(super) enum Operation {
     Logs,
     ListTokens,
     CreateToken,
+    RotateToken,
     RevokeToken,
     Records,
     ReadPolicy,
@@ -77,6 +79,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = node_endpoints();
     all.extend(function_endpoints());
     all.extend(tenant_endpoints());
+    all.extend(token_endpoints());
     all
 }
 
@@ -209,7 +212,6 @@ fn function_endpoints() -> Vec<Endpoint> {
 
 fn tenant_endpoints() -> Vec<Endpoint> {
     use Operation as Op;
-    const TOKENS: &str = "/v1/tenants/{tenant}/tokens";
     const POLICY: &str = "/v1/tenants/{tenant}/policy";
     let none = Shape::Nothing;
     let text = json::<api::PolicyText>;
@@ -231,28 +233,12 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             (201, json::<model::Tenant>()),
         ),
         endpoint(
-            Method::GET,
-            TOKENS,
-            Op::ListTokens,
-            "A tenant's tokens",
-            none,
-            (200, json::<api::TokenList>()),
-        ),
-        endpoint(
-            Method::POST,
-            TOKENS,
-            Op::CreateToken,
-            "Make a token; its secret is shown this once",
-            json::<api::CreateToken>(),
-            (201, json::<api::IssuedToken>()),
-        ),
-        endpoint(
-            Method::DELETE,
-            "/v1/tenants/{tenant}/tokens/{token}",
-            Op::RevokeToken,
-            "Revoke a token",
-            none,
-            (204, none),
+            Method::PUT,
+            "/v1/tenants/{tenant}/limits",
+            Op::LimitTenant,
+            "Change how much a tenant may have at once",
+            json::<api::TenantLimits>(),
+            (200, json::<model::Tenant>()),
         ),
         Endpoint {
             query: &[
@@ -271,5 +257,45 @@ fn tenant_endpoints() -> Vec<Endpoint> {
         },
         endpoint(Method::GET, POLICY, Op::ReadPolicy, "A tenant's own policies", none, (200, text())),
         endpoint(Method::PUT, POLICY, Op::SetPolicy, "Replace them", text(), (200, text())),
+    ]
+}
+
+fn token_endpoints() -> Vec<Endpoint> {
+    use Operation as Op;
+    const TOKENS: &str = "/v1/tenants/{tenant}/tokens";
+    let none = Shape::Nothing;
+    vec![
+        endpoint(
+            Method::GET,
+            TOKENS,
+            Op::ListTokens,
+            "A tenant's tokens",
+            none,
+            (200, json::<api::TokenList>()),
+        ),
+        endpoint(
+            Method::POST,
+            TOKENS,
+            Op::CreateToken,
+            "Make a token; its secret is shown this once",
+            json::<api::CreateToken>(),
+            (201, json::<api::IssuedToken>()),
+        ),
+        endpoint(
+            Method::POST,
+            "/v1/tenants/{tenant}/tokens/{token}/rotate",
+            Op::RotateToken,
+            "Make another token for the same principal; the old one ends after a while",
+            json::<api::RotateToken>(),
+            (201, json::<api::IssuedToken>()),
+        ),
+        endpoint(
+            Method::DELETE,
+            "/v1/tenants/{tenant}/tokens/{token}",
+            Op::RevokeToken,
+            "Revoke a token",
+            none,
+            (204, none),
+        ),
     ]
 }

@@ -76,8 +76,15 @@ pub(super) fn list_tenants(call: &Call<'_>) -> Answer {
 
 pub(super) async fn create_tenant(call: &Call<'_>) -> Answer {
     let wanted: api::CreateTenant = call.json()?;
-    let made = call.plane.platform.create_tenant(call.ctx, &wanted.id, wanted.trust).await?;
+    let made =
+        call.plane.platform.create_tenant(call.ctx, &wanted.id, wanted.trust, wanted.concurrency).await?;
     answer(201, &made)
+}
+
+pub(super) async fn limit_tenant(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let wanted: api::TenantLimits = call.json()?;
+    answer(200, &call.plane.platform.set_tenant(call.ctx, &tenant, wanted.concurrency).await?)
 }
 
 pub(super) fn list_tokens(call: &Call<'_>) -> Answer {
@@ -92,6 +99,13 @@ pub(super) async fn create_token(call: &Call<'_>) -> Answer {
     let api::CreateToken { name, kind, roles, scopes, days } = wanted;
     let new = NewToken { name, kind, roles, scopes, days };
     let made = call.plane.platform.create_token(call.ctx, &tenant, new).await?;
+    answer(201, &api::IssuedToken { token: info(made.record), secret: made.text.to_string() })
+}
+
+pub(super) async fn rotate_token(call: &Call<'_>) -> Answer {
+    let (tenant, token): (TenantId, TokenId) = (call.parameter("tenant")?, call.parameter("token")?);
+    let api::RotateToken { overlap_s, days } = call.json()?;
+    let made = call.plane.platform.rotate_token(call.ctx, &tenant, &token, overlap_s, days).await?;
     answer(201, &api::IssuedToken { token: info(made.record), secret: made.text.to_string() })
 }
 

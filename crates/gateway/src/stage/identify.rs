@@ -12,5 +12,5 @@ pub(crate) fn identify(
     target: &Target,
     screened: &Screened<RequestBody>,
 ) -> Result<Caller, Refused> {
-    platform.identify(id, Some(target.tenant()), screened.head(), screened.peer())
+    platform.identify(id, Some(target), screened.head(), screened.peer())
 }

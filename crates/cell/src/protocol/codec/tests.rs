@@ -35,7 +35,7 @@ fn response_head() -> impl Strategy<Value = ResponseHead> {
 }
 
 fn a_limits() -> impl Strategy<Value = Limits> {
-    any::<[u64; 17]>().prop_map(|v| Limits {
+    any::<[u64; 18]>().prop_map(|v| Limits {
         cpu_ms: v[0],
         wall_ms: v[1],
         memory_bytes: v[2],
@@ -53,6 +53,7 @@ fn a_limits() -> impl Strategy<Value = Limits> {
         outbound_calls: v[14],
         concurrency: v[15],
         queue: v[16],
+        queue_ms: v[17],
     })
 }
 

@@ -234,6 +234,7 @@ impl Reader {
             outbound_calls: self.u64()?,
             concurrency: self.u64()?,
             queue: self.u64()?,
+            queue_ms: self.u64()?,
         })
     }
 
