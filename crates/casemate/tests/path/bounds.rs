@@ -32,6 +32,8 @@ fn tables_instances_and_outbound_calls() {
 #[test]
 fn what_no_manifest_may_ask_for() {
     let node = TestNode::start_with(crate::support::Home::new(), "[limits]\ncpu_ms = 500\nqueue_ms = 100\n");
+    let plain = node.deploy("plain", &guest("hello"), "[access]\nallow = \"tenant\"\n");
+    assert_eq!(plain["limits"]["cpu_ms"], 500, "what nobody names is no reason to refuse: {plain}");
     let deploy = |name: &str, component: &str, limits: &str, says: &str| {
         let manifest = format!("[access]\nallow = \"tenant\"\n[limits]\n{limits}\n");
         let folder = node.home.function(name, &guest(component), &manifest);

@@ -32,6 +32,19 @@ fn the_default_route_is_the_name() {
 }
 
 #[test]
+fn a_ceiling_below_a_default_lowers_it() {
+    let ceiling = Limits { cpu_ms: 500, ..Limits::CEILING };
+    let check = |limits: &str, expect: Option<u64>| {
+        let parsed = Manifest::parse(&format!("{HEAD}{limits}"), &ceiling);
+        assert_eq!(parsed.ok().map(|manifest| manifest.limits.cpu_ms), expect, "{limits}");
+    };
+    check("", Some(500));
+    check("[limits]\nwall_ms = 5\n", Some(500));
+    check("limits.cpu_ms = 400\n", Some(400));
+    check("limits = { cpu_ms = 1000 }\n", None);
+}
+
+#[test]
 fn what_does_not() {
     check("name = 1", Err("line 1"));
     check("name = \"Hello\"\ncomponent = \"x\"", Err("not a function name"));
