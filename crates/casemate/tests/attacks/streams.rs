@@ -162,8 +162,8 @@ fn continuation_flood() {
 fn floods_of_nothing() {
     let site = Site::start();
     let open = site.block("PUT", "/only");
-    type Made = fn() -> Vec<u8>;
-    let cases: [(&str, Made); 6] = [
+    type Make = fn() -> Vec<u8>;
+    let cases: [(&str, Make); 6] = [
         ("ping", || frame(PING, 0, 0, &[7; 8])),
         ("settings", || frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0])),
         ("window", || frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),

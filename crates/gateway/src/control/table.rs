@@ -158,17 +158,7 @@ fn function_endpoints() -> Vec<Endpoint> {
             (200, json::<api::FunctionDetail>()),
         ),
         endpoint(Method::DELETE, FUNCTION, Op::Remove, "Take a function away", none, (204, none)),
-        Endpoint {
-            also: Some(200),
-            ..endpoint(
-                Method::PUT,
-                "/v1/tenants/{tenant}/components/{digest}",
-                Op::PutComponent,
-                "Upload a component under its digest; 200 if it was there",
-                Shape::Bytes,
-                (201, json::<api::ComponentStored>()),
-            )
-        },
+        put_component(),
         endpoint(
             Method::POST,
             "/v1/tenants/{tenant}/functions/{function}/revisions",
@@ -208,6 +198,20 @@ fn function_endpoints() -> Vec<Endpoint> {
             )
         },
     ]
+}
+
+fn put_component() -> Endpoint {
+    Endpoint {
+        also: Some(200),
+        ..endpoint(
+            Method::PUT,
+            "/v1/tenants/{tenant}/components/{digest}",
+            Operation::PutComponent,
+            "Upload a component under its digest; 200 if it was there",
+            Shape::Bytes,
+            (201, json::<api::ComponentStored>()),
+        )
+    }
 }
 
 fn tenant_endpoints() -> Vec<Endpoint> {

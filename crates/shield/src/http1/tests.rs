@@ -260,8 +260,10 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
 }
 
+type Lines = Vec<(http::HeaderName, http::HeaderValue)>;
+
 /// How httparse and `http`, which everything behind reads with, see a head.
-fn parsed(head: &[u8]) -> Option<(http::Method, http::Uri, Vec<(http::HeaderName, http::HeaderValue)>)> {
+fn parsed(head: &[u8]) -> Option<(http::Method, http::Uri, Lines)> {
     let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut lines);
     let length = request.parse(head).ok()?;
