@@ -65,8 +65,11 @@ impl Drop for Going {
 const MANIFEST: &str = "name = \"hello\"\ncomponent = \"out/hello.wasm\"\n[access]\nallow = \"tenant\"\n\
     [build]\ncommand = \"sh build.sh\"\nwatch = [\"src.wasm\", \"build.sh\"]\n";
 
+/// All of it at once, as editors do: whoever watches never finds half a file.
 fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
-    fs::write(folder.join(name), bytes).unwrap();
+    let aside = folder.with_extension("aside");
+    fs::write(&aside, bytes).unwrap();
+    fs::rename(aside, folder.join(name)).unwrap();
 }
 
 #[test]

@@ -68,7 +68,6 @@ fn before_the_answer_begins() {
         ("panic", Fault::Trap),
         ("exit", Fault::Exit),
         ("exit?n=0", Fault::Exit),
-        ("no-answer", Fault::NoAnswer),
         ("error-code", Fault::GuestError),
         ("headers-10000", Fault::ResponseHeaderLimit),
         ("headers-10000?n=600", Fault::ResponseHeaderLimit),
@@ -85,6 +84,9 @@ fn before_the_answer_begins() {
         town.is_well(what);
     }
     for (name, what, fault) in [
+        ("hostile", "no-answer", Fault::NoAnswer),
+        // Its interface lets nobody return without an answer: there it waits for what never comes.
+        ("hostile-p3", "no-answer", Fault::FirstByteLimit),
         ("hostile", "pollable-bomb", Fault::HandleLimit),
         ("hostile", "random-huge", Fault::RandomLimit),
         ("hostile", "status-odd", Fault::GuestError),

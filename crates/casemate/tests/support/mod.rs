@@ -28,6 +28,8 @@ use serde_json::Value;
 pub(crate) const CASEMATE: &str = env!("CARGO_BIN_EXE_casemate");
 /// How long a node may take to start, or to stop.
 const WAIT: Duration = Duration::from_secs(60);
+/// After which a line that was logged is written, on a busy machine, too.
+const GATHERED: Duration = Duration::from_millis(300);
 
 /// What a command said and how it ended.
 #[derive(Debug)]
@@ -311,8 +313,9 @@ impl TestNode {
         records.iter().map(|record| record["event"].clone()).collect()
     }
 
-    /// What the node wrote to its log so far.
+    /// What the node wrote to its log so far, with what it gathered until now.
     pub(crate) fn log(&self) -> String {
+        std::thread::sleep(GATHERED);
         log(&self.home)
     }
 
