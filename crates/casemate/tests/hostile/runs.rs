@@ -70,7 +70,7 @@ fn before_the_answer_begins() {
         ("exit?n=0", Fault::Exit),
         ("error-code", Fault::GuestError),
         ("headers-10000", Fault::ResponseHeaderLimit),
-        ("headers-10000?n=600", Fault::ResponseHeaderLimit),
+        ("headers-10000?n=1000", Fault::ResponseHeaderLimit),
         ("header-big", Fault::ResponseHeaderLimit),
         ("header-big?n=5000", Fault::ResponseHeaderLimit),
         ("header-big?n=3000000", Fault::HostCallBytesLimit),

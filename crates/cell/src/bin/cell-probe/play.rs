@@ -1,5 +1,7 @@
 //! Workers that play by a script: one function for each. They never run a guest.
 
+mod codes;
+
 use std::{
     collections::{HashMap, VecDeque},
     io::{Read, Write},
@@ -73,7 +75,7 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "silent" => |s| s.on_start(|_, _| {}),
         "never-reads" => never_reads,
         "deaf" => deaf,
-        "refuses-code" => refuses_code,
+        "refuses-code" => codes::refused,
         "noisy" => noisy,
         _ => return ExitCode::FAILURE,
     };
@@ -496,24 +498,6 @@ fn deaf(stage: &mut Stage) {
         match stage.hear() {
             ToWorker::Start { run, .. } => stage.answer(run, "hello"),
             ToWorker::Load { code, .. } => stage.say(&ToNode::Loaded { code }),
-            _ => {}
-        }
-    }
-}
-
-fn refuses_code(stage: &mut Stage) {
-    let mut refused: Vec<CodeId> = Vec::new();
-    loop {
-        match stage.hear() {
-            ToWorker::Ping { number } => stage.say(&ToNode::Pong { number }),
-            ToWorker::Load { code, .. } => {
-                refused.push(code);
-                stage.say(&ToNode::LoadFailed { code, why: "of another engine".into() });
-            }
-            ToWorker::Start { run, code, .. } if refused.contains(&code) => {
-                let fault = Some((Fault::WorkerDied, "its code is not loaded here".into()));
-                stage.say(&ToNode::Done { run, usage: Usage::default(), fault });
-            }
             _ => {}
         }
     }
