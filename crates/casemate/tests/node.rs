@@ -337,7 +337,9 @@ fn every_call_leaves_a_line_and_no_line_a_secret() {
     let wrong = format!("{}x", &token[..token.len() - 1]);
     assert_eq!(node.call("POST", "/hello/here?key=s3cret", Some(&wrong), b"").status, 401);
     assert_eq!(node.call("PUT", "/hello/where?key=s3cret", None, b"").status, 401);
-    let log = node.log();
+    let owners = node.run(&["logs", "hello"]).ok().out;
+    // A line takes a moment to be written; the end of the node writes the last.
+    let log = fs::read_to_string(node.stop().path().join("node.log")).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
     let about = |path: &str| {
         let found = lines.iter().find(|line| line["fields"]["path"] == path || line["path"] == path);
@@ -351,7 +353,6 @@ fn every_call_leaves_a_line_and_no_line_a_secret() {
         let line = about(path);
         assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} are not all in {line}");
     }
-    let owners = node.run(&["logs", "hello"]).ok().out;
     for part in
         ["token-checksum: refused POST /hello/here from", "no-credential: refused PUT /hello/where by Anon"]
     {
