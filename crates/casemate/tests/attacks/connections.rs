@@ -39,7 +39,8 @@ fn bad_tls() {
     ] {
         let mut stream = site.plain();
         stream.write_all(sent).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // The node may have ended it already.
+        let _ended = stream.shutdown(std::net::Shutdown::Write);
         let heard = heard(stream);
         assert!(heard.statuses().is_empty(), "{sent:?}: {heard:?}");
     }
