@@ -374,7 +374,12 @@ fn check_blobs(what: &str, spoil: impl FnOnce(&Path, &Path), status: u16, logs: 
     let token = node.token(&["--name", "caller", "--scope", "invoke"]);
     let answer = node.call("GET", "/hello", Some(&token), b"");
     assert_eq!(answer.status, status, "{what}: {}", answer.text());
-    assert!(node.log().contains(logs), "{what}: `{logs}` is not in {}", node.log());
+    // The log is written beside the requests.
+    let start = Instant::now();
+    while !node.log().contains(logs) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}: `{logs}` is not in {}", node.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     if status == 200 {
         assert_eq!(answer.text(), "Hello, world!\n", "{what}");
     } else {
