@@ -16,7 +16,7 @@ use cell::{
     protocol::{CallId, CodeId, LogStream, RequestHead, ResponseHead, RunId, ToNode, ToWorker, VERSION},
     wall::{self, WallKind},
 };
-use model::{Fault, Usage, limits};
+use model::{Usage, limits};
 
 /// Plays the script of this name, behind the walls of a worker.
 pub(crate) fn play(name: &str) -> ExitCode {
