@@ -1,5 +1,7 @@
 //! A node's configuration: what was typed, and what is proved valid. It never binds, opens or starts anything.
 
+mod rates;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -12,6 +14,8 @@ use model::{Limits, ManifestError, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shield::{Cidr, CidrError};
+
+use rates::{Rates, RawRates};
 
 /// A node's configuration file. Every key has a default; an unknown one is an error.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -45,6 +49,8 @@ pub(crate) struct RawConfig {
     egress: RawEgress,
     /// Which peers may connect at all.
     firewall: RawFirewall,
+    /// How often anyone may ask.
+    rates: RawRates,
     /// The node's own log.
     log: RawLog,
     /// What weakens the node. Each entry is logged as a warning at every start.
@@ -196,6 +202,8 @@ pub(crate) struct Config {
     pub(crate) drain_ms: u64,
     /// Refused ranges that functions may reach all the same.
     pub(crate) egress_allow: Vec<Cidr>,
+    /// How often anyone may ask.
+    pub(crate) rates: Rates,
     /// Who may connect; everyone where it is empty.
     pub(crate) firewall_allow: Vec<Cidr>,
     /// Who may not.
@@ -336,6 +344,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         )?,
         drain_ms: within("drain_ms", raw.drain_ms.unwrap_or(limits::DRAIN_MS), 0..=limits::DRAIN_MS_MAX)?,
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
+        rates: Rates::prove(&raw.rates)?,
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
         firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,

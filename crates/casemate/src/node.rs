@@ -59,7 +59,7 @@ impl Node {
             egress: Arc::new(open_egress(config)?),
             shield: Arc::new(Shield::new(ShieldConfig {
                 firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
-                ..ShieldConfig::default()
+                ..config.rates.shield()
             })),
             clock: Arc::new(SystemClock),
             entropy,

@@ -16,6 +16,7 @@ mod hostile;
 mod languages;
 mod lifecycle;
 mod load;
+mod rates;
 mod rest;
 #[path = "../support/mod.rs"]
 mod support;
