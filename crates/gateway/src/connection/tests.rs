@@ -28,11 +28,15 @@ mod secure;
 const SHORT: Duration = Duration::from_millis(400);
 const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT };
 
-/// Tells what came through, in one line; `/slow` takes a second.
+/// Tells what came through, in one line; `/slow` takes a second, and the answer of `/broken` has no end.
 async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
     let id = RequestId::from_parts(Timestamp::default(), 1);
     let asked = respond::Asked::of(&request);
+    let broken = request.uri().path() == "/broken";
     let mut response = match read(&shield, &peer, request).await {
+        Ok(_) if broken => {
+            Response::new(Body::stream(futures_util::stream::iter([Err("it broke off".into())])))
+        }
         Ok(text) => Response::new(Body::full(text.into())),
         Err(problem) => problem.respond(id),
     };

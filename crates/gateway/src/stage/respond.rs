@@ -43,6 +43,8 @@ enum Kind {
     Full(Option<Bytes>),
     Answer(AnswerBody),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>),
+    /// What ended it early, until it is told.
+    Broken(Option<BodyError>),
 }
 
 impl Body {
@@ -84,7 +86,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.kind {
+        let polled: Poll<Option<Result<Frame<Bytes>, BodyError>>> = match &mut self.kind {
             Kind::Full(bytes) => {
                 Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
             }
@@ -94,14 +96,22 @@ impl http_body::Body for Body {
             Kind::Stream(pieces) => {
                 pieces.poll_next_unpin(context).map(|next| next.map(|p| p.map(Frame::data)))
             }
+            Kind::Broken(error) => return Poll::Ready(error.take().map(Err)),
+        };
+        if let Poll::Ready(Some(Err(error))) = polled {
+            // The parser throws away what it has not sent when it hears this: it is to send the rest first.
+            self.kind = Kind::Broken(Some(error));
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Kind::Answer(body) => body.is_end_stream(),
-            Kind::Stream(_) => false,
+            Kind::Stream(_) | Kind::Broken(_) => false,
         }
     }
 
@@ -109,7 +119,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Kind::Answer(body) => body.size_hint(),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Broken(_) => SizeHint::default(),
         }
     }
 }

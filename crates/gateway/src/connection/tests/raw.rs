@@ -145,6 +145,11 @@ async fn nothing_follows_the_last_answer() {
 }
 
 #[tokio::test]
+async fn what_was_said_before_an_answer_broke_off() {
+    check(&format!("GET /broken HTTP/1.1\r\nhost: a\r\n\r\n{GET}"), &[200], true).await;
+}
+
+#[tokio::test]
 async fn what_a_request_expects() {
     refused_after("expect: 200-ok\r\ncontent-length: 1", 417, "expectation-refused").await;
     refused_after("expect: 100-continue, x\r\ncontent-length: 1", 417, "expectation-refused").await;
