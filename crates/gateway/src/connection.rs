@@ -68,6 +68,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// A connection without a request.
     pub(crate) idle: Duration,
+    /// How long a client is not heard that was told to come back later.
+    pub(crate) pause: Duration,
 }
 
 impl Default for Patience {
@@ -76,6 +78,7 @@ impl Default for Patience {
             handshake: Duration::from_millis(limits::HANDSHAKE_MS),
             head: Duration::from_millis(limits::REQUEST_HEAD_MS),
             idle: Duration::from_millis(limits::KEEP_ALIVE_MS),
+            pause: Duration::from_millis(limits::REFUSED_PAUSE_MS),
         }
     }
 }
@@ -164,10 +167,14 @@ impl Line {
             let busy = Busy::new(&activity);
             let (host, peer, answers) = (host.clone(), peer.clone(), answers.clone());
             async move {
-                let response = host.answer(peer, request).await;
+                // The parser moves what it waits for about: a pointer, not all that a request is on its way.
+                let response = Box::pin(host.answer(peer, request)).await;
                 if response.headers().contains_key(header::CONNECTION) {
                     // What `finish` leaves there says that it is the last.
                     answers.last();
+                }
+                if response.headers().contains_key(header::RETRY_AFTER) {
+                    answers.pause();
                 }
                 Ok::<_, Infallible>(response.map(|body| body.holding(Held::Answer(answers.begin(), busy))))
             }

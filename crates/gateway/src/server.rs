@@ -194,7 +194,8 @@ impl Host for Plane {
     async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         match self {
             Self::Data(plane) => plane.answer(&peer, request).await,
-            Self::Control(plane) => control::serve(plane, request, &peer).await,
+            // The larger future by far: the other kind of request does not carry its size about.
+            Self::Control(plane) => Box::pin(control::serve(plane, request, &peer)).await,
         }
     }
 

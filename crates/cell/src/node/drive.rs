@@ -22,6 +22,9 @@ use super::{
 use crate::protocol::{Malformed, ToNode};
 
 const READ_BYTES: usize = 64 * 1024;
+/// What is heard in one go before others have their turn, in bytes: a worker that talks without end, a flood of
+/// log lines say, is no reason to keep a caller of another function waiting.
+const HEARD_BYTES_MAX: usize = 16 * 1024;
 const TICK: Duration = Duration::from_millis(250);
 /// A tick that comes later than this says that the node itself stood still: its process was suspended, say.
 const LATE: Duration = Duration::from_secs(1);
@@ -75,6 +78,7 @@ struct Driver<'l> {
 impl Driver<'_> {
     async fn run(&mut self) -> End {
         let mut next_tick = Instant::now() + TICK;
+        let mut heard = 0;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What came with the worker's first frame.
@@ -90,8 +94,13 @@ impl Driver<'_> {
             let idle = self.outgoing.bytes.is_empty();
             tokio::select! {
                 _ready = self.stream.readable() => {
-                    if let Err(end) = self.read() {
-                        return end;
+                    match self.read() {
+                        Ok(bytes) => heard += bytes,
+                        Err(end) => return end,
+                    }
+                    if heard > HEARD_BYTES_MAX {
+                        heard = 0;
+                        tokio::task::yield_now().await;
                     }
                 }
                 _ready = self.stream.writable(), if !idle => {}
@@ -118,12 +127,13 @@ impl Driver<'_> {
         }
     }
 
-    fn read(&mut self) -> Result<(), End> {
+    /// Reads once, and hears what came: so many bytes.
+    fn read(&mut self) -> Result<usize, End> {
         self.input.reserve(READ_BYTES);
         match self.stream.try_read_buf(&mut self.input) {
             Ok(0) => Err(End::Died),
-            Ok(_) => self.hear(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(bytes) => self.hear().map(|()| bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(_) => Err(End::Died),
         }
     }

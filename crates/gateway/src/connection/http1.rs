@@ -15,7 +15,7 @@ use std::{
 use shield::http1::{Framer, Malformed, Step};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::{Patience, farewell};
@@ -33,6 +33,8 @@ pub(crate) struct Answers {
     ended: AtomicU64,
     /// One of them says that it is the last.
     last: AtomicBool,
+    /// One of them says that the client is to come back later.
+    pause: AtomicBool,
 }
 
 /// One answer under way, until the parser drops it with its last byte.
@@ -47,6 +49,11 @@ impl Answers {
     /// Nothing is answered after the one under way.
     pub(crate) fn last(&self) {
         self.last.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing is read for a while after the one under way.
+    pub(super) fn pause(&self) {
+        self.pause.store(true, Ordering::Relaxed);
     }
 }
 
@@ -74,6 +81,8 @@ pub(crate) struct Gate<S> {
     over: bool,
     patience: Patience,
     timer: Timer,
+    /// Nothing is read until it is over.
+    pause: Option<Pin<Box<Sleep>>>,
     refuse: Refuse,
     farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -98,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Gate<S> {
             over: false,
             patience,
             timer: Timer::default(),
+            pause: None,
             refuse,
             farewell: None,
         }
@@ -232,6 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Gate<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let gate = &mut *self;
+        if let Some(pause) = &mut gate.pause {
+            ready!(pause.as_mut().poll(context));
+            gate.pause = None;
+        }
         loop {
             if gate.judged > 0 {
                 let bytes = gate.judged.min(buffer.remaining());
@@ -297,6 +311,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Gate<S> 
         let ended = gate.answers.ended.load(Ordering::Relaxed);
         if gate.answered != ended {
             gate.answered = ended;
+            if gate.answers.pause.swap(false, Ordering::Relaxed) {
+                gate.pause = Some(Box::pin(sleep(gate.patience.pause)));
+            }
             // What waits for this is not asked again by itself.
             let waits = gate.refused.is_some() || gate.over;
             if gate.is_quiet() && (waits || gate.poll_patience(context).is_ready()) {

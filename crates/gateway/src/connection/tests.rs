@@ -26,17 +26,19 @@ mod secure;
 
 /// For tests that wait for it to end.
 const SHORT: Duration = Duration::from_millis(400);
-const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT };
+const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT, pause: SHORT };
 
-/// Tells what came through, in one line; `/slow` takes a second, and the answer of `/broken` has no end.
+/// Tells what came through, in one line; `/slow` takes a second, the answer of `/broken` has no end, and
+/// that of `/later` says to come back.
 async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
     let id = RequestId::from_parts(Timestamp::default(), 1);
     let asked = respond::Asked::of(&request);
-    let broken = request.uri().path() == "/broken";
+    let (broken, later) = (request.uri().path() == "/broken", request.uri().path() == "/later");
     let mut response = match read(&shield, &peer, request).await {
         Ok(_) if broken => {
             Response::new(Body::stream(futures_util::stream::iter([Err("it broke off".into())])))
         }
+        Ok(_) if later => Problem::new(503, "later", "come back").with(header::RETRY_AFTER, "1").respond(id),
         Ok(text) => Response::new(Body::full(text.into())),
         Err(problem) => problem.respond(id),
     };

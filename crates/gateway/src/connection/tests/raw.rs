@@ -310,6 +310,28 @@ async fn a_body_may_not_stand_still() {
     assert!(text.starts_with("HTTP/1.1 408") && text.contains("body-slow"), "{text}");
 }
 
+/// Whoever is told to come back later is not heard for a while. Time passes here only while nobody has anything
+/// to do.
+#[tokio::test(start_paused = true)]
+async fn nobody_comes_back_at_once() {
+    let server = Server::start(None).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let pause = Patience::default().pause;
+    for (path, least) in [("/later", Duration::ZERO), ("/later", pause), ("/", pause)] {
+        let begun = Instant::now();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let mut text = [0; 4096];
+        let bytes = stream.read(&mut text).await.unwrap();
+        let answer = String::from_utf8_lossy(&text[..bytes]);
+        assert_eq!(answer.starts_with("HTTP/1.1 503"), path == "/later", "{answer}");
+        assert!(begun.elapsed() >= least, "{path}: {:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+    assert!(begun.elapsed() < pause, "it is heard at once again");
+}
+
 #[tokio::test]
 async fn a_request_that_is_under_way_ends_before_its_connection_does() {
     let server = Server::start(None).await;
