@@ -42,9 +42,11 @@ const fn refused(number: i64, error: i32) -> Call {
 /// `PAGEMAP_SCAN`: `_IOWR('f', 16, struct pm_scan_arg)`, of 96 bytes.
 const PAGEMAP_SCAN: u32 = 0xc060_6610;
 const PR_GET_AUXV: u32 = 0x4155_5856;
-/// Flags, duplicates and seals of a descriptor; not its owner, signals, locks or leases.
+/// Gives a name to a part of one's own memory.
+const PR_SET_VMA: u32 = 0x5356_4d41;
 /// The process itself, where a descriptor of a process is wanted.
 const PIDFD_SELF: u32 = (-10_000_i32).cast_unsigned();
+/// Flags, duplicates and seals of a descriptor; not its owner, signals, locks or leases.
 const FCNTL: &[u32] = &[
     libc::F_GETFD as u32,
     libc::F_GETFL as u32,
@@ -74,6 +76,7 @@ const COMMON: &[Call] = &[
     always(libc::SYS_mremap), // the allocator grows large blocks
     always(libc::SYS_madvise),
     always(libc::SYS_brk),
+    always(libc::SYS_getcpu), // whose memory is near, where the machine has several kinds
     // Waiting, for each other and for time.
     always(libc::SYS_futex),
     always(libc::SYS_sched_yield),
@@ -112,9 +115,9 @@ const WORKER: &[Call] = &[
     always(libc::SYS_poll),
     always(libc::SYS_ppoll),
     always(libc::SYS_memfd_create), // the image from which a guest's memory is copied on write
-    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV]), // the page size, and where the clocks are
-    one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]), // which pages did the last guest write?
-    one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]), // giving back the memory of many guests at once
+    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, PR_SET_VMA]), // the page size, the clocks; the allocator's names
+    one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]),            // which pages did the last guest write?
+    one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]),    // giving back the memory of many guests at once
 ];
 
 /// What a compiler needs besides: threads.
@@ -123,7 +126,7 @@ const COMPILER: &[Call] = &[
     refused(libc::SYS_clone3, libc::ENOSYS), // its flags cannot be seen: `clone` is tried then
     always(libc::SYS_set_robust_list),
     always(libc::SYS_rseq),
-    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, libc::PR_SET_NAME as u32]), // and the names of threads
+    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, PR_SET_VMA, libc::PR_SET_NAME as u32]), // and names of threads
     refused(libc::SYS_openat, libc::EACCES), // how many cores, in a control group's file
     always(libc::SYS_ftruncate),
     always(libc::SYS_pwrite64),

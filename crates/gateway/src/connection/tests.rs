@@ -38,7 +38,7 @@ async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) 
         Ok(_) if broken => {
             Response::new(Body::stream(futures_util::stream::iter([Err("it broke off".into())])))
         }
-        Ok(_) if later => Problem::new(503, "later", "come back").with(header::RETRY_AFTER, "1").respond(id),
+        Ok(_) if later => Problem::from(model::Fault::NodeBusy).respond(id),
         Ok(text) => Response::new(Body::full(text.into())),
         Err(problem) => problem.respond(id),
     };
