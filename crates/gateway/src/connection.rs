@@ -68,8 +68,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// A connection without a request.
     pub(crate) idle: Duration,
-    /// How long a client is not heard that was told to come back later.
-    pub(crate) pause: Duration,
+    /// How long a client is not heard that was told to come back later: at first, and at most.
+    pub(crate) pauses: (Duration, Duration),
 }
 
 impl Default for Patience {
@@ -78,7 +78,10 @@ impl Default for Patience {
             handshake: Duration::from_millis(limits::HANDSHAKE_MS),
             head: Duration::from_millis(limits::REQUEST_HEAD_MS),
             idle: Duration::from_millis(limits::KEEP_ALIVE_MS),
-            pause: Duration::from_millis(limits::REFUSED_PAUSE_MS),
+            pauses: (
+                Duration::from_millis(limits::REFUSED_PAUSE_MS),
+                Duration::from_millis(limits::REFUSED_PAUSE_MS_MAX),
+            ),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use shield::http1::{Framer, Malformed, Step};
@@ -83,6 +84,8 @@ pub(crate) struct Gate<S> {
     timer: Timer,
     /// Nothing is read until it is over.
     pause: Option<Pin<Box<Sleep>>>,
+    /// How long the last one was, if the client came back from it for nothing; zero otherwise.
+    paused: Duration,
     refuse: Refuse,
     farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -108,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Gate<S> {
             patience,
             timer: Timer::default(),
             pause: None,
+            paused: Duration::ZERO,
             refuse,
             farewell: None,
         }
@@ -311,8 +315,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Gate<S> 
         let ended = gate.answers.ended.load(Ordering::Relaxed);
         if gate.answered != ended {
             gate.answered = ended;
+            let (first, most) = gate.patience.pauses;
             if gate.answers.pause.swap(false, Ordering::Relaxed) {
-                gate.pause = Some(Box::pin(sleep(gate.patience.pause)));
+                gate.paused = (gate.paused * 2).clamp(first, most);
+                gate.pause = Some(Box::pin(sleep(gate.paused)));
+            } else {
+                gate.paused = Duration::ZERO;
             }
             // What waits for this is not asked again by itself.
             let waits = gate.refused.is_some() || gate.over;

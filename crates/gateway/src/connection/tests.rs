@@ -26,7 +26,7 @@ mod secure;
 
 /// For tests that wait for it to end.
 const SHORT: Duration = Duration::from_millis(400);
-const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT, pause: SHORT };
+const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT, pauses: (SHORT, SHORT) };
 
 /// Tells what came through, in one line; `/slow` takes a second, the answer of `/broken` has no end, and
 /// that of `/later` says to come back.
