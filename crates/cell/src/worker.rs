@@ -93,7 +93,9 @@ impl Prepared {
         self.runtime.block_on(async {
             let mut worker = Worker::new(self.engines, socket)?;
             worker.say(&ToNode::Ready { version: VERSION, walls });
-            poll_fn(|cx| worker.poll(cx)).await
+            // A worker shares its thread with nobody: with the runtime's budget of one task, runs would stop in the
+            // middle, whoever came after the first forty, and all be alive at once.
+            tokio::task::unconstrained(poll_fn(|cx| worker.poll(cx))).await
         })
     }
 }

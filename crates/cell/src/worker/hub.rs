@@ -24,6 +24,8 @@ pub(super) struct Hub {
     turning: AtomicBool,
     worker: Mutex<Option<Waker>>,
     now_ms: AtomicU64,
+    /// The run that goes on right now; 0 is none.
+    current: AtomicU64,
 }
 
 impl Hub {
@@ -67,6 +69,11 @@ impl Hub {
         !self.ready.lock().is_empty()
     }
 
+    /// The run that went on waits again, or ended.
+    pub(super) fn paused(&self) {
+        self.current.store(0, Relaxed);
+    }
+
     /// Milliseconds from the worker's start to the start of this turn.
     pub(super) fn now_ms(&self) -> u64 {
         self.now_ms.load(Relaxed)
@@ -97,6 +104,7 @@ impl RunWaker {
     /// To be called before the run is polled, so that a wake from within counts.
     pub(super) fn lower(&self) {
         self.queued.store(false, Relaxed);
+        self.hub.current.store(self.run.0, Relaxed);
     }
 }
 
@@ -107,7 +115,15 @@ impl Wake for RunWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Relaxed) {
-            self.hub.ready.lock().push_back(self.run);
+            let mut ready = self.hub.ready.lock();
+            // A run that woke itself goes on before the next begins: most end then, while what they touch is still
+            // in the processor's cache, and a hundred at once cost no more than one after the other.
+            if self.hub.current.load(Relaxed) == self.run.0 {
+                ready.push_front(self.run);
+            } else {
+                ready.push_back(self.run);
+            }
+            drop(ready);
             self.hub.wake();
         }
     }

@@ -242,6 +242,7 @@ impl Worker {
         task.flag.lower();
         let before = self.cpu.get().unwrap_or_else(cpu_time);
         let polled = task.future.as_mut().poll(&mut Context::from_waker(&task.waker));
+        self.hub.paused();
         let after = cpu_time();
         self.cpu.set(Some(after));
         task.cpu += after.saturating_sub(before);
