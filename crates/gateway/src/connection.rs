@@ -3,6 +3,7 @@
 
 mod http1;
 mod http2;
+mod later;
 
 use std::{
     convert::Infallible,
@@ -40,6 +41,7 @@ use crate::{
 pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
 use http2::Watched;
+pub(crate) use later::Later;
 
 /// How long a client may take to read the last that it is told.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -57,6 +59,8 @@ pub(crate) struct Line {
     pub(crate) closing: watch::Receiver<bool>,
     /// How long a client may take.
     pub(crate) patience: Patience,
+    /// Those who were told to come back later.
+    pub(crate) later: Arc<Later>,
 }
 
 /// How long a client may take over what.
@@ -68,8 +72,6 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// A connection without a request.
     pub(crate) idle: Duration,
-    /// How long a client is not heard that was told to come back later: at first, and at most.
-    pub(crate) pauses: (Duration, Duration),
 }
 
 impl Default for Patience {
@@ -78,10 +80,6 @@ impl Default for Patience {
             handshake: Duration::from_millis(limits::HANDSHAKE_MS),
             head: Duration::from_millis(limits::REQUEST_HEAD_MS),
             idle: Duration::from_millis(limits::KEEP_ALIVE_MS),
-            pauses: (
-                Duration::from_millis(limits::REFUSED_PAUSE_MS),
-                Duration::from_millis(limits::REFUSED_PAUSE_MS_MAX),
-            ),
         }
     }
 }
@@ -164,7 +162,8 @@ impl Line {
             let id = refuser.refused(source, malformed.code(), &malformed.to_string());
             respond::last(malformed.into(), id)
         });
-        let gate = Gate::new(stream, head_bytes_max(), self.patience, answers.clone(), refuse);
+        let line = (self.patience, self.later.clone());
+        let gate = Gate::new(stream, head_bytes_max(), line, answers.clone(), refuse);
         let activity = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let busy = Busy::new(&activity);

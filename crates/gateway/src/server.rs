@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     GatewayConfig,
-    connection::{Host, Line, Patience},
+    connection::{Host, Later, Line, Patience},
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
@@ -140,10 +140,10 @@ impl Gateway {
             self.config.about.clone(),
             control_closing.clone(),
         ));
-        let tls = TlsAcceptor::from(self.config.tls.clone());
+        let (tls, later) = (TlsAcceptor::from(self.config.tls.clone()), Arc::new(Later::new()));
         let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
             let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
-            let line = Line { tls, closing, patience: Patience::default() };
+            let line = Line { tls, closing, patience: Patience::default(), later: later.clone() };
             Door { plane, line, bounds: bounds.clone(), platform: self.platform.clone() }
         };
         let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];

@@ -149,12 +149,12 @@ pub const HANDSHAKE_MS: u64 = 10_000;
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// A connection with no request, in milliseconds.
 pub const KEEP_ALIVE_MS: u64 = 60_000;
-/// How long a connection of HTTP/1.1 is not read after its client was told to come back later, at first and at
-/// most, in milliseconds: twice as long each time that it did not. Refusals keep no node busy then, and nobody
-/// waits for longer than they were told to.
-pub const REFUSED_PAUSE_MS: u64 = 50;
-/// The most of it.
-pub const REFUSED_PAUSE_MS_MAX: u64 = 800;
+/// Connections of HTTP/1.1 that were told to come back later and are read again, a second. Who is refused alone is
+/// heard at once; those who are refused by the thousand wait for each other, so that no node is kept busy with
+/// refusals.
+pub const REFUSED_AGAIN_PER_S: u64 = 1_000;
+/// The longest that such a connection waits, in milliseconds: less than it was told to.
+pub const REFUSED_PAUSE_MS: u64 = 800;
 /// How long the rest of a body that nobody wants is read and thrown away, in milliseconds.
 pub const LINGER_MS: u64 = 2_000;
 /// How much of such a rest is read, in bytes.

@@ -10,16 +10,15 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use shield::http1::{Framer, Malformed, Step};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Patience, farewell};
+use super::{Later, Patience, farewell};
 
 /// What is read at once where a head came in pieces, in bytes.
 const PIECE_BYTES: usize = 8 * 1024;
@@ -84,8 +83,7 @@ pub(crate) struct Gate<S> {
     timer: Timer,
     /// Nothing is read until it is over.
     pause: Option<Pin<Box<Sleep>>>,
-    /// How long the last one was, if the client came back from it for nothing; zero otherwise.
-    paused: Duration,
+    later: Arc<Later>,
     refuse: Refuse,
     farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -94,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Gate<S> {
     pub(crate) fn new(
         stream: S,
         head_bytes_max: usize,
-        patience: Patience,
+        (patience, later): (Patience, Arc<Later>),
         answers: Arc<Answers>,
         refuse: Refuse,
     ) -> Self {
@@ -111,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Gate<S> {
             patience,
             timer: Timer::default(),
             pause: None,
-            paused: Duration::ZERO,
+            later,
             refuse,
             farewell: None,
         }
@@ -315,12 +313,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Gate<S> 
         let ended = gate.answers.ended.load(Ordering::Relaxed);
         if gate.answered != ended {
             gate.answered = ended;
-            let (first, most) = gate.patience.pauses;
             if gate.answers.pause.swap(false, Ordering::Relaxed) {
-                gate.paused = (gate.paused * 2).clamp(first, most);
-                gate.pause = Some(Box::pin(sleep(gate.paused)));
-            } else {
-                gate.paused = Duration::ZERO;
+                gate.pause = gate.later.turn(Instant::now()).map(|at| Box::pin(sleep_until(at)));
             }
             // What waits for this is not asked again by itself.
             let waits = gate.refused.is_some() || gate.over;

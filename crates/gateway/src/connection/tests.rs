@@ -26,7 +26,7 @@ mod secure;
 
 /// For tests that wait for it to end.
 const SHORT: Duration = Duration::from_millis(400);
-const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT, pauses: (SHORT, SHORT) };
+const IMPATIENT: Patience = Patience { handshake: SHORT, head: SHORT, idle: SHORT };
 
 /// Tells what came through, in one line; `/slow` takes a second, the answer of `/broken` has no end, and
 /// that of `/later` says to come back.
@@ -104,7 +104,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience };
+        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience, later: Arc::new(Later::new()) };
         let refusals = Refusals::default();
         let host =
             Echo { shield: Arc::new(Shield::new(ShieldConfig::default())), refusals: refusals.clone() };

@@ -310,28 +310,30 @@ async fn a_body_may_not_stand_still() {
     assert!(text.starts_with("HTTP/1.1 408") && text.contains("body-slow"), "{text}");
 }
 
-/// Whoever is told to come back later is not heard for a while. Time passes here only while nobody has anything
-/// to do.
+/// One who is refused is heard again at once, and a thousand wait for each other. Time passes here only while
+/// nobody has anything to do.
 #[tokio::test(start_paused = true)]
-async fn nobody_comes_back_at_once() {
+async fn nobody_keeps_the_node_busy_with_refusals() {
     let server = Server::start(None).await;
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let (first, most) = Patience::default().pauses;
-    let refused =
-        (0..10).map(|n| ("/later", if n == 0 { Duration::ZERO } else { most.min(first * (1 << (n - 1))) }));
-    // Served at last, it is heard at once again, and waits for as long as at first after the next refusal.
-    let then = [("/", most), ("/", Duration::ZERO), ("/later", Duration::ZERO), ("/", first)];
-    for (path, least) in refused.chain(then) {
+    let ask = async |stream: &mut TcpStream, path: &str| {
         let begun = Instant::now();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
         let mut text = [0; 4096];
         let bytes = stream.read(&mut text).await.unwrap();
-        let answer = String::from_utf8_lossy(&text[..bytes]);
-        assert_eq!(answer.starts_with("HTTP/1.1 503"), path == "/later", "{answer}");
-        // The clock stands still but for timers, which are a millisecond or two late.
-        let took = begun.elapsed();
-        assert!(took >= least && took < least + first / 2, "{path}: {took:?} where {least:?} was due");
+        (text[..bytes].starts_with(b"HTTP/1.1 503"), begun.elapsed())
+    };
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        streams.push(TcpStream::connect(server.address).await.unwrap());
     }
+    for stream in &mut streams {
+        let (refused, took) = ask(stream, "/later").await;
+        assert!(refused && took < Duration::from_millis(10), "{took:?}");
+    }
+    let (refused, took) = ask(&mut streams[99], "/").await;
+    assert!(!refused && took > Duration::from_millis(20), "it is heard after those before it: {took:?}");
+    let (refused, took) = ask(&mut streams[99], "/").await;
+    assert!(!refused && took < Duration::from_millis(10), "and then at once: {took:?}");
 }
 
 #[tokio::test]
