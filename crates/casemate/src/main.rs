@@ -67,7 +67,10 @@ fn misused(error: &clap::Error) -> ExitCode {
 fn start(cli: Cli) -> Result<(), Failure> {
     let node = matches!(cli.command, Command::Up(_) | Command::Demo);
     let mut builder = if node {
-        tokio::runtime::Builder::new_multi_thread()
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        // What serves wakes beside functions that compute.
+        builder.on_thread_start(cell::answer_promptly);
+        builder
     } else {
         tokio::runtime::Builder::new_current_thread()
     };
