@@ -105,9 +105,6 @@ impl Hub {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 /// Puts its run among those that may go on.
 pub(super) struct RunWaker {
     hub: Arc<Hub>,
@@ -152,3 +149,6 @@ impl Wake for RunWaker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
