@@ -76,7 +76,10 @@ fn start(cli: Cli) -> Result<(), Failure> {
         let _without = rustix::thread::disable_transparent_huge_pages(true);
     }
     let mut builder = if node {
-        tokio::runtime::Builder::new_multi_thread()
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        // What serves wakes beside functions that compute.
+        builder.on_thread_start(cell::answer_promptly);
+        builder
     } else {
         tokio::runtime::Builder::new_current_thread()
     };

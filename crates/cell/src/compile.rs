@@ -14,7 +14,7 @@ use std::{
 use model::{World, limits};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::node::{Cells, Held, WORDS_BYTES_MAX, sealed};
+use crate::node::{Cells, Held, Priority, WORDS_BYTES_MAX, sealed};
 
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,8 @@ impl Cells {
         let theirs = Stdio::from(OwnedFd::from(output.try_clone()?));
         let mut arguments = self.config().compile_args.clone();
         arguments.push(name(world).into());
-        let child = self.spawner().spawn(&self.config().program, &arguments, input, theirs).await?;
+        let program = &self.config().program;
+        let child = self.spawner().spawn(Priority::Behind, program, &arguments, input, theirs).await?;
         let mut held = Held { child: Some(child), spawner: self.spawner() };
         let words = held.child.as_mut().and_then(|child| child.stderr.take());
 

@@ -10,12 +10,14 @@ mod compile;
 mod engine;
 mod node;
 pub mod protocol;
+mod slice;
 pub mod wall;
 mod walls;
 mod worker;
 
 pub use broker::{BodyBroken, BodyStream, Broker, CallError, Called, LogStream};
 pub use compile::{CompileError, child::compile_main, fingerprint};
-pub use node::{AnswerBody, CellConfig, Cells, Code, RequestBody, Run, Running, StartError};
+pub use node::{AnswerBody, CellConfig, Cells, Code, RequestBody, Run, Running, StartError, WorkerView};
+pub use slice::answer_promptly;
 pub use walls::Walls;
 pub use worker::worker_main;

@@ -5,7 +5,9 @@ mod answer;
 mod birth;
 mod calls;
 mod code;
+mod door;
 mod drive;
+mod lane;
 mod link;
 mod live;
 mod pool;
@@ -30,7 +32,7 @@ use parking_lot::RwLock;
 
 pub use answer::{AnswerBody, Running};
 pub use code::Code;
-pub(crate) use {birth::WORDS_BYTES_MAX, code::sealed, spawn::Held, spawn::Spawner};
+pub(crate) use {birth::WORDS_BYTES_MAX, code::sealed, spawn::Held, spawn::Priority, spawn::Spawner};
 
 use crate::{BodyStream, Broker, Walls};
 use answer::Slot;
@@ -47,7 +49,8 @@ pub struct CellConfig {
     /// Arguments with which it calls [`crate::compile_main`] first of all; the world, `wasi-0.2` or
     /// `wasi-0.3`, comes after them.
     pub compile_args: Vec<OsString>,
-    /// Workers for each trust label; one for each core is right.
+    /// Workers for each trust label; one for each core is right. As many again for its heavy functions, while
+    /// it has such.
     pub workers: usize,
     /// Workers for each trust label that are ready to take the place of one that goes.
     pub spares: usize,
@@ -146,6 +149,19 @@ impl fmt::Debug for Run {
     }
 }
 
+/// One worker, as it is seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerView {
+    /// Of the process that was spawned, as in [`Cells::worker_pids`].
+    pub pid: u32,
+    /// Whether it is one of those for heavy functions.
+    pub heavy: bool,
+    /// Runs under way in it.
+    pub runs: usize,
+    /// Runs that it was ever given.
+    pub given: u64,
+}
+
 /// All workers of a node.
 pub struct Cells {
     shared: Arc<Shared>,
@@ -211,6 +227,11 @@ impl Cells {
     /// Process ids of the spares of a label.
     pub fn spare_pids(&self, label: &TrustLabel) -> Vec<u32> {
         self.known_pool(label).map(|pool| pool.spare_pids()).unwrap_or_default()
+    }
+
+    /// The workers of a label that take runs, one by one.
+    pub fn workers(&self, label: &TrustLabel) -> Vec<WorkerView> {
+        self.known_pool(label).map(|pool| pool.views()).unwrap_or_default()
     }
 
     /// Runs under way, over all labels.
@@ -287,11 +308,14 @@ impl fmt::Debug for Cells {
     }
 }
 
-/// Ends the workers of labels that nobody uses any longer, until the cells are gone.
+/// Ends the workers that nobody uses any longer, of labels and of heavy functions, until the cells are gone.
 async fn retire_idle(cells: Weak<Cells>, idle: Duration) {
+    let heavy_idle = idle.min(Duration::from_millis(limits::HEAVY_IDLE_MS));
     loop {
-        tokio::time::sleep((idle / 4).max(Duration::from_millis(10))).await;
+        tokio::time::sleep((heavy_idle / 4).max(Duration::from_millis(10))).await;
         let Some(cells) = cells.upgrade() else { return };
+        cells.usual.1.retire_heavy(heavy_idle);
+        cells.others.read().values().for_each(|pool| pool.retire_heavy(heavy_idle));
         cells.others.write().retain(|_, pool| !pool.retire(idle));
     }
 }

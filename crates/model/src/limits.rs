@@ -121,6 +121,11 @@ pub const DRAIN_MS_MAX: u64 = 3_600_000;
 pub const WORKER_STALL_MS: u64 = 3_000;
 /// How long the workers of a trust label other than the usual stay without a run, in milliseconds.
 pub const WORKER_IDLE_MS: u64 = 300_000;
+/// CPU time beyond which a run is worn, in milliseconds: others go first in its worker. A function whose runs use
+/// more than this on average is heavy, and gets workers of its own.
+pub const WORN_CPU_MS: u64 = 4;
+/// How long the workers of heavy functions stay without a run, in milliseconds.
+pub const HEAVY_IDLE_MS: u64 = 60_000;
 /// One frame between node and worker, in bytes.
 pub const FRAME_BYTES_MAX: u32 = 128 * 1024;
 /// Header lines in one frame between node and worker.

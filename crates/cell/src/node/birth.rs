@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     CellConfig, StartError,
     link::Link,
-    spawn::{Held, Spawner},
+    spawn::{Held, Priority, Spawner},
 };
 use crate::protocol::{ToNode, VERSION};
 
@@ -36,11 +36,15 @@ pub(super) struct Born {
 }
 
 /// Spawns a worker and waits until it is ready behind its walls.
-pub(super) async fn bear(config: &CellConfig, spawner: &Spawner) -> Result<Born, StartError> {
+pub(super) async fn bear(
+    config: &CellConfig,
+    spawner: &Spawner,
+    priority: Priority,
+) -> Result<Born, StartError> {
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;
     let input = Stdio::from(OwnedFd::from(theirs));
-    let child = spawner.spawn(&config.program, &config.worker_args, input, Stdio::null()).await?;
+    let child = spawner.spawn(priority, &config.program, &config.worker_args, input, Stdio::null()).await?;
     let mut held = Held { child: Some(child), spawner };
     let words = held.child.as_mut().and_then(|child| child.stderr.take());
     let pid = held.child.as_ref().map_or(0, Child::id);

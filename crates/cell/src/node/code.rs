@@ -1,5 +1,7 @@
 //! Compiled code, ready to be sent to workers. It never maps it: only workers do.
 
+mod weight;
+
 use std::{
     fs::File,
     io::{self, Write as _},
@@ -16,6 +18,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::link::Link;
 use crate::protocol::CodeId;
+use weight::Weight;
 
 /// Compiled code of one component, in memory that nobody can change any longer. Cheap to clone; when the
 /// last clone is dropped, the workers that mapped it forget it.
@@ -28,6 +31,7 @@ struct Inner {
     world: World,
     file: Arc<OwnedFd>,
     bytes: u64,
+    weight: Weight,
     loaded_by: Mutex<Vec<Weak<Link>>>,
 }
 
@@ -44,7 +48,8 @@ impl Code {
         let id = CodeId(NEXT.fetch_add(1, Ordering::Relaxed));
         let file = Arc::new(sealed("casemate-code", compiled)?);
         let bytes = compiled.len() as u64;
-        Ok(Self(Arc::new(Inner { id, world, file, bytes, loaded_by: Mutex::default() })))
+        let weight = Weight::default();
+        Ok(Self(Arc::new(Inner { id, world, file, bytes, weight, loaded_by: Mutex::default() })))
     }
 
     /// Which world it was compiled for.
@@ -63,6 +68,21 @@ impl Code {
 
     pub(super) fn file(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.0.file)
+    }
+
+    /// Whether its runs use so much CPU time of late that they get workers of their own.
+    pub fn is_heavy(&self) -> bool {
+        self.0.weight.is_heavy()
+    }
+
+    /// One of its runs is worn, and goes on.
+    pub(super) fn wore(&self) {
+        self.0.weight.wore();
+    }
+
+    /// One of its runs ended.
+    pub(super) fn spent(&self, cpu_us: u64) {
+        self.0.weight.spent(cpu_us);
     }
 
     /// Remembers that `link` maps it, so that it can be told to forget it.

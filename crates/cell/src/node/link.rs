@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) wake: Notify,
     /// Runs in it; `usize::MAX` once it is closed.
     load: AtomicUsize,
+    /// Worn runs in it.
+    worn: AtomicUsize,
     runs_max: usize,
 }
 
@@ -64,6 +66,8 @@ struct State {
     last_ping: u64,
 }
 
+const NOT_ITS_OWN: Lie = Lie("something of a run that is not its own");
+
 /// What became of a run that was handed to a link.
 pub(super) enum Submitted {
     Taken,
@@ -84,12 +88,25 @@ pub(super) struct Outgoing {
 
 impl Link {
     pub(super) fn new(pid: u32, walls: Walls, runs_max: usize) -> Self {
-        let (state, wake, load) = (Mutex::default(), Notify::new(), AtomicUsize::new(0));
-        Self { pid, walls, state, wake, load, runs_max }
+        let (state, wake) = (Mutex::default(), Notify::new());
+        let (load, worn) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { pid, walls, state, wake, load, worn, runs_max }
     }
 
     pub(super) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
+    }
+
+    /// How full it is, each worn run counting for `weight` others as well. One that takes no run is fullest.
+    pub(super) fn fullness(&self, weight: usize) -> (bool, usize) {
+        let load = self.load();
+        let worn = self.worn.load(Ordering::Relaxed);
+        (load >= self.runs_max, load.saturating_add(worn.saturating_mul(weight)))
+    }
+
+    /// Runs that it was ever given.
+    pub(super) fn given(&self) -> u64 {
+        self.state.lock().last_run
     }
 
     /// Queues a run for the worker, and its code before it if the worker has not got it.
@@ -284,12 +301,22 @@ impl Link {
             ToNode::CallBody { run, call, bytes, ends } => state.run(run)?.calls.body(call, bytes, ends),
             ToNode::CallDropped { run, call } => state.run(run)?.calls.dropped(call),
             ToNode::CallCredit { run, call, bytes } => state.run(run)?.calls.taken(call, bytes),
+            ToNode::Heavy { run } => {
+                // INVARIANT: the caller sees nothing of it, so that the run may still move.
+                let live = state.runs.get_mut(&run.0).ok_or(NOT_ITS_OWN)?;
+                live.wear()?;
+                self.worn.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             ToNode::Done { run, usage, fault } => {
                 state.run(run)?.may_end(fault.is_some())?;
                 let live = state.runs.remove(&run.0);
                 self.load.store(state.runs.len(), Ordering::Relaxed);
+                if live.as_ref().is_some_and(Live::is_worn) {
+                    self.worn.fetch_sub(1, Ordering::Relaxed);
+                }
                 drop(state);
-                wakers.extend(live.and_then(|live| live.end(usage, fault)));
+                wakers.extend(live.and_then(|live| live.done(usage, fault)));
                 Ok(())
             }
         }
@@ -343,7 +370,7 @@ impl State {
     }
 
     fn run(&mut self, run: RunId) -> Result<&mut Live, Lie> {
-        let live = self.runs.get_mut(&run.0).ok_or(Lie("something of a run that is not its own"))?;
+        let live = self.runs.get_mut(&run.0).ok_or(NOT_ITS_OWN)?;
         live.began = true;
         Ok(live)
     }

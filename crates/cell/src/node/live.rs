@@ -101,6 +101,7 @@ pub(super) struct Live {
     /// 0 until the head of the answer came.
     status: u16,
     ended: bool,
+    worn: bool,
     window: u32,
     answer_bytes: u64,
     log_bytes: u64,
@@ -137,6 +138,7 @@ impl Live {
             forgiven: Duration::ZERO,
             status: 0,
             ended: false,
+            worn: false,
             window: limits::STREAM_WINDOW_BYTES,
             answer_bytes: 0,
             log_bytes: 0,
@@ -214,6 +216,19 @@ impl Live {
         }
     }
 
+    /// It used so much CPU time that its code is heavy.
+    pub(super) fn wear(&mut self) -> Result<(), Lie> {
+        if std::mem::replace(&mut self.worn, true) {
+            return Err(Lie("that a run is heavy for the second time"));
+        }
+        self.code.wore();
+        Ok(())
+    }
+
+    pub(super) const fn is_worn(&self) -> bool {
+        self.worn
+    }
+
     /// Ends it by the node's own decision, the first of which counts. False if it is at its end already.
     pub(super) fn condemn(&mut self, fault: Fault) -> bool {
         let first = self.verdict.is_none();
@@ -244,7 +259,14 @@ impl Live {
         }
     }
 
-    /// Its worker is done with it. Must not be called under the link's lock.
+    /// Its worker says that it is done with it. Must not be called under the link's lock.
+    pub(super) fn done(self, usage: Usage, fault: Option<(Fault, String)>) -> Option<std::task::Waker> {
+        let usage = self.corrected(usage);
+        self.code.spent(usage.cpu_us);
+        self.end(usage, fault)
+    }
+
+    /// It is over. Must not be called under the link's lock.
     pub(super) fn end(mut self, usage: Usage, fault: Option<(Fault, String)>) -> Option<std::task::Waker> {
         self.stop_tasks();
         let usage = self.corrected(usage);
@@ -265,10 +287,10 @@ impl Live {
 
     /// What may run elsewhere, since nobody can have seen it begin.
     ///
-    /// A worker has no outlet but its socket: as long as no frame of a run came, nothing that it did has left
-    /// the worker, and a worker that `died` can say no more. One that stood still or lied pays for what it had
-    /// (the run may be why), but for what it cannot have read: the first frame was not all written, or the code
-    /// not even mapped.
+    /// A worker has no outlet but its socket: as long as no frame of a run came (but that it is heavy, which
+    /// leaves the node no more than its CPU time does), nothing that it did has left the worker, and a worker
+    /// that `died` can say no more. One that stood still or lied pays for what it had (the run may be why), but
+    /// for what it cannot have read: the first frame was not all written, or the code not even mapped.
     ///
     /// `suspects` is how many runs of the worker may have begun unseen.
     pub(super) fn moved(

@@ -1,29 +1,18 @@
-//! The workers of one trust label: which of them gets a run, and how those that go are replaced. It never
-//! gives a run to a worker of another label.
+//! The workers of one trust label, in two lanes: which of them a run goes to, and how long the second one
+//! stays. It never gives a run to a worker of another label.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use model::{Fault, TrustLabel, Usage};
-use parking_lot::{Mutex, RwLock};
+use model::TrustLabel;
+use parking_lot::RwLock;
 
-use super::{
-    CellConfig, StartError,
-    birth::{self, Born},
-    drive::{End, drive},
-    link::{Link, Submitted},
-    live::{MOVES_MAX, Pending},
-    spawn::Spawner,
-};
-
-/// Between two vain attempts to start a worker: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+use super::{CellConfig, StartError, WorkerView, lane::Lane, live::Pending, spawn::Spawner};
 
 /// What all pools of a node share.
 pub(super) struct Shared {
@@ -33,256 +22,102 @@ pub(super) struct Shared {
     /// The walls that stand around every worker.
     pub(super) walls: AtomicU16,
     /// Workers that were replaced.
-    pub(super) replaced: std::sync::atomic::AtomicU64,
+    pub(super) replaced: AtomicU64,
 }
 
 pub(super) struct Pool {
     shared: Arc<Shared>,
     label: TrustLabel,
-    members: RwLock<Members>,
-    /// Runs that came while there was no worker at all.
-    waiting: Mutex<VecDeque<Box<Pending>>>,
-    turn: AtomicUsize,
-    /// It takes no run any longer: its workers were idle for too long.
-    retired: AtomicBool,
-    /// Runs that are being taken in.
-    entering: AtomicUsize,
-    used: Mutex<Instant>,
-}
-
-#[derive(Default)]
-struct Members {
-    links: Vec<Arc<Link>>,
-    /// Ready, with no run, to take the place of one that goes.
-    spares: Vec<Arc<Link>>,
+    light: Arc<Lane>,
+    /// For runs of code that computes for long: none until there is such, and none again when there was none
+    /// for a while.
+    heavy: RwLock<Option<Arc<Lane>>>,
 }
 
 impl Pool {
     pub(super) fn new(shared: Arc<Shared>, label: TrustLabel) -> Arc<Self> {
-        Arc::new(Self {
-            shared,
-            label,
-            members: RwLock::default(),
-            waiting: Mutex::default(),
-            turn: AtomicUsize::new(0),
-            retired: AtomicBool::new(false),
-            entering: AtomicUsize::new(0),
-            used: Mutex::new(Instant::now()),
-        })
+        let light = Lane::light(Arc::clone(&shared), label.clone());
+        Arc::new(Self { shared, label, light, heavy: RwLock::default() })
     }
 
-    /// Starts all workers at once.
+    /// Starts the light lane's workers at once.
     ///
     /// # Errors
     /// The first one's reason not to be ready.
-    pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
-        let born =
-            (0..self.shared.config.wanted()).map(|_| birth::bear(&self.shared.config, &self.shared.spawner));
-        // All are taken in before the first failure is told, so that stopping the pool ends them.
-        let joined = |born: Result<Born, StartError>| born.map(|born| self.join(born));
-        let all: Vec<_> = futures_util::future::join_all(born).await.into_iter().map(joined).collect();
-        all.into_iter().collect()
+    pub(super) async fn start(&self) -> Result<(), StartError> {
+        self.light.start().await
     }
 
     /// The same, in the background and with patience.
-    pub(super) fn start_later(self: &Arc<Self>) {
-        for _ in 0..self.shared.config.wanted() {
-            tokio::spawn(Arc::clone(self).replace());
-        }
+    pub(super) fn start_later(&self) {
+        self.light.start_later();
     }
 
     /// Takes a run in, or gives it back where the pool has retired.
-    pub(super) fn take(self: &Arc<Self>, pending: Box<Pending>) -> Result<(), Box<Pending>> {
-        // INVARIANT: either this sees that the pool retires, or the pool sees this.
-        self.entering.fetch_add(1, Ordering::SeqCst);
-        let taken = if self.retired.load(Ordering::SeqCst) {
-            Err(pending)
-        } else {
-            *self.used.lock() = Instant::now();
-            self.dispatch(pending);
-            Ok(())
-        };
-        self.entering.fetch_sub(1, Ordering::SeqCst);
-        taken
+    pub(super) fn take(&self, pending: Box<Pending>) -> Result<(), Box<Pending>> {
+        self.light.door.enter(pending, |pending| self.dispatch(pending))
+    }
+
+    /// Gives a run to the lane that its code belongs to.
+    pub(super) fn dispatch(&self, mut pending: Box<Pending>) {
+        if !pending.code.is_heavy() {
+            return self.light.dispatch(pending);
+        }
+        // A lane that retires is taken away under the lock that the next look waits for.
+        while let Err(back) = self.heavy().take(pending) {
+            pending = back;
+        }
+    }
+
+    fn heavy(&self) -> Arc<Lane> {
+        if let Some(known) = &*self.heavy.read() {
+            return Arc::clone(known);
+        }
+        let mut heavy = self.heavy.write();
+        let lane = heavy.get_or_insert_with(|| {
+            tracing::info!(label = self.label.0, "workers for heavy functions start");
+            let lane = Lane::heavy(Arc::clone(&self.shared), self.label.clone(), Arc::clone(&self.light));
+            lane.start_later();
+            lane
+        });
+        Arc::clone(lane)
+    }
+
+    /// Ends the heavy lane, if nobody has used it for so long.
+    pub(super) fn retire_heavy(&self, idle: Duration) {
+        let mut heavy = self.heavy.write();
+        if heavy.as_ref().is_some_and(|lane| lane.retire(idle, || false)) {
+            *heavy = None;
+        }
     }
 
     /// Ends all workers for good, if they have been idle for so long.
     pub(super) fn retire(&self, idle: Duration) -> bool {
-        if self.used.lock().elapsed() < idle {
-            return false;
-        }
-        self.retired.store(true, Ordering::SeqCst);
-        let busy = self.entering.load(Ordering::SeqCst) > 0 || self.runs() > 0;
-        if busy || !self.waiting.lock().is_empty() {
-            self.retired.store(false, Ordering::SeqCst);
-            return false;
-        }
-        tracing::info!(label = self.label.0, "idle workers end");
-        self.stop();
-        true
-    }
-
-    fn is_over(&self) -> bool {
-        self.shared.stopping.load(Ordering::Relaxed) || self.retired.load(Ordering::SeqCst)
-    }
-
-    /// Gives a run to the worker with the fewest, the next in turn among equals.
-    pub(super) fn dispatch(self: &Arc<Self>, mut pending: Box<Pending>) {
-        if pending.moves > MOVES_MAX {
-            return pending.fail(Fault::WorkerDied, "every worker that it was given to died");
-        }
-        loop {
-            if self.shared.stopping.load(Ordering::Relaxed) {
-                return pending.fail(Fault::Draining, "the node is stopping");
-            }
-            let members = self.members.read();
-            let Some(link) = self.choose(&members.links) else {
-                let most = self.shared.config.workers.max(1) * self.shared.config.runs_max();
-                let mut waiting = self.waiting.lock();
-                if waiting.len() < most {
-                    waiting.push_back(pending);
-                    return;
-                }
-                drop((waiting, members));
-                return pending.fail(Fault::NodeBusy, "no worker is ready");
-            };
-            drop(members);
-            if link.load() == usize::MAX {
-                // All are closed, and about to be replaced: whoever closes them takes them off the list.
-                self.forget(&link);
-                continue;
-            }
-            match link.submit(pending) {
-                Submitted::Taken => return,
-                Submitted::Over(pending, fault) => return pending.fail(fault, fault.sentence()),
-                Submitted::Back(back) if link.load() == usize::MAX => pending = back,
-                Submitted::Back(back) => return back.fail(Fault::NodeBusy, "every worker is full"),
-            }
-        }
-    }
-
-    fn choose(&self, links: &[Arc<Link>]) -> Option<Arc<Link>> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let inturn = (0..links.len()).filter_map(|at| links.get((first.wrapping_add(at)) % links.len()));
-        // The first of the least.
-        inturn.min_by_key(|link| link.load()).cloned()
+        self.light.retire(idle, || self.heavy.read().is_some())
     }
 
     pub(super) fn pids(&self) -> Vec<u32> {
-        self.members.read().links.iter().map(|link| link.pid).collect()
+        self.lanes().flat_map(|lane| lane.pids()).collect()
     }
 
     pub(super) fn spare_pids(&self) -> Vec<u32> {
-        self.members.read().spares.iter().map(|link| link.pid).collect()
+        self.lanes().flat_map(|lane| lane.spare_pids()).collect()
+    }
+
+    pub(super) fn views(&self) -> Vec<WorkerView> {
+        self.lanes().flat_map(|lane| lane.views()).collect()
     }
 
     pub(super) fn runs(&self) -> usize {
-        self.members.read().links.iter().map(|link| link.load()).filter(|load| *load != usize::MAX).sum()
+        self.lanes().map(|lane| lane.runs()).sum()
     }
 
     /// Ends all workers and everything that waits.
     pub(super) fn stop(&self) {
-        let members = std::mem::take(&mut *self.members.write());
-        for link in members.links.iter().chain(&members.spares) {
-            link.close();
-        }
-        self.fail_waiting(Fault::Draining, "the node is stopping");
+        self.lanes().for_each(|lane| lane.stop());
     }
 
-    fn fail_waiting(&self, fault: Fault, detail: &str) {
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        for pending in waiting {
-            pending.fail(fault, detail);
-        }
-    }
-
-    /// Takes a ready worker in, and lets a task of its own work with it.
-    fn join(self: &Arc<Self>, born: Born) {
-        self.shared.walls.fetch_and(born.link.walls.0, Ordering::Relaxed);
-        let link = Arc::clone(&born.link);
-        let mut members = self.members.write();
-        if members.links.len() < self.shared.config.workers.max(1) {
-            members.links.push(link);
-        } else {
-            members.spares.push(link);
-        }
-        drop(members);
-        tokio::spawn(Arc::clone(self).work_with(born));
-        self.dispatch_waiting();
-    }
-
-    fn dispatch_waiting(self: &Arc<Self>) {
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        for pending in waiting {
-            self.dispatch(pending);
-        }
-    }
-
-    async fn work_with(self: Arc<Self>, born: Born) {
-        let Born { link, child, stream, input } = born;
-        let (end, written) = drive(&link, stream, input).await;
-        self.shared.spawner.end(child);
-        *self.used.lock() = Instant::now();
-        let runs = link.shut();
-        let asked = matches!(end, End::Asked) || self.shared.stopping.load(Ordering::Relaxed);
-        self.forget(&link);
-        if !asked {
-            let (label, pid) = (&self.label.0, link.pid);
-            tracing::warn!(pid, label, runs = runs.len(), %end, "a worker is replaced");
-            self.shared.replaced.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            tokio::spawn(Arc::clone(&self).replace());
-            self.dispatch_waiting();
-        }
-        let died = matches!(end, End::Died);
-        let suspects = runs.iter().filter(|(live, mapped)| live.is_suspect(written, *mapped)).count();
-        let fault = if asked { Fault::Draining } else { end.fault() };
-        for (live, mapped) in runs {
-            let kept =
-                if asked { Err(Box::new(live)) } else { live.moved((written, mapped), (died, suspects)) };
-            match kept {
-                Ok(pending) => self.dispatch(pending),
-                Err(live) => {
-                    let waker = live.end(Usage::default(), Some((fault, end.to_string())));
-                    waker.into_iter().for_each(std::task::Waker::wake);
-                }
-            }
-        }
-    }
-
-    /// Takes a link off the list, and a spare into its place.
-    fn forget(&self, link: &Arc<Link>) {
-        let mut members = self.members.write();
-        members.spares.retain(|l| !Arc::ptr_eq(l, link));
-        if let Some(at) = members.links.iter().position(|l| Arc::ptr_eq(l, link)) {
-            members.links.swap_remove(at);
-            if let Some(spare) = members.spares.pop() {
-                members.links.push(spare);
-            }
-        }
-    }
-
-    /// Starts one worker, until one starts or the node stops.
-    async fn replace(self: Arc<Self>) {
-        let (mut pause, longest) = RETRY;
-        while !self.is_over() {
-            match birth::bear(&self.shared.config, &self.shared.spawner).await {
-                Ok(born) => {
-                    self.join(born);
-                    // That may have changed between the look above and the joining.
-                    if self.is_over() {
-                        self.stop();
-                    }
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(label = self.label.0, %error, "a worker did not start");
-                    if self.members.read().links.is_empty() {
-                        self.fail_waiting(Fault::WorkerDied, "no worker starts");
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(longest);
-                }
-            }
-        }
+    fn lanes(&self) -> impl Iterator<Item = Arc<Lane>> + use<> {
+        [Some(Arc::clone(&self.light)), self.heavy.read().clone()].into_iter().flatten()
     }
 }

@@ -1,5 +1,5 @@
-//! The one thread that starts child processes and takes leave of them. It never ends before its children
-//! should: the kernel kills them with it.
+//! The threads that start child processes and take leave of them, one for each priority that a child is born
+//! with. They never end before their children should: the kernel kills them with their thread.
 
 use std::{
     io,
@@ -12,6 +12,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::slice;
+
 /// How often a child that was killed is asked whether it is gone.
 const REAP_EVERY: Duration = Duration::from_millis(10);
 
@@ -20,22 +22,57 @@ enum Request {
     Reap(Child),
 }
 
-/// A parent-death signal comes when the *thread* that spawned dies, so all spawning is done by one thread
-/// that lives as long as this handle.
+/// How much of the processor a child gets beside others. It inherits that of the thread that starts it, so
+/// that there is no moment at which it has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// As the node itself, and let in at once when it wakes.
+    Prompt,
+    /// What the others leave it, and a tenth where they leave nothing.
+    Behind,
+}
+
+/// What is added to the nice value of children that stand behind: a step is worth a tenth (sched(7)).
+const BEHIND: i32 = 10;
+
+impl Priority {
+    /// Takes it on, for this thread and the children that it starts.
+    fn take_on(self) {
+        if self == Self::Prompt {
+            return slice::answer_promptly();
+        }
+        slice::take_turns();
+        // Everyone may step back.
+        if let Err(error) = rustix::process::nice(BEHIND) {
+            tracing::warn!(%error, "heavy functions and compilations do not stand behind others");
+        }
+    }
+}
+
+/// A parent-death signal comes when the *thread* that spawned dies, so all spawning is done by threads that
+/// live as long as this handle.
 #[derive(Debug)]
-pub(crate) struct Spawner(Mutex<mpsc::Sender<Request>>);
+pub(crate) struct Spawner {
+    prompt: Mutex<mpsc::Sender<Request>>,
+    behind: Mutex<mpsc::Sender<Request>>,
+}
 
 impl Spawner {
     pub(crate) fn start() -> io::Result<Self> {
-        let (sender, requests) = mpsc::channel();
-        std::thread::Builder::new().name("casemate-spawn".into()).spawn(move || serve(&requests))?;
-        Ok(Self(Mutex::new(sender)))
+        let serving = |name: &str, priority: Priority| {
+            let (sender, requests) = mpsc::channel();
+            let thread = std::thread::Builder::new().name(name.into());
+            thread.spawn(move || serve(priority, &requests)).map(|_| Mutex::new(sender))
+        };
+        let prompt = serving("casemate-spawn", Priority::Prompt)?;
+        Ok(Self { prompt, behind: serving("casemate-behind", Priority::Behind)? })
     }
 
     /// Starts `program` with an empty environment in `/`, with these as its first descriptors and a pipe as
     /// its standard error.
     pub(crate) async fn spawn(
         &self,
+        priority: Priority,
         program: &PathBuf,
         arguments: &[std::ffi::OsString],
         input: Stdio,
@@ -46,7 +83,11 @@ impl Spawner {
         command.stdin(input).stdout(output).stderr(Stdio::piped());
         let (sender, spawned) = oneshot::channel();
         let gone = || io::Error::other("the thread that spawns is gone");
-        self.0.lock().send(Request::Spawn(Box::new(command), sender)).map_err(|_| gone())?;
+        let thread = match priority {
+            Priority::Prompt => &self.prompt,
+            Priority::Behind => &self.behind,
+        };
+        thread.lock().send(Request::Spawn(Box::new(command), sender)).map_err(|_| gone())?;
         spawned.await.map_err(|_| gone())?
     }
 
@@ -54,11 +95,12 @@ impl Spawner {
     pub(crate) fn end(&self, mut child: Child) {
         // It may have ended by itself.
         let _ended = child.kill();
-        let _left = self.0.lock().send(Request::Reap(child));
+        let _left = self.prompt.lock().send(Request::Reap(child));
     }
 }
 
-fn serve(requests: &mpsc::Receiver<Request>) {
+fn serve(priority: Priority, requests: &mpsc::Receiver<Request>) {
+    priority.take_on();
     let mut dying: Vec<Child> = Vec::new();
     loop {
         let request = if dying.is_empty() {

@@ -141,6 +141,7 @@ impl ToNode {
             Self::Done { run, .. } => (12, run.0),
             Self::Pong { number } => (13, *number),
             Self::CallsExhausted { run } => (14, run.0),
+            Self::Heavy { run } => (15, run.0),
         };
         framed(out, kind, subject, |w| self.payload(w))
     }
@@ -158,7 +159,7 @@ impl ToNode {
             Self::CallDropped { call, .. } => w.u32(*call),
             Self::CallCredit { call, bytes, .. } => w.u32(*call).u32(*bytes),
             Self::Done { usage, fault, .. } => w.usage(usage).fault(fault.as_ref()),
-            Self::Loaded { .. } | Self::Pong { .. } | Self::CallsExhausted { .. } => w,
+            Self::Loaded { .. } | Self::Pong { .. } | Self::CallsExhausted { .. } | Self::Heavy { .. } => w,
         };
     }
 
@@ -185,6 +186,7 @@ impl ToNode {
             12 => Self::Done { run, usage: r.usage()?, fault: r.fault()? },
             13 => Self::Pong { number: subject },
             14 => Self::CallsExhausted { run },
+            15 => Self::Heavy { run },
             unknown => return Err(Malformed::Kind(unknown)),
         };
         at_end(&r)?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::{Fault, Limits, Usage, World};
 
 /// Raised by one whenever a frame changes its layout; both sides refuse another.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// A run of a function in one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +105,8 @@ pub enum ToNode {
     CallCredit { run: RunId, call: CallId, bytes: u32 },
     /// The guest wanted more calls than it may make, and was told so. Once, and only where it made all others.
     CallsExhausted { run: RunId },
+    /// The run used more CPU time than `WORN_CPU_MS`. Once, and before its `Done`.
+    Heavy { run: RunId },
     /// Last of a run, once: what it used, and why it failed if it did (with a detail for its owner).
     Done { run: RunId, usage: Usage, fault: Option<(Fault, String)> },
     /// I am.

@@ -19,13 +19,21 @@ use crate::protocol::{RunId, ToNode, TooLong};
 #[derive(Default)]
 pub(super) struct Hub {
     out: Mutex<BytesMut>,
-    ready: Mutex<VecDeque<RunId>>,
+    ready: Mutex<Ready>,
     /// The worker is within a turn and will look at both by itself.
     turning: AtomicBool,
     worker: Mutex<Option<Waker>>,
     now_ms: AtomicU64,
     /// The run that goes on right now; 0 is none.
     current: AtomicU64,
+}
+
+/// Runs that may go on, in the order in which they were woken.
+#[derive(Default)]
+struct Ready {
+    fresh: VecDeque<RunId>,
+    /// Those that used so much CPU time that others go first.
+    worn: VecDeque<RunId>,
 }
 
 impl Hub {
@@ -59,14 +67,20 @@ impl Hub {
         self.turning.store(false, Relaxed);
     }
 
-    /// The next run that may go on.
-    pub(super) fn next(&self) -> Option<RunId> {
-        self.ready.lock().pop_front()
+    /// The next run that may go on, of those that are not worn.
+    pub(super) fn next_fresh(&self) -> Option<RunId> {
+        self.ready.lock().fresh.pop_front()
+    }
+
+    /// The next worn run that may go on.
+    pub(super) fn next_worn(&self) -> Option<RunId> {
+        self.ready.lock().worn.pop_front()
     }
 
     /// Whether some run may go on.
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.lock().is_empty()
+        let ready = self.ready.lock();
+        !ready.fresh.is_empty() || !ready.worn.is_empty()
     }
 
     /// The run that went on waits again, or ended.
@@ -81,7 +95,12 @@ impl Hub {
 
     /// A waker for one run, and the flag to lower before the run is polled.
     pub(super) fn waker(self: &Arc<Self>, run: RunId) -> Arc<RunWaker> {
-        Arc::new(RunWaker { hub: Arc::clone(self), run, queued: AtomicBool::new(false) })
+        Arc::new(RunWaker {
+            hub: Arc::clone(self),
+            run,
+            queued: AtomicBool::new(false),
+            worn: AtomicBool::new(false),
+        })
     }
 
     fn wake(&self) {
@@ -98,9 +117,24 @@ pub(super) struct RunWaker {
     hub: Arc<Hub>,
     run: RunId,
     queued: AtomicBool,
+    worn: AtomicBool,
 }
 
 impl RunWaker {
+    /// The run lets others go first from now on. True if it did not before.
+    pub(super) fn wear(&self) -> bool {
+        if self.worn.swap(true, Relaxed) {
+            return false;
+        }
+        // It may have been woken already.
+        let mut ready = self.hub.ready.lock();
+        if let Some(at) = ready.fresh.iter().position(|run| *run == self.run) {
+            ready.fresh.remove(at);
+            ready.worn.push_back(self.run);
+        }
+        true
+    }
+
     /// To be called before the run is polled, so that a wake from within counts.
     pub(super) fn lower(&self) {
         self.queued.store(false, Relaxed);
@@ -116,15 +150,20 @@ impl Wake for RunWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Relaxed) {
             let mut ready = self.hub.ready.lock();
-            // A run that woke itself goes on before the next begins: most end then, while what they touch is still
-            // in the processor's cache, and a hundred at once cost no more than one after the other.
-            if self.hub.current.load(Relaxed) == self.run.0 {
-                ready.push_front(self.run);
+            if self.worn.load(Relaxed) {
+                ready.worn.push_back(self.run);
+            } else if self.hub.current.load(Relaxed) == self.run.0 {
+                // It woke itself, and goes on before the next begins: most end then, while what they touch is still
+                // in the processor's cache, and a hundred at once cost no more than one after the other.
+                ready.fresh.push_front(self.run);
             } else {
-                ready.push_back(self.run);
+                ready.fresh.push_back(self.run);
             }
             drop(ready);
             self.hub.wake();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

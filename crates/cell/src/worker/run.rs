@@ -204,6 +204,12 @@ impl Run {
         CallId::try_from(before + 1).ok()
     }
 
+    /// It used so much CPU time that others go first. To be called once.
+    pub(super) fn worn(&self) {
+        // INVARIANT: a frame without a payload always fits.
+        let _fits = self.send(&ToNode::Heavy { run: self.id });
+    }
+
     /// Sends to the log what still fits, and counts the rest.
     pub(super) fn log(&self, stream: LogStream, bytes: &[u8]) {
         let room = self.limits.log_bytes.saturating_sub(self.log_bytes.load(Relaxed));

@@ -29,6 +29,8 @@ use crate::{
 
 /// How long runs may go on before the socket is looked at again.
 const TURN: Duration = Duration::from_millis(2);
+/// CPU time beyond which a run is worn.
+const WORN: Duration = Duration::from_millis(limits::WORN_CPU_MS);
 /// Bytes that may wait to be written before runs have to wait.
 const OUT_BYTES_MAX: usize = 8 << 20;
 
@@ -115,16 +117,27 @@ impl Worker {
         if self.alarm.rang(cx) {
             self.end_overdue(start);
         }
+        self.let_go_on(start);
+        self.alarm.arm(cx, self.born);
+        Poll::Pending
+    }
+
+    /// Those that are not worn go on as long as the turn lasts, then one that is, whatever the others do:
+    /// nobody waits for two that compute, and nobody waits for ever.
+    fn let_go_on(&mut self, start: Instant) {
         while !self.is_full()
-            && let Some(id) = self.hub.next()
+            && let Some(id) = self.hub.next_fresh()
         {
             self.go_on(id);
             if start.elapsed() > TURN {
                 break;
             }
         }
-        self.alarm.arm(cx, self.born);
-        Poll::Pending
+        if !self.is_full()
+            && let Some(id) = self.hub.next_worn()
+        {
+            self.go_on(id);
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -255,6 +268,9 @@ impl Worker {
             self.end(id, Err((Fault::CpuLimit, format!("more than {limit} ms of CPU time"))));
         } else {
             self.alarm.want(task.run.due().0);
+            if task.cpu > WORN && task.flag.wear() {
+                task.run.worn();
+            }
         }
     }
 

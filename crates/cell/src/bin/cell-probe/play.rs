@@ -1,6 +1,7 @@
 //! Workers that play by a script: one function for each. They never run a guest.
 
 mod codes;
+mod heavy;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -68,6 +69,9 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "calls-exhausted-early" => |s| s.lie(|run| ToNode::CallsExhausted { run }),
         "calls-exhausted-twice" => calls_exhausted_twice,
         "call-beyond-window" => call_beyond_window,
+        "heavy-twice" => |s| s.lie_twice(|run| ToNode::Heavy { run }),
+        "heavy-foreign" => |s| s.lie(|run| ToNode::Heavy { run: RunId(run.0 + 77) }),
+        "heavy-after-end" => heavy::after_end,
         "dies" => |s| s.on_start(|_, _| std::process::exit(3)),
         "dies-loading" => dies_loading,
         "dies-every-other" => dies_every_other,

@@ -146,6 +146,7 @@ fn to_node() -> impl Strategy<Value = ToNode> {
         (run(), usage(), fault()).prop_map(|(run, usage, fault)| ToNode::Done { run, usage, fault }),
         any::<u64>().prop_map(|number| ToNode::Pong { number }),
         run().prop_map(|run| ToNode::CallsExhausted { run }),
+        run().prop_map(|run| ToNode::Heavy { run }),
     ]
 }
 
@@ -197,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn random_payloads_never_panic(kind in 0_u8..16, noise in vec(any::<u8>(), 0..600)) {
+    fn random_payloads_never_panic(kind in 0_u8..17, noise in vec(any::<u8>(), 0..600)) {
         let frame = raw(noise.len() as u32 + 9, kind, 7, &noise);
         drain(frame.clone(), |b| ToWorker::decode(b).map(|f| f.is_some()));
         drain(frame, |b| ToNode::decode(b).map(|f| f.is_some()));
@@ -229,7 +230,7 @@ fn what_is_malformed() {
         assert_eq!(ToNode::decode(&mut raw(said, kind, 1, payload)), Err(expect), "{kind} {payload:?}");
     };
     check(0, &[], Malformed::Kind(0));
-    check(15, &[], Malformed::Kind(15));
+    check(16, &[], Malformed::Kind(16));
     check(255, &[], Malformed::Kind(255));
     check(1, &[1, 0, 0, 0], Malformed::Value("subject"));
     check(2, &[9], Malformed::Trailing(1));
@@ -246,6 +247,7 @@ fn what_is_malformed() {
     check(7, &[3], Malformed::Value("log stream"));
     check(13, &[0], Malformed::Trailing(1));
     check(14, &[0], Malformed::Trailing(1));
+    check(15, &[0], Malformed::Trailing(1));
     let done = [&[0_u8; 68][..], &[200]].concat();
     check(12, &done, Malformed::Value("fault"));
 
