@@ -9,3 +9,5 @@ pub(crate) mod jwk;
 pub(crate) mod jws;
 pub(crate) mod jwt;
 pub(crate) mod nonce;
+#[cfg(test)]
+mod tests;

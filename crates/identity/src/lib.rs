@@ -10,6 +10,7 @@ mod caller;
 mod certificate;
 mod config;
 mod credentials;
+mod encoding;
 mod identity;
 mod jose;
 mod proved;

@@ -23,6 +23,19 @@ pub enum ProofKind {
     MessageSignature,
 }
 
+impl ProofKind {
+    /// Its name in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiToken => "api-token",
+            Self::AccessToken => "access-token",
+            Self::Certificate => "certificate",
+            Self::Webhook => "webhook",
+            Self::MessageSignature => "message-signature",
+        }
+    }
+}
+
 /// What whoever presented a token proved besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +48,18 @@ pub enum Bound {
     Mtls,
     /// Both.
     DpopAndMtls,
+}
+
+impl Bound {
+    /// Its name in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+            Self::DpopAndMtls => "dpop-and-mtls",
+        }
+    }
 }
 
 /// Who asks, proved by any of the ways that the configuration names. Only this crate makes one.

@@ -1,7 +1,7 @@
 //! Messages that a sender signed with a secret that both sides know: Standard Webhooks, GitHub, Stripe and
 //! Slack. It never remembers a message: it says under which name to remember it, and until when.
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use keyring::{PublicKey, SharedKey, SignatureAlgorithm, sha256};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Reason, Request,
     bounds::{DATE_S_MAX, ID_BYTES_MAX, SIGNATURE_HEADER_BYTES_MAX, SIGNATURES_MAX},
+    encoding,
 };
 
 /// Whose way of signing it is.
@@ -155,7 +156,7 @@ fn standard<'a>(request: &Request<'a>) -> Result<Parts<'a>, Reason> {
             return Err(Reason::WebhookMalformed);
         }
         // Versions that are not known here are passed over, as the scheme has it.
-        let bytes = || BASE64.decode(text.as_bytes()).map_err(|_| Reason::WebhookMalformed);
+        let bytes = || encoding::base64(text).ok_or(Reason::WebhookMalformed);
         match version {
             "v1" => shared.push(bytes()?.try_into().map_err(|_| Reason::WebhookMalformed)?),
             "v1a" => public.push(bytes()?),
@@ -211,7 +212,7 @@ pub(crate) fn key(scheme: WebhookScheme, text: &str) -> Result<SenderKey, &'stat
     }
     if let Some(encoded) = text.strip_prefix("whsec_") {
         let bytes = zeroize::Zeroizing::new(
-            BASE64.decode(encoded.as_bytes()).map_err(|_| "after `whsec_` comes base64 with padding")?,
+            encoding::base64(encoded).ok_or("after `whsec_` comes base64 with padding")?,
         );
         //= Standard Webhooks, "Signature scheme": from 24 bytes to 64 bytes
         if !(24..=64).contains(&bytes.len()) {
@@ -220,6 +221,6 @@ pub(crate) fn key(scheme: WebhookScheme, text: &str) -> Result<SenderKey, &'stat
         return Ok(SenderKey::Shared(SharedKey::new(&bytes)));
     }
     let encoded = text.strip_prefix("whpk_").ok_or("write `whsec_…` or `whpk_…`")?;
-    let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| "after `whpk_` comes base64 with padding")?;
+    let bytes = encoding::base64(encoded).ok_or("after `whpk_` comes base64 with padding")?;
     PublicKey::ed25519(&bytes).map(SenderKey::Public).map_err(|_| "this is no public key of Ed25519")
 }

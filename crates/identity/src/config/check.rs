@@ -118,10 +118,10 @@ pub(super) fn secret_text(key: &str, bytes: &[u8]) -> Checked<Zeroizing<String>>
 /// Bytes of a secret in base64.
 pub(super) fn secret_bytes(key: &str, text: &[u8], least: usize) -> Checked<Zeroizing<Vec<u8>>> {
     let text = secret_text(key, text)?;
-    match data_encoding::BASE64.decode(text.as_bytes()).map(Zeroizing::new) {
-        Ok(bytes) if (least..=1024).contains(&bytes.len()) => Ok(bytes),
-        Ok(_) => wrong(key, format!("a secret has at least {least} bytes")),
-        Err(_) => wrong(key, "this is no base64 with padding"),
+    match crate::encoding::base64(&text).map(Zeroizing::new) {
+        Some(bytes) if (least..=1024).contains(&bytes.len()) => Ok(bytes),
+        Some(_) => wrong(key, format!("a secret has at least {least} bytes")),
+        None => wrong(key, "this is no base64 with padding"),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use data_encoding::BASE64;
 
+use crate::encoding;
+
 /// One value without parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bare {
@@ -138,7 +140,7 @@ impl<'a> Reader<'a> {
             ':' => {
                 let (inside, rest) = self.0.get(1..)?.split_once(':')?;
                 self.0 = rest;
-                BASE64.decode(inside.as_bytes()).ok().map(Bare::Bytes)
+                encoding::base64(inside).map(Bare::Bytes)
             }
             '?' => {
                 let value = self.0.get(1..2)?;
