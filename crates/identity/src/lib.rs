@@ -11,6 +11,8 @@ mod certificate;
 mod config;
 mod credentials;
 mod encoding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod jose;
 mod proved;
