@@ -49,7 +49,8 @@ fn read(bytes: &[u8]) -> Option<Names> {
     let mut certificate = outer.sequence()?;
     outer.end()?;
     let mut body = certificate.sequence()?;
-    (certificate.take(tag::SEQUENCE)?, certificate.take(tag::BIT_STRING)?);
+    certificate.take(tag::SEQUENCE)?;
+    certificate.take(tag::BIT_STRING)?;
     certificate.end()?;
     // Version 3, which alone has extensions.
     if body.take(tag::VERSION)? != [tag::INTEGER, 1, 2] {
@@ -63,7 +64,8 @@ fn read(bytes: &[u8]) -> Option<Names> {
     validity.end()?;
     let common = common_names(body.sequence()?)?;
     body.take(tag::SEQUENCE)?;
-    let (_, _) = (body.optional(tag::ISSUER_ID)?, body.optional(tag::SUBJECT_ID)?);
+    body.optional(tag::ISSUER_ID)?;
+    body.optional(tag::SUBJECT_ID)?;
     let mut names =
         Names { uris: Vec::new(), dns: Vec::new(), common, is_authority: false, begins_at, ends_at };
     if let Some(extensions) = body.optional(tag::EXTENSIONS)? {

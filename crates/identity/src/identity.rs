@@ -102,7 +102,7 @@ impl Identity {
         let named = |pair: &str| {
             let name = pair.split('=').next().unwrap_or_default();
             refused(name)
-                || signature::decode(name).is_none_or(|name| refused(&String::from_utf8_lossy(&name)))
+                || signature::decode(name).is_some_and(|name| refused(&String::from_utf8_lossy(&name)))
         };
         if pairs.any(named) { Err(Reason::CredentialInQuery) } else { Ok(()) }
     }

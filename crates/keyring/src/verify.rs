@@ -141,12 +141,12 @@ fn uncompressed(x: &[u8], y: &[u8], bytes: usize) -> Result<Vec<u8>, PublicKeyEr
 
 /// A secret that two sides share, for HMAC-SHA256 (RFC 2104). It can be neither printed nor copied out.
 #[derive(Clone)]
-pub struct SharedKey(hmac::Key);
+pub struct SharedKey(Box<hmac::Key>);
 
 impl SharedKey {
     /// The key of these bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
     /// The code of all `parts`, one after the other.

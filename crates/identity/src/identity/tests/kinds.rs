@@ -94,6 +94,7 @@ fn nothing_secret_in_the_target() {
         assert_eq!(at(target), "credential-in-query", "{target}");
     }
     assert_eq!(at("/x?tokens=1&my_token=2&q=token"), "credential-none");
+    assert_eq!(at("/x?100%"), "credential-none", "how a query is encoded is the function's affair");
     assert_eq!(
         said(&Ask::new("GET", "/x?token=1").ask(&identity("query_refused = [\"access_token\"]"), NOW)),
         "credential-none"

@@ -109,7 +109,7 @@ fn headers_that_do_not_hold() {
     {
         ask(standard("m1", &time, bad, ""), "webhook-malformed");
     }
-    ask(standard("m1", &time, &vec![good.as_str(); 9].join(" "), ""), "webhook-malformed");
+    ask(standard("m1", &time, &[good.as_str(); 9].join(" "), ""), "webhook-malformed");
     ask(standard("m1", &time, &good, "").header("webhook-id", "m2"), "webhook-malformed");
     ask(standard("m1", &time, &good, "").header("webhook-signature", &good), "webhook-malformed");
     let mut elsewhere = standard("m1", &time, &good, "");
