@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{
-    FunctionName, RequestId, RevisionNumber, Role, TenantId, TokenId,
+    FunctionName, RequestId, RevisionNumber, Role, TenantId, Timestamp, TokenId,
     limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
 };
 
@@ -136,6 +136,9 @@ pub(crate) enum Command {
     /// Check a node's configuration offline, or print its schema
     #[command(subcommand, after_help = "Example:\n  casemate config check node.toml")]
     Config(Config),
+    /// Say offline who a request would be from, and by what proof, or why it is nobody's
+    #[command(subcommand, after_help = IDENTITY)]
+    Identity(Identity),
     /// Look at this machine's walls and at the node
     #[command(after_help = "Example:\n  casemate doctor")]
     Doctor,
@@ -152,6 +155,12 @@ Example:
 
 The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
 are seen by every process of the machine.";
+
+const IDENTITY: &str = "\
+Example:
+  casemate identity check --config identity.toml --at 2026-12-31T00:00:00Z < request.http
+
+The request is as it is sent: request line, headers, an empty line, the body. Lines may end in LF.";
 
 const ROTATE: &str = "\
 Example:
@@ -469,6 +478,31 @@ pub(crate) enum Config {
     Schema,
 }
 
+/// `identity …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// Check one request, read from stdin, against a configuration of what is accepted
+    #[command(after_help = IDENTITY)]
+    Check(IdentityCheck),
+}
+
+/// `identity check`
+#[derive(Debug, Args)]
+pub(crate) struct IdentityCheck {
+    /// What is accepted, as docs/identity.md has it; paths in it count from its folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The time to check at, RFC 3339; now where it is absent
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) at: Option<Timestamp>,
+    /// The client's certificate (PEM), as if TLS had proved its chain and its key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The request; stdin where it is absent
+    #[arg(value_name = "REQUEST")]
+    pub(crate) request: Option<PathBuf>,
+}
+
 /// `completions`
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
@@ -492,6 +526,10 @@ fn parse_span(text: &str) -> Result<u64, String> {
     let most = TOKEN_OVERLAP_DAYS_MAX * 86_400;
     let seconds = seconds.filter(|seconds| *seconds <= most);
     seconds.ok_or_else(|| format!("it must be from `0` to `{TOKEN_OVERLAP_DAYS_MAX}d`"))
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "write it as `2026-12-31T00:00:00Z`".to_owned())
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {

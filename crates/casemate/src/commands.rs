@@ -4,6 +4,7 @@ mod access;
 mod dev;
 mod doctor;
 mod functions;
+mod identity;
 mod invoke;
 mod login;
 mod new;
@@ -18,7 +19,7 @@ pub(crate) use ship::ship;
 use clap::CommandFactory;
 
 use crate::{
-    cli::{Cli, Command, Global},
+    cli::{self, Cli, Command, Global},
     client::Client,
     demo,
     exit::Failure,
@@ -70,6 +71,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Records(args) => records::records(context, &args).await,
         Command::Manifest(args) => offline::manifest(context, args),
         Command::Config(args) => offline::config(context, args),
+        Command::Identity(cli::Identity::Check(args)) => identity::check(context, &args),
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions(args) => offline::completions(context, &args, Cli::command()),
     }

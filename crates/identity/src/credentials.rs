@@ -72,7 +72,7 @@ impl Credentials {
     }
 }
 
-fn holds_token(text: &str) -> bool {
+pub(crate) fn holds_token(text: &str) -> bool {
     text.match_indices("casemate_").any(|(at, _)| {
         let end = at.saturating_add(TEXT_BYTES);
         text.get(at..end).is_some_and(|token| TokenSecret::parse(token).is_ok())

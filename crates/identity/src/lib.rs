@@ -1,16 +1,47 @@
-//! Who asks: credentials in, a [`Caller`] out. It never opens a socket or a store, reads a clock, or decides
-//! what a caller may do.
+//! Who asks: credentials in, a [`Caller`] or a [`Proved`] out. It never opens a socket or a store, reads a clock,
+//! or decides what a caller may do.
 //!
-//! The only exit is [`Caller`], which [`identify`] alone makes.
+//! Its exits are [`Caller`], which [`identify`] makes of this node's own tokens, and [`Proved`], which
+//! [`Identity::prove`] makes of every kind of credential that an [`IdentityConfig`] names.
 
 mod book;
+mod bounds;
 mod caller;
+mod certificate;
+mod config;
 mod credentials;
+mod encoding;
+#[doc(hidden)]
+pub mod fuzzing;
+mod identity;
+mod jose;
+mod proved;
+mod raw;
+mod reason;
 mod record;
+mod replay;
+mod request;
 mod secret;
+mod signature;
+#[cfg(test)]
+mod testing;
+mod uri;
+mod webhook;
 
 pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
+pub use config::{
+    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig,
+    Secret, SignatureConfig, TokensConfig, WebhookConfig,
+};
 pub use credentials::Credentials;
+pub use identity::Identity;
+pub use jose::jwk::{Algorithm, JwkError, KeySet};
+pub use proved::{Bound, ProofKind, Proved};
+pub use raw::{RawError, RawRequest};
+pub use reason::{Nobody, Reason};
 pub use record::{Issue, IssueError, Issuer, TokenRecord, covers};
+pub use request::Request;
 pub use secret::{TOKEN_PATTERN, TokenError, TokenSecret};
+pub use signature::MessageAlgorithm;
+pub use webhook::WebhookScheme;

@@ -39,7 +39,7 @@ fn every_example_parses() {
         let help = command.clone().render_long_help().to_string();
         let examples = help.lines().filter(|line| line.starts_with("  casemate "));
         for line in examples {
-            let line = line.split(['#', '|', '>']).next().unwrap().split("&&").next().unwrap();
+            let line = line.split(['#', '|', '>', '<']).next().unwrap().split("&&").next().unwrap();
             let words: Vec<&str> = line.split_whitespace().map(|w| w.trim_matches('\'')).collect();
             let got = Cli::try_parse_from(&words);
             assert!(got.is_ok(), "`{path}`: `{line}` does not parse: {}", got.unwrap_err());
@@ -54,7 +54,8 @@ fn the_list_of_commands() {
     let expect = "casemate; up; demo; login; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
                   rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
                   tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; records; manifest; \
-                  manifest check; manifest schema; config; config check; config schema; doctor; completions";
+                  manifest check; manifest schema; config; config check; config schema; identity; \
+                  identity check; doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();
     assert_eq!(got.join("; "), expect);
 }
