@@ -104,6 +104,12 @@ async fn friendly_guests_answer() {
     assert_eq!(cells.worker_pids(&TrustLabel::default()), pids, "a worker was replaced");
 }
 
+/// Whether these workers are there still, and none of any lane was replaced. Those that compute get more.
+fn lives(cells: &Cells, pids: &[u32]) -> bool {
+    let now = cells.worker_pids(&TrustLabel::default());
+    cells.replaced() == 0 && pids.iter().all(|pid| now.contains(pid))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_guests_end_alone() {
     let cells = Cells::start(house::real()).await.unwrap();
@@ -121,11 +127,7 @@ async fn hostile_guests_end_alone() {
                 assert!(!ours.contains(fault), "{name} {attack}: {fault:?}");
             }
             broker.end().await;
-            assert_eq!(
-                cells.worker_pids(&TrustLabel::default()),
-                pids,
-                "{name} {attack} took its worker along"
-            );
+            assert!(lives(&cells, &pids), "{name} {attack} took its worker along");
         }
     }
 }
@@ -162,6 +164,6 @@ async fn what_is_hostile_below_any_language_ends_alone_or_is_never_compiled() {
                 broker.end().await;
             }
         }
-        assert_eq!(cells.worker_pids(&TrustLabel::default()), pids, "{name} took its worker along");
+        assert!(lives(&cells, &pids), "{name} took its worker along");
     }
 }
