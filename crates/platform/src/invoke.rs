@@ -80,16 +80,19 @@ impl Platform {
                 }
             }
             Err(refusal) => {
-                let code = refusal.code();
-                log("", code);
                 let slowed = self.shield.failed_proof(peer.address.ip(), self.clock.monotonic_ms());
-                Err(self.refuse(&about, code, &refusal.to_string(), || match slowed {
-                    Ok(()) => Refused::Unauthenticated { code },
-                    Err(blocked) => {
-                        let retry_after_s = blocked.retry_after_s().unwrap_or(1);
-                        Refused::TooMany { code: blocked.code(), retry_after_s }
+                let (code, detail, refused) = match slowed {
+                    Ok(()) => {
+                        let code = refusal.code();
+                        (code, refusal.to_string(), Refused::Unauthenticated { code })
                     }
-                }))
+                    Err(blocked) => {
+                        let (code, retry_after_s) = (blocked.code(), blocked.retry_after_s().unwrap_or(1));
+                        (code, format!("{blocked}: {refusal}"), Refused::TooMany { code, retry_after_s })
+                    }
+                };
+                log("", code);
+                Err(self.refuse(&about, code, &detail, || refused))
             }
         }
     }

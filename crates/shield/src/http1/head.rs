@@ -143,7 +143,9 @@ fn target(method: &str, text: &str) -> Result<(), Malformed> {
     }
     // What stands for itself in a path or a query, what is not ASCII apart. The screen judges what it means.
     let plain = |b: u8| matches!(b, b'!' | b'"' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'~');
-    let well = text.bytes().all(plain) && (text.starts_with('/') || is_rare(method, text));
+    // In a query a quotation mark stands for nothing (URL Standard, query state), and the parser refuses it.
+    let quoted = text.split_once('?').is_some_and(|(_, query)| query.contains('"'));
+    let well = text.bytes().all(plain) && !quoted && (text.starts_with('/') || is_rare(method, text));
     if well { Ok(()) } else { Err(Malformed::Target) }
 }
 

@@ -207,6 +207,7 @@ fn heads_that_are_none() {
         "*",
         "a:443",
         "ftp://a/",
+        "/a?b=\"c\"",
     ] {
         let (_, ended) = whole(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
         let Step::Refuse(malformed) = ended else { panic!("{target:?}: {ended:?}") };

@@ -266,6 +266,7 @@ impl Node {
                 self.uploads.remove(&run);
                 return true;
             }
+            ToNode::Heavy { .. } => {}
             other => panic!("not expected here: {other:?}"),
         }
         false
