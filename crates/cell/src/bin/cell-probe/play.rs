@@ -217,11 +217,15 @@ fn done(run: RunId) -> ToNode {
 }
 
 fn call(run: RunId, call: CallId) -> ToNode {
+    call_to(run, call, "/there?a=b")
+}
+
+fn call_to(run: RunId, call: CallId, target: &'static str) -> ToNode {
     let head = RequestHead {
         method: "POST".into(),
         scheme: "https".into(),
         authority: "example.org".into(),
-        target: "/there?a=b".into(),
+        target: target.into(),
         headers: vec![("x-a".into(), "1".into())],
     };
     ToNode::Call { run, call, head }
@@ -411,7 +415,7 @@ fn calls_exhausted_twice(stage: &mut Stage) {
 
 fn call_beyond_window(stage: &mut Stage) {
     stage.on_start(|s, run| {
-        s.say(&call(run, 1));
+        s.say(&call_to(run, 1, "/untaken"));
         for _ in 0..16 {
             let bytes = vec![b'q'; PIECE as usize].into();
             s.say(&ToNode::CallBody { run, call: 1, bytes, ends: false });
