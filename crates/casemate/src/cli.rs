@@ -1,5 +1,7 @@
 //! The words of the command line. It never acts on them.
 
+mod identity;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,7 @@ use model::{
     limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
 };
 
+pub(crate) use self::identity::{Identity, IdentityCheck};
 use crate::output::Format;
 
 /// A serverless platform in which every function runs in a chamber of its own.
@@ -137,7 +140,7 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  casemate config check node.toml")]
     Config(Config),
     /// Say offline who a request would be from, and by what proof, or why it is nobody's
-    #[command(subcommand, after_help = IDENTITY)]
+    #[command(subcommand, after_help = identity::IDENTITY)]
     Identity(Identity),
     /// Look at this machine's walls and at the node
     #[command(after_help = "Example:\n  casemate doctor")]
@@ -155,12 +158,6 @@ Example:
 
 The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
 are seen by every process of the machine.";
-
-const IDENTITY: &str = "\
-Example:
-  casemate identity check --config identity.toml --at 2026-12-31T00:00:00Z < request.http
-
-The request is as it is sent: request line, headers, an empty line, the body. Lines may end in LF.";
 
 const ROTATE: &str = "\
 Example:
@@ -476,31 +473,6 @@ pub(crate) enum Config {
     /// Print the JSON schema of the configuration, for editors
     #[command(after_help = "Example:\n  casemate config schema > casemate-node.schema.json")]
     Schema,
-}
-
-/// `identity …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Identity {
-    /// Check one request, read from stdin, against a configuration of what is accepted
-    #[command(after_help = IDENTITY)]
-    Check(IdentityCheck),
-}
-
-/// `identity check`
-#[derive(Debug, Args)]
-pub(crate) struct IdentityCheck {
-    /// What is accepted, as docs/identity.md has it; paths in it count from its folder
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The time to check at, RFC 3339; now where it is absent
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub(crate) at: Option<Timestamp>,
-    /// The client's certificate (PEM), as if TLS had proved its chain and its key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) certificate: Option<PathBuf>,
-    /// The request; stdin where it is absent
-    #[arg(value_name = "REQUEST")]
-    pub(crate) request: Option<PathBuf>,
 }
 
 /// `completions`

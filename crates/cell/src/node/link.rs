@@ -275,9 +275,7 @@ impl Link {
                 live.log(bytes.len())?;
                 let broker = live.finish.broker();
                 drop(state);
-                if let Some(broker) = broker {
-                    broker.log(stream, bytes);
-                }
+                broker.into_iter().for_each(|broker| broker.log(stream, bytes.clone()));
                 Ok(())
             }
             ToNode::Call { run, call, head } => {
@@ -293,9 +291,7 @@ impl Link {
                 live.calls.exhausted(live.limits.outbound_calls)?;
                 let broker = live.finish.broker();
                 drop(state);
-                if let Some(broker) = broker {
-                    broker.calls_exhausted();
-                }
+                broker.into_iter().for_each(|broker| broker.calls_exhausted());
                 Ok(())
             }
             ToNode::CallBody { run, call, bytes, ends } => state.run(run)?.calls.body(call, bytes, ends),
@@ -310,16 +306,21 @@ impl Link {
             }
             ToNode::Done { run, usage, fault } => {
                 state.run(run)?.may_end(fault.is_some())?;
-                let live = state.runs.remove(&run.0);
-                self.load.store(state.runs.len(), Ordering::Relaxed);
-                if live.as_ref().is_some_and(Live::is_worn) {
-                    self.worn.fetch_sub(1, Ordering::Relaxed);
-                }
+                let live = self.remove(&mut state, run);
                 drop(state);
                 wakers.extend(live.and_then(|live| live.done(usage, fault)));
                 Ok(())
             }
         }
+    }
+
+    fn remove(&self, state: &mut State, run: RunId) -> Option<Live> {
+        let live = state.runs.remove(&run.0);
+        self.load.store(state.runs.len(), Ordering::Relaxed);
+        if live.as_ref().is_some_and(Live::is_worn) {
+            self.worn.fetch_sub(1, Ordering::Relaxed);
+        }
+        live
     }
 
     /// Whether the worker stands still: a ping unanswered, or a run long over its time.

@@ -115,9 +115,9 @@ const WORKER: &[Call] = &[
     always(libc::SYS_poll),
     always(libc::SYS_ppoll),
     always(libc::SYS_memfd_create), // the image from which a guest's memory is copied on write
-    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, PR_SET_VMA]), // the page size, the clocks; the allocator's names
-    one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]),            // which pages did the last guest write?
-    one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]),    // giving back the memory of many guests at once
+    one_of(libc::SYS_prctl, 0, &[PR_GET_AUXV, PR_SET_VMA]), // the page size, clocks; names of memory
+    one_of(libc::SYS_ioctl, 1, &[PAGEMAP_SCAN]), // which pages did the last guest write?
+    one_of(libc::SYS_process_madvise, 0, &[PIDFD_SELF]), // giving back the memory of many guests at once
 ];
 
 /// What a compiler needs besides: threads.

@@ -1,6 +1,7 @@
 //! Workers that play by a script: one function for each. They never run a guest.
 
 mod codes;
+mod deaf;
 mod heavy;
 
 use std::{
@@ -77,8 +78,8 @@ pub(crate) fn play(name: &str) -> ExitCode {
         "dies-every-other" => dies_every_other,
         "killed-by-wall" => |s| s.on_start(|_, _| drop(std::fs::File::open("/etc/passwd"))),
         "silent" => |s| s.on_start(|_, _| {}),
-        "never-reads" => never_reads,
-        "deaf" => deaf,
+        "never-reads" => deaf::never_reads,
+        "deaf" => deaf::deaf,
         "refuses-code" => codes::refused,
         "noisy" => noisy,
         _ => return ExitCode::FAILURE,
@@ -487,26 +488,6 @@ fn dies_every_other(stage: &mut Stage) {
                 std::process::exit(3);
             }
             stage.answer(run, "hello");
-        }
-    }
-}
-
-/// Takes no byte from its socket again, once it has code.
-fn never_reads(stage: &mut Stage) {
-    while !matches!(stage.next(), ToWorker::Start { .. }) {}
-    stage.flush();
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-/// Runs well and answers no ping.
-fn deaf(stage: &mut Stage) {
-    loop {
-        match stage.hear() {
-            ToWorker::Start { run, .. } => stage.answer(run, "hello"),
-            ToWorker::Load { code, .. } => stage.say(&ToNode::Loaded { code }),
-            _ => {}
         }
     }
 }
