@@ -1,5 +1,5 @@
-//! How long the scheduler lets a thread run before it looks at others. It never changes a thread's share of
-//! the processor, nor its priority.
+//! How long the scheduler lets a thread run before it looks at others, and who stands behind them. It never
+//! gives anyone a larger share of the processor.
 #![expect(unsafe_code, reason = "sched_setattr has no safe form")]
 
 use std::io;
@@ -9,17 +9,29 @@ use std::io;
 const PROMPT_NS: u64 = 300_000;
 /// The kernel's own default.
 const USUAL: u64 = 0;
+/// What is added to the nice value of those that stand behind: a step is worth a tenth (sched(7)).
+pub(crate) const BEHIND: i32 = 10;
+const NICE_MAX: i32 = 19;
 
 /// The slice of this thread and of those that it starts is short from here on, as far as the kernel knows of
 /// such (Linux 6.12). For threads that answer, beside processes that compute.
 pub fn answer_promptly() {
     // An older kernel, or a policy that has no slices: then all are let in as they always were.
-    let _unchanged = set(PROMPT_NS);
+    let _unchanged = set(0, PROMPT_NS, 0);
 }
 
 /// Undoes what this thread inherited.
 pub(crate) fn take_turns() {
-    let _unchanged = set(USUAL);
+    let _unchanged = set(0, USUAL, 0);
+}
+
+/// Makes another process of this user stand behind all that have the node's own nice value, for good: nobody
+/// but the privileged may step forward again.
+///
+/// # Errors
+/// The system's, where the process is gone or has another scheduling policy.
+pub(crate) fn stand_behind(pid: u32) -> io::Result<()> {
+    set(pid, USUAL, BEHIND)
 }
 
 /// `struct sched_attr` of sched_setattr(2), in its first version.
@@ -41,20 +53,22 @@ const _: () = assert!(size_of::<Attributes>() == SIZE as usize);
 /// `SCHED_FLAG_RESET_ON_FORK`, which only the privileged may take away again.
 const RESET_ON_FORK: u64 = 1;
 
-fn set(slice_ns: u64) -> io::Result<()> {
-    let mut own = Attributes::default();
-    // SAFETY: the kernel writes at most `SIZE` bytes, and `own` has as many; 0 is the calling thread.
-    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut own, SIZE, 0) };
+/// Of a process with one thread, or of the calling thread where it is 0.
+fn set(pid: u32, slice_ns: u64, behind: i32) -> io::Result<()> {
+    let mut old = Attributes::default();
+    // SAFETY: the kernel writes at most `SIZE` bytes, and `old` has as many.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, pid, &raw mut old, SIZE, 0) };
     if got != 0 {
         return Err(io::Error::last_os_error());
     }
-    if own.policy != libc::SCHED_OTHER.cast_unsigned() {
+    if old.policy != libc::SCHED_OTHER.cast_unsigned() {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    // Policy and nice value stay what they are.
-    let wanted = Attributes { size: SIZE, runtime_ns: slice_ns, flags: own.flags & RESET_ON_FORK, ..own };
+    // The policy stays what it is.
+    let (flags, nice) = (old.flags & RESET_ON_FORK, (old.nice + behind).min(NICE_MAX));
+    let wanted = Attributes { size: SIZE, runtime_ns: slice_ns, flags, nice, ..old };
     // SAFETY: the kernel reads `SIZE` bytes of `wanted`, which outlives the call.
-    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };
+    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const wanted, 0) };
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -283,6 +283,73 @@ async fn no_more_than_a_lane_holds() {
     drop(held);
 }
 
+/// With a spare, whoever else calls is not kept by the first run that computes, nor by those beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spare_takes_the_place_of_a_worker_that_computes() {
+    let stage = Stage::set(CellConfig { spares: 1, ..house::real() }).await;
+    let label = TrustLabel::default();
+    let (before, spare) = (stage.light().pid, stage.cells.spare_pids(&label));
+    let begin = || run_within(&stage.cells, &stage.loops, "/loop", empty(), patient());
+    let computing: Vec<_> = (0..4).map(|_| begin()).collect();
+    until("it goes behind", || stage.heavy().is_some_and(|heavy| heavy.pid == before)).await;
+    assert_eq!(spare, [stage.light().pid]);
+    assert_eq!((stage.heavy().unwrap().runs, stage.light().runs), (4, 0));
+    let (behind, prompt) = (house::inner(before), house::inner(stage.light().pid));
+    let own = nice(std::process::id());
+    until("it has stepped back", || nice(behind) == (own + 10).min(19)).await;
+    assert_eq!(nice(prompt), own);
+    stage.greet().await;
+    assert_eq!(stage.light().given, 1);
+    // The next that computes goes to it at once.
+    let (_one_more, _broker) = begin();
+    assert_eq!((stage.heavy().unwrap().runs, stage.light().runs), (5, 0));
+    until("another spare", || stage.cells.spare_pids(&label).len() == 2).await;
+    assert_eq!((stage.cells.replaced(), stage.cells.runs()), (0, 5));
+    for (running, broker) in computing {
+        drop(running);
+        assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::CallerGone, _)));
+    }
+    assert_eq!(stage.heavy().unwrap().pid, before, "it stays");
+}
+
+/// What nobody has heard of moves on, and the heavy lane is as large as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_went_behind_may_die_there() {
+    let stage = Stage::set(CellConfig { spares: 1, ..house::real() }).await;
+    let before = stage.light().pid;
+    let (computing, broker) = run_within(&stage.cells, &stage.loops, "/loop", empty(), patient());
+    until("it goes behind", || stage.heavy().is_some_and(|heavy| heavy.pid == before)).await;
+    let light = stage.light();
+    signal(before, Signal::KILL);
+    let moved = |worker: &WorkerView| worker.heavy && worker.pid != before && worker.runs == 1;
+    until("another has it", || stage.workers().iter().any(moved)).await;
+    assert_eq!((stage.light(), stage.cells.replaced()), (light, 1));
+    assert!(broker.ends.lock().is_empty());
+    drop(computing);
+    assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::CallerGone, _)));
+}
+
+/// Where the heavy lane has all that it may have, the worker goes with its last run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_one_that_computes_leaves_with_its_last_run() {
+    let stage = Stage::set(CellConfig { spares: 1, ..house::real() }).await;
+    let label = TrustLabel::default();
+    stage.provoke().await;
+    until("a spare of both", || stage.cells.spare_pids(&label).len() == 2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (before, heavy) = (stage.light().pid, stage.heavy().unwrap());
+    let other = Code::new(&stage.hostile, World::P2).unwrap();
+    let (computing, broker) = run_within(&stage.cells, &other, "/loop", empty(), patient());
+    until("another takes its place", || stage.light().pid != before).await;
+    assert_eq!((stage.heavy().unwrap(), stage.cells.runs()), (heavy, 1));
+    stage.greet().await;
+    drop(computing);
+    assert!(matches!(broker.end().await.1, Outcome::Failed(Fault::CallerGone, _)));
+    until("it is gone", || !std::path::Path::new(&format!("/proc/{before}")).exists()).await;
+    until("a spare of both", || stage.cells.spare_pids(&label).len() == 2).await;
+    assert_eq!((stage.cells.replaced(), stage.cells.worker_pids(&label).len()), (0, 2));
+}
+
 /// The nice value of a process.
 fn nice(pid: u32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -56,11 +56,17 @@ impl End {
     }
 }
 
-/// Reads and writes until the worker ends or has to. Returns why, and how many bytes were ever written.
-pub(super) async fn drive(link: &Arc<Link>, stream: UnixStream, input: BytesMut) -> (End, u64) {
-    let mut driver =
-        Driver { link, stream, input, outgoing: Outgoing::default(), wakers: Vec::new(), suspect: false };
-    let end = driver.run().await;
+/// Reads and writes until the worker ends or has to, and tells `worn` when a run of it is. Returns why it ended,
+/// and how many bytes were ever written.
+pub(super) async fn drive(
+    link: &Arc<Link>,
+    stream: UnixStream,
+    input: BytesMut,
+    worn: impl Fn(),
+) -> (End, u64) {
+    let outgoing = Outgoing::default();
+    let mut driver = Driver { link, stream, input, outgoing, wakers: Vec::new(), worn: 0, suspect: false };
+    let end = driver.run(worn).await;
     driver.wake();
     (end, driver.outgoing.written)
 }
@@ -71,12 +77,14 @@ struct Driver<'l> {
     input: BytesMut,
     outgoing: Outgoing,
     wakers: Vec<Waker>,
+    /// Worn runs in it when that was last looked at.
+    worn: usize,
     /// It seemed to stand still at the last tick: what it sent may just not have been read.
     suspect: bool,
 }
 
 impl Driver<'_> {
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, worn: impl Fn()) -> End {
         let mut next_tick = Instant::now() + TICK;
         let mut heard = 0;
         let mut ticks = tokio::time::interval(TICK);
@@ -90,6 +98,9 @@ impl Driver<'_> {
             match self.outgoing.write(&self.stream) {
                 Ok(()) => self.link.start_streams(self.outgoing.written),
                 Err(_) => return End::Died,
+            }
+            if std::mem::replace(&mut self.worn, self.link.worn()) < self.link.worn() {
+                worn();
             }
             let idle = self.outgoing.bytes.is_empty();
             tokio::select! {

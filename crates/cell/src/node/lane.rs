@@ -4,10 +4,10 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use model::{Fault, TrustLabel, Usage};
@@ -20,21 +20,28 @@ use super::{
     drive::{End, drive},
     link::{Link, Submitted},
     live::{MOVES_MAX, Pending},
-    pool::Shared,
+    pool::{Pool, Shared},
     spawn::Priority,
 };
+use crate::slice;
 
 /// Between two vain attempts to start a worker: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// In the light lane a worn run counts for so many others as well: whoever comes next goes where nobody
 /// computes, unless that worker has very much to do.
 const WORN_WEIGHT: usize = 16;
+/// Between two workers of the light lane that are relieved, at least: each wants another to be started.
+const RELIEF_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Lane {
     shared: Arc<Shared>,
     label: TrustLabel,
     /// Where runs of a heavy lane go as long as it has no worker. None for a light one.
     light: Option<Arc<Lane>>,
+    /// Where workers of a light lane go that have worn runs. Nowhere for a heavy one.
+    pool: Weak<Pool>,
+    /// When a worker was relieved last.
+    relieved: Mutex<Option<Instant>>,
     /// Workers have started.
     ready: AtomicBool,
     members: RwLock<Members>,
@@ -51,24 +58,39 @@ struct Members {
     links: Vec<Arc<Link>>,
     /// Ready, with no run, to take the place of one that goes.
     spares: Vec<Arc<Link>>,
+    /// They get no more runs, and end with those that they have.
+    leaving: Vec<Arc<Link>>,
+}
+
+impl Members {
+    fn all(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.links.iter().chain(&self.spares).chain(&self.leaving)
+    }
 }
 
 impl Lane {
     /// For runs that wait more than they compute.
-    pub(super) fn light(shared: Arc<Shared>, label: TrustLabel) -> Arc<Self> {
-        Self::new(shared, label, None)
+    pub(super) fn light(shared: Arc<Shared>, label: TrustLabel, pool: Weak<Pool>) -> Arc<Self> {
+        Self::new(shared, label, None, pool)
     }
 
     /// For runs that compute, with workers that stand behind those of `light`.
     pub(super) fn heavy(shared: Arc<Shared>, label: TrustLabel, light: Arc<Self>) -> Arc<Self> {
-        Self::new(shared, label, Some(light))
+        Self::new(shared, label, Some(light), Weak::new())
     }
 
-    fn new(shared: Arc<Shared>, label: TrustLabel, light: Option<Arc<Self>>) -> Arc<Self> {
+    fn new(
+        shared: Arc<Shared>,
+        label: TrustLabel,
+        light: Option<Arc<Self>>,
+        pool: Weak<Pool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             shared,
             label,
             light,
+            pool,
+            relieved: Mutex::default(),
             ready: AtomicBool::new(false),
             members: RwLock::default(),
             waiting: Mutex::default(),
@@ -90,9 +112,9 @@ impl Lane {
         all.into_iter().collect()
     }
 
-    /// The same, in the background and with patience.
-    pub(super) fn start_later(self: &Arc<Self>) {
-        for _ in 0..self.shared.config.wanted() {
+    /// The same, in the background and with patience, but for so many that are there already.
+    pub(super) fn start_later(self: &Arc<Self>, there: usize) {
+        for _ in there..self.shared.config.wanted() {
             tokio::spawn(Arc::clone(self).replace());
         }
     }
@@ -178,21 +200,19 @@ impl Lane {
     pub(super) fn views(&self) -> Vec<WorkerView> {
         let heavy = self.light.is_some();
         let members = self.members.read();
-        let open = members.links.iter().filter(|link| link.load() != usize::MAX);
+        let open = members.links.iter().filter(|link| !link.is_closed());
         open.map(|link| WorkerView { pid: link.pid, heavy, runs: link.load(), given: link.given() }).collect()
     }
 
     pub(super) fn runs(&self) -> usize {
-        self.members.read().links.iter().map(|link| link.load()).filter(|load| *load != usize::MAX).sum()
+        self.members.read().all().filter(|link| !link.is_closed()).map(|link| link.load()).sum()
     }
 
     /// Ends all workers and everything that waits.
     pub(super) fn stop(&self) {
         self.over.store(true, Ordering::SeqCst);
         let members = std::mem::take(&mut *self.members.write());
-        for link in members.links.iter().chain(&members.spares) {
-            link.close();
-        }
+        members.all().for_each(|link| link.close());
         self.fail_waiting(Fault::Draining, "the node is stopping");
     }
 
@@ -210,13 +230,64 @@ impl Lane {
         let mut members = self.members.write();
         if members.links.len() < self.shared.config.workers.max(1) {
             members.links.push(link);
-        } else {
+        } else if members.spares.len() < self.shared.config.spares {
             members.spares.push(link);
+        } else {
+            // Another came into its place meanwhile.
+            link.leave();
+            members.leaving.push(link);
         }
         drop(members);
         self.ready.store(true, Ordering::Relaxed);
         tokio::spawn(Arc::clone(self).work_with(born));
         self.dispatch_waiting();
+        self.relieve();
+    }
+
+    /// Where a worker of the light lane has a worn run and a spare is ready, the spare takes its place, and it goes
+    /// on behind the others: as one of the heavy lane's, or to its last run where that has enough.
+    fn relieve(self: &Arc<Self>) {
+        let Some(pool) = self.pool.upgrade().filter(|_| !self.is_over()) else { return };
+        let mut members = self.members.write();
+        let worn = members.links.iter().position(|link| link.worn() > 0 && !link.is_closed());
+        let (Some(at), false) = (worn, members.spares.is_empty()) else { return };
+        let mut relieved = self.relieved.lock();
+        if relieved.is_some_and(|last| last.elapsed() < RELIEF_EVERY) {
+            return;
+        }
+        let Some(link) = members.links.get(at).map(Arc::clone) else { return };
+        if !pool.adopt(&link) {
+            if members.leaving.len() >= self.shared.config.workers.max(1) {
+                return;
+            }
+            link.leave();
+            members.leaving.push(Arc::clone(&link));
+        }
+        *relieved = Some(Instant::now());
+        if let (Some(spare), Some(place)) = (members.spares.pop(), members.links.get_mut(at)) {
+            *place = spare;
+        }
+        drop((members, relieved));
+        tracing::debug!(pid = link.pid, label = self.label.0, "a worker that computes stands behind");
+        step_back(link.pid);
+        tokio::spawn(Arc::clone(self).replace());
+    }
+
+    /// Takes in a worker of the light lane, if there is room.
+    pub(super) fn adopt(&self, link: &Arc<Link>) -> bool {
+        self.door.hold(|| {
+            let mut members = self.members.write();
+            let room = !self.is_over() && members.links.len() < self.shared.config.workers.max(1);
+            if room {
+                members.links.push(Arc::clone(link));
+                self.ready.store(true, Ordering::Relaxed);
+            }
+            room
+        })
+    }
+
+    pub(super) fn has(&self, link: &Arc<Link>) -> bool {
+        self.members.read().all().any(|known| Arc::ptr_eq(known, link))
     }
 
     fn dispatch_waiting(self: &Arc<Self>) {
@@ -228,17 +299,19 @@ impl Lane {
 
     async fn work_with(self: Arc<Self>, born: Born) {
         let Born { link, child, stream, input } = born;
-        let (end, written) = drive(&link, stream, input).await;
+        let (end, written) = drive(&link, stream, input, || self.relieve()).await;
         self.shared.spawner.end(child);
-        self.door.hold(|| self.part_with(&link, &end, written));
+        let adopted = self.pool.upgrade().and_then(|pool| pool.who_adopted(&link));
+        let lane = adopted.unwrap_or(self);
+        lane.door.hold(|| lane.part_with(&link, &end, written));
     }
 
     /// Takes leave of a worker that ended, and gives what may still run to others.
     fn part_with(self: &Arc<Self>, link: &Arc<Link>, end: &End, written: u64) {
         let runs = link.shut();
         let asked = matches!(end, End::Asked) || self.shared.stopping.load(Ordering::Relaxed);
-        self.forget(link);
-        if !asked {
+        let missed = self.forget(link);
+        if !asked && missed {
             let (label, pid) = (&self.label.0, link.pid);
             tracing::warn!(pid, label, runs = runs.len(), %end, "a worker is replaced");
             self.shared.replaced.fetch_add(1, Ordering::Relaxed);
@@ -273,16 +346,20 @@ impl Lane {
         });
     }
 
-    /// Takes a link off the list, and a spare into its place.
-    fn forget(&self, link: &Arc<Link>) {
+    /// Takes a link off the list, and a spare into its place. Says whether it is missed: it did not leave.
+    fn forget(&self, link: &Arc<Link>) -> bool {
+        let other = |l: &Arc<Link>| !Arc::ptr_eq(l, link);
         let mut members = self.members.write();
-        members.spares.retain(|l| !Arc::ptr_eq(l, link));
+        let missed = members.leaving.iter().all(other);
+        members.leaving.retain(other);
+        members.spares.retain(other);
         if let Some(at) = members.links.iter().position(|l| Arc::ptr_eq(l, link)) {
             members.links.swap_remove(at);
             if let Some(spare) = members.spares.pop() {
                 members.links.push(spare);
             }
         }
+        missed
     }
 
     /// Starts one worker, until one starts or the node stops.
@@ -307,6 +384,16 @@ impl Lane {
                     pause = (pause * 2).min(longest);
                 }
             }
+        }
+    }
+}
+
+/// Lets a worker's process, and the one around it where there is one, have what others leave it.
+fn step_back(pid: u32) {
+    let inner = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for pid in inner.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([pid]) {
+        if let Err(error) = slice::stand_behind(pid) {
+            tracing::debug!(pid, %error, "a worker that computes does not stand behind");
         }
     }
 }

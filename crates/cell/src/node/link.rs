@@ -7,7 +7,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -42,6 +42,8 @@ pub(super) struct Link {
     load: AtomicUsize,
     /// Worn runs in it.
     worn: AtomicUsize,
+    /// It gets no run any more, and is to end with the last that it has.
+    leaving: AtomicBool,
     runs_max: usize,
 }
 
@@ -89,8 +91,8 @@ pub(super) struct Outgoing {
 impl Link {
     pub(super) fn new(pid: u32, walls: Walls, runs_max: usize) -> Self {
         let (state, wake) = (Mutex::default(), Notify::new());
-        let (load, worn) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { pid, walls, state, wake, load, worn, runs_max }
+        let (load, worn, leaving) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        Self { pid, walls, state, wake, load, worn, leaving, runs_max }
     }
 
     pub(super) fn load(&self) -> usize {
@@ -102,6 +104,21 @@ impl Link {
         let load = self.load();
         let worn = self.worn.load(Ordering::Relaxed);
         (load >= self.runs_max, load.saturating_add(worn.saturating_mul(weight)))
+    }
+
+    /// Worn runs in it.
+    pub(super) fn worn(&self) -> usize {
+        self.worn.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes no more frames.
+    pub(super) fn is_closed(&self) -> bool {
+        self.load() == usize::MAX
+    }
+
+    /// Lets it end with the last run that it has. Nobody may give it another.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Runs that it was ever given.
@@ -186,8 +203,14 @@ impl Link {
         self.wake.notify_one();
     }
 
+    /// Whether it is to end. Where it leaves, and has no run left, it gets none from here on.
     pub(super) fn is_asked_to_close(&self) -> bool {
-        self.state.lock().asked_to_close
+        let mut state = self.state.lock();
+        if state.runs.is_empty() && self.leaving.load(Ordering::Relaxed) {
+            (state.closed, state.asked_to_close) = (true, true);
+            self.load.store(usize::MAX, Ordering::Relaxed);
+        }
+        state.asked_to_close
     }
 
     pub(super) fn with_run<T>(&self, run: u64, act: impl FnOnce(&mut Live) -> T) -> Option<T> {

@@ -12,7 +12,9 @@ use std::{
 use model::TrustLabel;
 use parking_lot::RwLock;
 
-use super::{CellConfig, StartError, WorkerView, lane::Lane, live::Pending, spawn::Spawner};
+use super::{
+    CellConfig, StartError, WorkerView, lane::Lane, link::Link, live::Pending, spawn::Spawner,
+};
 
 /// What all pools of a node share.
 pub(super) struct Shared {
@@ -36,8 +38,10 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(shared: Arc<Shared>, label: TrustLabel) -> Arc<Self> {
-        let light = Lane::light(Arc::clone(&shared), label.clone());
-        Arc::new(Self { shared, label, light, heavy: RwLock::default() })
+        Arc::new_cyclic(|pool| {
+            let light = Lane::light(Arc::clone(&shared), label.clone(), pool.clone());
+            Self { shared, label, light, heavy: RwLock::default() }
+        })
     }
 
     /// Starts the light lane's workers at once.
@@ -50,7 +54,7 @@ impl Pool {
 
     /// The same, in the background and with patience.
     pub(super) fn start_later(&self) {
-        self.light.start_later();
+        self.light.start_later(0);
     }
 
     /// Takes a run in, or gives it back where the pool has retired.
@@ -75,12 +79,35 @@ impl Pool {
         }
         let mut heavy = self.heavy.write();
         let lane = heavy.get_or_insert_with(|| {
-            tracing::info!(label = self.label.0, "workers for heavy functions start");
-            let lane = Lane::heavy(Arc::clone(&self.shared), self.label.clone(), Arc::clone(&self.light));
-            lane.start_later();
+            let lane = self.new_heavy();
+            lane.start_later(0);
             lane
         });
         Arc::clone(lane)
+    }
+
+    fn new_heavy(&self) -> Arc<Lane> {
+        tracing::info!(label = self.label.0, "workers for heavy functions start");
+        Lane::heavy(Arc::clone(&self.shared), self.label.clone(), Arc::clone(&self.light))
+    }
+
+    /// Lets a worker of the light lane go on in the heavy one. False where that has all that it may have.
+    pub(super) fn adopt(&self, link: &Arc<Link>) -> bool {
+        // INVARIANT: a lane that retires is taken away under the same lock.
+        let mut heavy = self.heavy.write();
+        if let Some(lane) = &*heavy {
+            return lane.adopt(link);
+        }
+        let lane = self.new_heavy();
+        let adopted = lane.adopt(link);
+        lane.start_later(usize::from(adopted));
+        *heavy = Some(lane);
+        adopted
+    }
+
+    /// The heavy lane, if it has this worker.
+    pub(super) fn who_adopted(&self, link: &Arc<Link>) -> Option<Arc<Lane>> {
+        self.heavy.read().as_ref().filter(|lane| lane.has(link)).map(Arc::clone)
     }
 
     /// Ends the heavy lane, if nobody has used it for so long.

@@ -32,9 +32,6 @@ pub(crate) enum Priority {
     Behind,
 }
 
-/// What is added to the nice value of children that stand behind: a step is worth a tenth (sched(7)).
-const BEHIND: i32 = 10;
-
 impl Priority {
     /// Takes it on, for this thread and the children that it starts.
     fn take_on(self) {
@@ -43,7 +40,7 @@ impl Priority {
         }
         slice::take_turns();
         // Everyone may step back.
-        if let Err(error) = rustix::process::nice(BEHIND) {
+        if let Err(error) = rustix::process::nice(slice::BEHIND) {
             tracing::warn!(%error, "heavy functions and compilations do not stand behind others");
         }
     }
