@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod later;
+mod turns;
 
 use std::{
     convert::Infallible,
@@ -42,6 +43,7 @@ pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
 use http2::Watched;
 pub(crate) use later::Later;
+pub(crate) use turns::Turns;
 
 /// How long a client may take to read the last that it is told.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -61,6 +63,8 @@ pub(crate) struct Line {
     pub(crate) patience: Patience,
     /// Those who were told to come back later.
     pub(crate) later: Arc<Later>,
+    /// Those who shake hands, which is most of what a connection costs.
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// How long a client may take over what.
@@ -120,7 +124,7 @@ impl Line {
             return self.http1(stream, Arc::new(peer), activity, host).await;
         };
         let source = address.ip();
-        match timeout(self.patience.handshake, shake_hands(tls, stream)).await {
+        match timeout(self.patience.handshake, shake_hands(tls, stream, &self.turns)).await {
             Ok(Ok(Shaken::Tls(stream))) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
@@ -337,12 +341,12 @@ enum Shaken {
     Silent,
 }
 
-async fn shake_hands(tls: TlsAcceptor, stream: TcpStream) -> io::Result<Shaken> {
+async fn shake_hands(tls: TlsAcceptor, stream: TcpStream, turns: &Turns) -> io::Result<Shaken> {
     let mut first = [0_u8];
     let seen = stream.peek(&mut first).await?;
     match first {
         _ if seen == 0 => Ok(Shaken::Silent),
-        [TLS_HANDSHAKE] => Ok(Shaken::Tls(Box::new(tls.accept(stream).await?))),
+        [TLS_HANDSHAKE] => Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?))),
         [b'A'..=b'Z'] => Ok(Shaken::Plain(stream)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS")),
     }

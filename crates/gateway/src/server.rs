@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     GatewayConfig,
-    connection::{Host, Later, Line, Patience},
+    connection::{Host, Later, Line, Patience, Turns},
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
@@ -143,7 +143,9 @@ impl Gateway {
         let (tls, later) = (TlsAcceptor::from(self.config.tls.clone()), Arc::new(Later::new()));
         let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
             let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
-            let line = Line { tls, closing, patience: Patience::default(), later: later.clone() };
+            // Whoever floods one plane with handshakes keeps nobody from the other.
+            let turns = Arc::new(Turns::new(std::thread::available_parallelism().map_or(1, usize::from)));
+            let line = Line { tls, closing, patience: Patience::default(), later: later.clone(), turns };
             Door { plane, line, bounds: bounds.clone(), platform: self.platform.clone() }
         };
         let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];

@@ -79,12 +79,7 @@ impl Lane {
         Self::new(shared, label, Some(light), Weak::new())
     }
 
-    fn new(
-        shared: Arc<Shared>,
-        label: TrustLabel,
-        light: Option<Arc<Self>>,
-        pool: Weak<Pool>,
-    ) -> Arc<Self> {
+    fn new(shared: Arc<Shared>, label: TrustLabel, light: Option<Arc<Self>>, pool: Weak<Pool>) -> Arc<Self> {
         Arc::new(Self {
             shared,
             label,

@@ -12,9 +12,7 @@ use std::{
 use model::TrustLabel;
 use parking_lot::RwLock;
 
-use super::{
-    CellConfig, StartError, WorkerView, lane::Lane, link::Link, live::Pending, spawn::Spawner,
-};
+use super::{CellConfig, StartError, WorkerView, lane::Lane, link::Link, live::Pending, spawn::Spawner};
 
 /// What all pools of a node share.
 pub(super) struct Shared {

@@ -104,7 +104,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience, later: Arc::new(Later::new()) };
+        let (later, turns) = (Arc::new(Later::new()), Arc::new(Turns::new(1)));
+        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience, later, turns };
         let refusals = Refusals::default();
         let host =
             Echo { shield: Arc::new(Shield::new(ShieldConfig::default())), refusals: refusals.clone() };
