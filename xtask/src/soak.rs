@@ -77,14 +77,11 @@ pub struct Soak {
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let tools = Tools::build(root, None)?;
     let mut soak = attack_all(&tools, options)?;
+    // What was measured is kept, whatever becomes of the crash tests.
+    tell(root, options, &soak)?;
     if !options.no_crashes {
         soak.crashes = crashes::run(root, options.minutes >= LONG_MINUTES)?;
-    }
-    let text = document::text(&soak, &bench::surroundings());
-    println!("{text}");
-    if options.write {
-        std::fs::write(root.join("docs/reliability.md"), text)?;
-        println!("── wrote docs/reliability.md");
+        tell(root, options, &soak)?;
     }
     let lost: u64 = soak.lost.values().sum();
     if lost > 0 {
@@ -92,6 +89,16 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if let Some(failed) = soak.crashes.iter().find(|crash| !crash.passed) {
         bail!("{} failed", failed.what);
+    }
+    Ok(())
+}
+
+fn tell(root: &Path, options: &Options, soak: &Soak) -> Result<()> {
+    let text = document::text(soak, &bench::surroundings());
+    println!("{text}");
+    if options.write {
+        std::fs::write(root.join("docs/reliability.md"), text)?;
+        println!("── wrote docs/reliability.md");
     }
     Ok(())
 }

@@ -188,6 +188,8 @@ impl Door {
                 line.serve(stream, address, place.activity().clone(), plane).await;
                 drop(place);
             });
+            // A flood of connections is taken in one by one, between what else there is to do.
+            tokio::task::yield_now().await;
         }
     }
 }

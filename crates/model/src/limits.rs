@@ -121,9 +121,11 @@ pub const DRAIN_MS_MAX: u64 = 3_600_000;
 pub const WORKER_STALL_MS: u64 = 3_000;
 /// How long the workers of a trust label other than the usual stay without a run, in milliseconds.
 pub const WORKER_IDLE_MS: u64 = 300_000;
-/// CPU time beyond which a run is worn, in milliseconds: others go first in its worker. A function whose runs use
-/// more than this on average is heavy, and gets workers of its own.
+/// CPU time beyond which a run is worn, in milliseconds: others go first in its worker.
 pub const WORN_CPU_MS: u64 = 4;
+/// A function whose runs use more CPU time than this on average, in microseconds, is heavy, and gets workers of its
+/// own.
+pub const HEAVY_CPU_US: u64 = 1_000;
 /// How long the workers of heavy functions stay without a run, in milliseconds.
 pub const HEAVY_IDLE_MS: u64 = 60_000;
 /// One frame between node and worker, in bytes.

@@ -9,7 +9,7 @@ use std::{
 use model::limits;
 
 /// Above this, code is heavy.
-const BOUND_US: u64 = limits::WORN_CPU_MS * 1_000;
+const BOUND_US: u64 = limits::HEAVY_CPU_US;
 /// What a worn run makes of the average at once, and the most that a run counts for: whatever its past was,
 /// code is light again after a dozen runs that cost next to nothing.
 const MOST_US: u64 = 4 * BOUND_US;
