@@ -188,6 +188,10 @@ pub(crate) struct Up {
     /// Where the control API answers, over TLS
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) control: Option<SocketAddr>,
+    /// Begin at the machine's time, though this node has seen a later one; what had expired since may be valid
+    /// again
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
 }
 
 /// `login`

@@ -184,6 +184,8 @@ pub(crate) struct Config {
     pub(crate) control: SocketAddr,
     /// The domain below which tenants answer.
     pub(crate) domain: String,
+    /// The machine's clock is right, whatever later time this node has seen.
+    pub(crate) accept_clock: bool,
     /// Worker processes.
     pub(crate) workers: usize,
     /// Names and addresses in the node's own certificate.
@@ -225,6 +227,8 @@ pub(crate) struct Overrides {
     pub(crate) listen: Option<SocketAddr>,
     /// `--control`
     pub(crate) control: Option<SocketAddr>,
+    /// `--accept-clock`
+    pub(crate) accept_clock: bool,
 }
 
 /// What the machine says where nobody else does.
@@ -331,6 +335,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         return Err(Wrong::new("log.level", format!("`{log_level}` is no level")).suggest(known));
     }
     Ok(Config {
+        accept_clock: over.accept_clock,
         root_key: root_key(raw.root_key, &data, &around.base)?,
         certificate: certificate(&raw.tls, &around.base)?,
         tls_names: tls_names(raw.tls.names, &domain)?,

@@ -60,7 +60,12 @@ pub(crate) async fn demo(context: &Context) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("casemate-demo-").tempdir();
     let folder = folder.map_err(|e| Failure::new(Exit::Failed, format!("cannot make a folder: {e}")))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let over = Overrides { data: Some(folder.path().join("data")), listen: Some(any), control: Some(any) };
+    let over = Overrides {
+        data: Some(folder.path().join("data")),
+        listen: Some(any),
+        control: Some(any),
+        ..Overrides::default()
+    };
     let around = Surroundings {
         base: folder.path().to_owned(),
         data: folder.path().to_owned(),

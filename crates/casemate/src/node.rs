@@ -70,8 +70,14 @@ impl Node {
             ceiling: config.ceiling,
             tenant_ceiling: config.tenant_concurrency,
             places,
+            accept_clock: config.accept_clock,
         };
-        let (platform, first) = Platform::open(settings, parts).await.map_err(|e| not_started(&e))?;
+        let (platform, first) = Platform::open(settings, parts).await.map_err(|e| match &e {
+            platform::OpenError::Clock { .. } => not_started(&e).next(
+                "set the machine's clock; if it is the later time that was wrong, start once with `--accept-clock`",
+            ),
+            _ => not_started(&e),
+        })?;
 
         let gateway = gateway_config(config, Arc::clone(&tls.server));
         let gateway = match Gateway::bind(gateway, Arc::clone(&platform)).await {

@@ -9,6 +9,7 @@ mod call;
 mod catalog;
 mod code;
 mod control;
+mod forward;
 mod functions;
 mod gate;
 mod ids;
@@ -62,6 +63,8 @@ pub struct Platform {
     /// The most runs at once that a tenant may be given.
     tenant_ceiling: u64,
     clock: Arc<dyn Clock>,
+    /// When the time was saved last.
+    clock_saved_ms: std::sync::atomic::AtomicU64,
     entropy: Arc<dyn Entropy>,
     ids: ids::RequestIds,
     draining: std::sync::atomic::AtomicBool,

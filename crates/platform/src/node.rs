@@ -1,6 +1,9 @@
 //! What a node can say of itself, and the work that it does beside requests. It never serves one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use model::{FunctionName, TenantId, Timestamp, TrustLabel};
 use policy::Action;
@@ -9,11 +12,13 @@ use store::{Batch, Span};
 use crate::{
     Platform, Totals,
     refused::{ControlError, Ctx},
-    shelf::{self, LOGS, USAGE},
+    shelf::{self, CLOCK, CURRENT, LOGS, USAGE},
 };
 
 /// How often logs, totals and the use of tokens are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// How often the time is saved, in milliseconds.
+const SAVE_CLOCK_EVERY_MS: u64 = 60_000;
 /// Rows of saved log lines of one function.
 const LOG_ROWS_KEPT: usize = 256;
 
@@ -126,12 +131,12 @@ impl Platform {
 
     /// Whether the node is ready for requests.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+        self.draining.load(Relaxed)
     }
 
     /// Takes no new runs from now on.
     pub fn drain(&self) {
-        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.draining.store(true, Relaxed);
     }
 
     /// Stops the workers and saves everything. Call it when the gateway has drained.
@@ -148,6 +153,9 @@ impl Platform {
         self.note(&event);
         if let Err(error) = self.save().await {
             tracing::error!(%error, "not everything was saved");
+        }
+        if let Err(error) = self.save_clock().await {
+            tracing::error!(%error, "the time was not saved");
         }
         if let Err(error) = self.recorder.flush().await {
             tracing::error!(%error, "the end of the record was not written");
@@ -205,6 +213,17 @@ impl Platform {
                 home.store.commit(batch).await?;
             }
         }
+        if self.clock.monotonic_ms().saturating_sub(self.clock_saved_ms.load(Relaxed)) > SAVE_CLOCK_EVERY_MS {
+            self.save_clock().await?;
+        }
         self.save_token_use().await
+    }
+
+    /// Keeps the time for the next start, which must not come before it.
+    pub(crate) async fn save_clock(&self) -> Result<(), ControlError> {
+        let batch = Batch::new().put(CLOCK, CURRENT, shelf::encode(&self.clock.now())?);
+        self.sealed.system().commit(batch).await?;
+        self.clock_saved_ms.store(self.clock.monotonic_ms(), Relaxed);
+        Ok(())
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use identity::{Issuer, TokenBook, TokenRecord};
 use ledger::Kind;
 use model::{
-    Clock, Entropy, FunctionName, Limits, PrincipalKind, Revision, Role, Tenant, TenantId, TokenId,
-    TrustLabel, limits,
+    Clock, Entropy, FunctionName, Limits, PrincipalKind, Revision, Role, Tenant, TenantId, Timestamp,
+    TokenId, TrustLabel, limits,
 };
 use policy::{Slice, TenantPolicies};
 use store::{Batch, Sealed, Span, StoreError};
@@ -22,14 +22,15 @@ use crate::{
     Platform, Totals,
     catalog::{Catalog, Home, Placed, View},
     code::CodeRoom,
+    forward::{Behind, Forward},
     functions::view_error,
     gate::Places,
     logs::{LogBook, LogLine},
     recorder::Recorder,
     refused::ControlError,
     shelf::{
-        self, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS, TOKENS,
-        USAGE,
+        self, CLOCK, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS,
+        TOKENS, USAGE,
     },
     tokens::NewToken,
 };
@@ -52,6 +53,8 @@ pub struct PlatformConfig {
     pub tenant_ceiling: u64,
     /// Runs at once on this node.
     pub places: u64,
+    /// The machine's clock is right, whatever later time this node has seen.
+    pub accept_clock: bool,
 }
 
 /// The rooms below, opened.
@@ -94,6 +97,15 @@ pub enum OpenError {
         /// What is wrong.
         error: ControlError,
     },
+    /// The machine's clock is far behind the latest time that this node has seen: what has expired would be
+    /// valid again.
+    #[error("the clock says {now}, but this node has seen {seen}")]
+    Clock {
+        /// The machine's time.
+        now: Timestamp,
+        /// The latest time that is in the store.
+        seen: Timestamp,
+    },
     /// Ours.
     #[error("{0}")]
     Internal(String),
@@ -115,6 +127,14 @@ pub(crate) fn administrator() -> NewToken {
     }
 }
 
+/// The time, from the latest on that this node has seen.
+async fn forward(parts: &Parts, accept: bool) -> Result<Arc<dyn Clock>, OpenError> {
+    let row = parts.sealed.system().get(CLOCK, CURRENT).await?;
+    let seen = row.map(|row| shelf::decode::<Timestamp>(CLOCK, &row.value)).transpose()?;
+    let clock = Forward::new(parts.clock.clone(), seen, accept);
+    Ok(Arc::new(clock.map_err(|Behind { now, seen }| OpenError::Clock { now, seen })?))
+}
+
 impl Platform {
     /// Opens what is stored. The first start makes the tenant `default` and an administrator's token.
     ///
@@ -126,7 +146,8 @@ impl Platform {
     ) -> Result<(Arc<Self>, Option<FirstStart>), OpenError> {
         let internal = |e: &dyn std::fmt::Display| OpenError::Internal(e.to_string());
         let default = default_tenant()?;
-        let recorder = Recorder::open(parts.sealed.system(), parts.clock.clone()).await?;
+        let clock = forward(&parts, config.accept_clock).await?;
+        let recorder = Recorder::open(parts.sealed.system(), clock.clone()).await?;
         let platform = Arc::new(Self {
             catalog: Catalog::new(default.clone(), &config.domain),
             code: CodeRoom::new(parts.cells.clone()).map_err(|e| internal(&e))?,
@@ -141,14 +162,16 @@ impl Platform {
             places: Places::new(config.places),
             ceiling: config.ceiling,
             tenant_ceiling: config.tenant_ceiling,
-            started_at: parts.clock.now(),
-            clock: parts.clock,
+            started_at: clock.now(),
+            clock,
+            clock_saved_ms: AtomicU64::new(0),
             ids: crate::ids::RequestIds::new(parts.entropy.clone()),
             entropy: parts.entropy,
             draining: AtomicBool::new(false),
             unrecorded: AtomicU64::new(0),
         });
         platform.load().await?;
+        platform.save_clock().await.map_err(|e| internal(&e))?;
         platform.start_chores();
         platform.note_start().await?;
         // A tenant without any token, or with one that nobody was given, is a first start that did not come to

@@ -24,11 +24,13 @@ pub(crate) const CODE: Space = Space::new("code");
 pub(crate) const LOGS: Space = Space::new("logs");
 /// Tenant: totals by function.
 pub(crate) const USAGE: Space = Space::new("usage");
+/// System: under [`CURRENT`], the latest time that the node has seen.
+pub(crate) const CLOCK: Space = Space::new("clock");
 
 /// Tenant: under [`CURRENT`], the id of the first start's token while nobody has been given it.
 pub(crate) const FIRST_TOKEN: Space = Space::new("first-token");
 
-/// The one row of [`POLICY`] and of [`FIRST_TOKEN`].
+/// The one row of [`POLICY`], of [`CLOCK`] and of [`FIRST_TOKEN`].
 pub(crate) const CURRENT: &[u8] = b"current";
 
 /// Which revision of a function answers. It stays when the function is removed, so that no number is used

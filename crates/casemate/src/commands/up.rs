@@ -48,8 +48,9 @@ struct NodeFile {
 /// `up`
 pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let out = &context.out;
-    let over = Overrides { data: args.data, listen: args.listen, control: args.control };
-    let config = read_config(args.config.as_deref(), &over)?;
+    let Up { config, data, listen, control, accept_clock } = args;
+    let over = Overrides { data, listen, control, accept_clock };
+    let config = read_config(config.as_deref(), &over)?;
     let _log = telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
     let descriptors = descriptors::raise();
     if descriptors < descriptors::WANTED {

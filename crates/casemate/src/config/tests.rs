@@ -78,6 +78,7 @@ fn the_command_line_wins() {
         data: Some("/tmp/x".into()),
         listen: Some(([127, 0, 0, 1], 0).into()),
         control: Some(([127, 0, 0, 1], 0).into()),
+        accept_clock: false,
     };
     let config = Config::parse("data = \"y\"\nlisten = \"1.2.3.4:5\"", &over, &around()).unwrap();
     assert_eq!(config.data, Path::new("/tmp/x"));

@@ -11,6 +11,7 @@
 
 mod access;
 mod bounds;
+mod clock;
 mod drain;
 mod hostile;
 mod languages;

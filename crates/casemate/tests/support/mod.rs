@@ -149,8 +149,13 @@ impl TestNode {
     /// A node with a configuration, in a folder that may hold another node's data already. A login that the
     /// node before it made is good for it too, wherever it listens now.
     pub(crate) fn start_with(home: Home, config: &str) -> Self {
+        Self::start_as(home, config, |_| {})
+    }
+
+    /// The same, with something changed of the command that starts it.
+    pub(crate) fn start_as(home: Home, config: &str, change: impl Fn(&mut Command)) -> Self {
         let again = home.path().join("data/store").exists();
-        let node = Self::started(home, config);
+        let node = Self::started(home, config, change);
         let login = node.home.path().join("config/casemate/login.toml");
         if again && let Ok(text) = fs::read_to_string(&login) {
             let mut saved: toml::Table = toml::from_str(&text).unwrap();
@@ -160,8 +165,8 @@ impl TestNode {
         node
     }
 
-    fn started(home: Home, config: &str) -> Self {
-        let mut child = Self::spawn(&home, config);
+    fn started(home: Home, config: &str, change: impl Fn(&mut Command)) -> Self {
+        let mut child = Self::spawn(&home, config, change);
         let data = home.path().join("data");
         let start = Instant::now();
         loop {
@@ -184,7 +189,7 @@ impl TestNode {
 
     /// Starts a node in a folder and kills it, ready or not.
     pub(crate) fn killed_in_its_start(home: &Home, after: Duration) {
-        let mut child = Self::spawn(home, "");
+        let mut child = Self::spawn(home, "", |_| {});
         std::thread::sleep(after);
         assert!(child.try_wait().unwrap().is_none(), "the node ended by itself:\n{}", log(home));
         child.kill().unwrap();
@@ -198,13 +203,15 @@ impl TestNode {
         std::mem::replace(&mut self.home, Home::new())
     }
 
-    fn spawn(home: &Home, config: &str) -> Child {
+    fn spawn(home: &Home, config: &str, change: impl Fn(&mut Command)) -> Child {
         fs::write(home.path().join("node.toml"), config).unwrap();
         let log = fs::File::create(home.path().join("node.log")).unwrap();
         let data = home.path().join("data");
         let args = ["up", "--config", "node.toml", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
         let mut command = home.command(&args);
-        command.arg("--data").arg(data).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+        command.arg("--data").arg(data).stdout(log.try_clone().unwrap()).stderr(log);
+        change(&mut command);
+        command.spawn().unwrap()
     }
 
     /// Runs a command as the administrator of the first start.

@@ -1,0 +1,116 @@
+//! The machine's clock steps about, and what has expired stays so.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::{Home, TestNode, guest};
+
+const TENANT: &str = "[access]\nallow = \"tenant\"\n";
+const DAY: i64 = 86_400;
+
+/// Stands between a process and the system's wall clock: adds as many seconds as a file says.
+const STEP: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    long done = syscall(SYS_clock_gettime, clock, time);
+    if (done == 0 && clock == CLOCK_REALTIME && getenv("CLOCK_STEP")) {
+        char text[32] = {0};
+        int file = open(getenv("CLOCK_STEP"), O_RDONLY | O_CLOEXEC);
+        if (file >= 0) {
+            if (read(file, text, sizeof text - 1) > 0) time->tv_sec += atol(text);
+            close(file);
+        }
+    }
+    return (int)done;
+}
+"#;
+
+/// A clock that is this machine's and so many seconds more.
+struct SteppingClock(tempfile::TempDir);
+
+impl SteppingClock {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("step.c"), STEP).unwrap();
+        let args = ["-shared", "-fPIC", "-O1", "-o", "step.so", "step.c"];
+        let compiled = Command::new("cc").args(args).current_dir(folder.path()).status().unwrap();
+        assert!(compiled.success());
+        let clock = Self(folder);
+        clock.step(0);
+        clock
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// In one move, so that nobody reads half of it.
+    fn step(&self, seconds: i64) {
+        fs::write(self.path("new"), seconds.to_string()).unwrap();
+        fs::rename(self.path("new"), self.path("seconds")).unwrap();
+    }
+
+    fn rule(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", self.path("step.so")).env("CLOCK_STEP", self.path("seconds"));
+    }
+}
+
+fn up(home: &Home, clock: &SteppingClock) -> (Option<i32>, String) {
+    let args = ["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data"];
+    let mut command = home.command(&args);
+    clock.rule(&mut command);
+    let output = command.arg(home.path().join("data")).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn what_has_expired_stays_so() {
+    let clock = SteppingClock::new();
+    let start = |home: Home| TestNode::start_as(home, "", |command| clock.rule(command));
+    let node = start(Home::new());
+    node.deploy("hello", &guest("hello"), TENANT);
+    let day = node.token(&["--name", "day", "--scope", "invoke", "--days", "1"]);
+    let week = node.token(&["--name", "week", "--scope", "invoke", "--days", "7"]);
+    let status = |node: &TestNode, token: &str| node.call("GET", "/hello", Some(token), b"").status;
+    assert_eq!((status(&node, &day), status(&node, &week)), (200, 200));
+    clock.step(2 * DAY);
+    assert_eq!((status(&node, &day), status(&node, &week)), (401, 200));
+    for back in [0, -30 * DAY] {
+        clock.step(back);
+        assert_eq!((status(&node, &day), status(&node, &week)), (401, 200), "{back}");
+    }
+    // What is made now ends a day after the latest that was seen, and is good until then.
+    let later = node.token(&["--name", "later", "--scope", "invoke", "--days", "1"]);
+    clock.step(2 * DAY + DAY / 2);
+    assert_eq!(status(&node, &later), 200);
+    clock.step(4 * DAY);
+    assert_eq!(status(&node, &later), 401);
+    assert!(node.log().contains("stepped back"), "{}", node.log());
+
+    // A restart does not forget; a node that has seen the future says so rather than begin before it.
+    let home = node.kill();
+    clock.step(4 * DAY - 600);
+    let node = start(home);
+    assert_eq!((status(&node, &later), status(&node, &week)), (401, 200));
+    let home = node.stop();
+    clock.step(0);
+    let (code, said) = up(&home, &clock);
+    assert_eq!(code, Some(8), "{said}");
+    assert!(said.contains("this node has seen") && said.contains("--accept-clock"), "{said}");
+    assert!(Path::new(&home.path().join("data/store")).exists());
+    let node = TestNode::start_as(home, "", |command| {
+        clock.rule(command);
+        command.arg("--accept-clock");
+    });
+    assert_eq!((status(&node, &day), status(&node, &week)), (200, 200), "its operator says that it is right");
+    clock.step(2 * DAY);
+    assert_eq!(status(&node, &day), 401);
+}
