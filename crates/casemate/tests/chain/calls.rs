@@ -1,8 +1,10 @@
 //! Calls as they are meant: who the callee is told calls for whom, bodies, policies, and answers that are errors.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     support::guest,
-    village::{TENANT, Village, granted, header, through, url},
+    village::{PATIENCE, TENANT, Village, granted, header, through, url},
 };
 
 #[test]
@@ -165,12 +167,26 @@ fn what_the_caller_began_ends_with_it() {
     let long = "[limits]\nwall_ms = 600000\nfirst_byte_ms = 600000\n";
     village.node.deploy("hostile", &guest("hostile"), &format!("{TENANT}{long}"));
     village.caller("front", "[limits]\nwall_ms = 700\n", &["http://hostile.function.internal/..."]);
-    for attack in ["sleep", "idle-after-head"] {
-        let answer = village.get(&format!("/front?url={}", url("hostile", &format!("/hostile/{attack}"))));
-        assert!(answer.status == 504 || attack == "idle-after-head", "{attack}: {}", answer.status);
-        let ended = village.left(&answer, "caller-gone");
-        assert_eq!(ended["resource"], "Function::\"default/hostile\"", "{attack}: {ended}");
-        assert_eq!(ended["chain"][0], "default/front@r1", "{attack}: {ended}");
+    let ask = |attack: &str| {
+        let path = format!("/front?url={}", url("hostile", &format!("/hostile/{attack}")));
+        village.node.try_call(&path, Some(&village.token))
+    };
+    let answer = ask("sleep").unwrap();
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    assert!(ask("idle-after-head").is_err(), "an answer that had begun breaks off");
+    let begun = Instant::now();
+    let ended = loop {
+        let events = village.node.records(&["--function", "hostile"]);
+        let gone: Vec<_> = events.into_iter().filter(|event| event["code"] == "caller-gone").collect();
+        if gone.len() == 2 {
+            break gone;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the callees' runs did not end: {gone:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    for event in ended {
+        assert_eq!(event["principal"], "Function::\"default/front\"", "{event}");
+        assert_eq!(event["chain"][0], "default/front@r1", "{event}");
     }
     village.is_well();
 }
