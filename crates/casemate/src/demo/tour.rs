@@ -158,9 +158,9 @@ impl Tour<'_> {
         let hop = self.hop(got.request).await?;
         let (row, number) = (self.show.rows.len(), self.next());
         let said =
-            format!("{} {}", got.status, if hop.is_some() { "with its chain" } else { "without a chain" });
+            format!("{} {}", got.status, if hop.is_some() { "and a chain" } else { "without a chain" });
         let as_told = got.status == 200 && hop.is_some();
-        self.row("the same, through a function", "200 with its chain", &said, as_told, recorded);
+        self.row("the same, through a function", "200 and a chain", &said, as_told, recorded);
         if let Some(hop) = hop {
             self.show.notes.insert(row, format!("row {number}: {hop}"));
         }

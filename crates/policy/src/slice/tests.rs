@@ -202,7 +202,7 @@ fn a_chain_of_calls_is_what_a_policy_sees_of_it() {
     assert!(asked(&in_tenant, &from("Anonymous::\"anonymous\"", &["front"])), "who acts decides");
 
     let for_alice = slice(
-        own("permit (principal is Function, action, resource) when { \
+        own("permit (principal is Function, action == Action::\"invoke\", resource) when { \
              context.onBehalfOf == \"User::\\\"default/alice\\\"\" };"),
         "",
     );
@@ -215,7 +215,7 @@ fn a_chain_of_calls_is_what_a_policy_sees_of_it() {
         );
     }
     let through = slice(
-        own("permit (principal is Function, action, resource) when { \
+        own("permit (principal is Function, action == Action::\"invoke\", resource) when { \
              context.chain.functions.contains(\"gate\") && context.chain.depth < 3 };"),
         "",
     );
@@ -225,7 +225,10 @@ fn a_chain_of_calls_is_what_a_policy_sees_of_it() {
         assert!(!asked(&through, &from(alice, &["front"])));
         assert!(!asked(&through, &from(alice, &["gate", "front", "front"])));
     }
-    let direct = slice(own("permit (principal, action, resource) when { context.chain.depth == 0 };"), "");
+    let direct = slice(
+        own("permit (principal, action == Action::\"invoke\", resource) when { context.chain.depth == 0 };"),
+        "",
+    );
     check(&direct, "default/alice - invoke", &CONTEXT, "+function/0");
     assert!(!asked(&direct, &from(alice, &["front"])));
     let manages = Question {
@@ -364,6 +367,9 @@ const MIXED: &str = "
     permit (principal is User, action == Action::\"invoke\", resource) when { context.method == \"GET\" };
     permit (principal is Service, action, resource) when { context.source.isInRange(ip(\"10.0.0.0/8\")) };
     forbid (principal, action == Action::\"invoke\", resource) when { context.host == \"evil.example\" };
+    forbid (principal is User, action, resource) when {
+      context.chain.functions.contains(\"ab\") || context.chain.depth == 2 && context.chain.functions.contains(\"b\") };
+    permit (principal is Function, action, resource) when { context.onBehalfOf == \"localhost\" };
     permit (principal in Role::\"viewer\", action == Action::\"invoke\", resource) when {
       context.time.toTime() < duration(\"30m\") };
 ";
