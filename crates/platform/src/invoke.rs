@@ -172,7 +172,11 @@ impl Platform {
         if !self.functions.vouches_for(caller) {
             // INVARIANT: who is called by a function is called by one that this node runs.
             tracing::error!(request = %id, ?caller, "a function that this node did not make asks");
-            return Err(Refused::Forbidden { code: "caller-forged", reason: "it is no function".into() });
+            let about =
+                About { request: Some(id), tenant: Some(target.tenant()), source: Some(peer.address.ip()) };
+            let (code, reason) = ("caller-forged", "it is no function of this node");
+            let refused = || Refused::Forbidden { code, reason: reason.to_owned() };
+            return Err(self.refuse(&about, code, reason, refused));
         }
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
@@ -220,7 +224,9 @@ impl Platform {
                 event.principal = permit.principal().clone();
                 event.policies = permit.policies().to_vec();
                 event.allowed = true;
-                event.detail = self.actor(caller).unwrap_or_default().into();
+                if let Some(actor) = self.actor(caller) {
+                    event.detail = actor.into();
+                }
                 self.recorder.record(&event)?;
                 Ok(permit)
             }

@@ -150,7 +150,7 @@ impl Tour<'_> {
     /// A function that calls another, which lets in this function alone, and for people alone.
     async fn chain(&mut self) -> Result<(), Failure> {
         let refused = Expect { status: 403, code: "", mark: Mark { kind: "decision", code: "*" } };
-        self.call("call what only a function may", Method::GET, "/vault", true, refused).await?;
+        self.call("call what is for functions", Method::GET, "/vault", true, refused).await?;
         let token = self.token.clone();
         let path = "/front?url=http://vault.function.internal/vault/gold";
         let got = self.ask(Method::GET, path, Some(&token)).await?;
