@@ -18,5 +18,7 @@ fuzz_target!(|text: &str| {
         let grant: Uri = url.parse().expect("a grant is a URL");
         let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
         assert_eq!((host(&uri), uri.scheme()), (host(&grant), grant.scheme()));
+        assert!(egress::function(&uri).is_none_or(|name| name.is_ok()), "a function's name in an odd form");
+        assert_eq!(egress::function(&uri), egress::function(&grant), "another function than was granted");
     }
 });

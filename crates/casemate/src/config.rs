@@ -1,5 +1,6 @@
 //! A node's configuration: what was typed, and what is proved valid. It never binds, opens or starts anything.
 
+mod names;
 mod rates;
 
 use std::{
@@ -31,6 +32,8 @@ pub(crate) struct RawConfig {
     control: Option<String>,
     /// The domain below which tenants answer as `TENANT.DOMAIN`. `localhost` by default.
     domain: Option<String>,
+    /// The trust domain of functions that call: `spiffe://TRUST-DOMAIN/TENANT/FUNCTION`. The domain by default.
+    trust_domain: Option<String>,
     /// Worker processes. One for each core by default.
     workers: Option<u64>,
     /// Certificates of both listeners.
@@ -186,6 +189,8 @@ pub(crate) struct Config {
     pub(crate) domain: String,
     /// The machine's clock is right, whatever later time this node has seen.
     pub(crate) accept_clock: bool,
+    /// The trust domain of functions that call.
+    pub(crate) trust_domain: String,
     /// Worker processes.
     pub(crate) workers: usize,
     /// Names and addresses in the node's own certificate.
@@ -325,10 +330,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
     if listen == control && listen.port() != 0 {
         return Err(Wrong::new("control", "must not be the address of `listen`").suggest("take another port"));
     }
-    let domain = raw.domain.unwrap_or_else(|| "localhost".to_owned());
-    if !is_host(&domain) {
-        return Err(Wrong::new("domain", format!("`{domain}` is no host name")));
-    }
+    let (domain, trust_domain) = names::prove(raw.domain, raw.trust_domain)?;
     let log_level = raw.log.level.unwrap_or_else(|| "info".to_owned());
     if !["error", "warn", "info", "debug", "trace"].contains(&log_level.as_str()) {
         let known = "write `error`, `warn`, `info`, `debug` or `trace`";
@@ -358,6 +360,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         listen,
         control,
         domain,
+        trust_domain,
         log_level,
     })
 }

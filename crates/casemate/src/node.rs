@@ -67,6 +67,7 @@ impl Node {
         let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
         let settings = PlatformConfig {
             domain: config.domain.clone(),
+            trust_domain: config.trust_domain.clone(),
             ceiling: config.ceiling,
             tenant_ceiling: config.tenant_concurrency,
             places,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{Method, Uri, uri::Scheme};
-use model::OutboundGrant;
+use model::{FunctionName, OutboundGrant, function_host};
 
 /// A grant that names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,14 @@ enum PathRule {
 }
 
 const NO_PATH: &str = "no grant names this path";
+
+/// The function of the tenant that a target names, whoever may call it; none where the target is the network's.
+///
+/// # Errors
+/// What is wrong with a target that is no network's and names no function.
+pub fn function(uri: &Uri) -> Option<Result<FunctionName, &'static str>> {
+    Place::of(uri).ok()?.function()
+}
 
 impl Destinations {
     /// Reads a revision's grants.
@@ -126,6 +134,16 @@ impl Place {
         let (host, port) = split_port(authority)?;
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         Ok(Self { tls, host: Host::parse(host)?, port })
+    }
+
+    /// The function that it is, where it is none of the network's.
+    pub(crate) fn function(&self) -> Option<Result<FunctionName, &'static str>> {
+        let Host::Name(name) = &self.host else { return None };
+        let function = function_host(name)?;
+        if self.tls || self.port != 80 {
+            return Some(Err("a function is called with `http` and without a port"));
+        }
+        Some(function.map_err(|_| "it names no function of the tenant"))
     }
 
     /// What `Host` says: without the port where it is the scheme's own.
@@ -231,6 +249,9 @@ fn parse_grant(grant: &OutboundGrant) -> Result<Grant, GrantError> {
     }
     let uri: Uri = grant.url.parse().map_err(|_| wrong("it is no URL"))?;
     let place = Place::of(&uri).map_err(wrong)?;
+    if let Some(Err(why)) = place.function() {
+        return Err(wrong(why));
+    }
     let typed = grant.url.splitn(4, '/').nth(3).map(|path| format!("/{path}"));
     let path = match typed {
         None => PathRule::All,

@@ -32,7 +32,7 @@ use crate::{
 pub use crate::{
     address::{Cidr, CidrError},
     client::{Client, ClientConfig},
-    destination::{Destinations, GrantError},
+    destination::{Destinations, GrantError, function},
     error::EgressError,
     resolve::{Resolve, Resolved, SystemResolver},
     tls::SetupError,
@@ -109,9 +109,13 @@ impl Egress {
         request: Request<BodyStream>,
         bounds: Bounds,
     ) -> Result<Response<BodyStream>, EgressError> {
-        let place = destinations.cover(request.method(), request.uri()).map_err(|why| {
-            EgressError::Denied { method: request.method().to_string(), target: bare(request.uri()), why }
-        })?;
+        let (method, uri) = (request.method(), request.uri());
+        let denied = |why| EgressError::Denied { method: method.to_string(), target: bare(uri), why };
+        let place = destinations.cover(method, uri).map_err(denied)?;
+        if place.function().is_some() {
+            // INVARIANT: no name of a function is ever looked up or connected to.
+            return Err(denied("a function is called within the node"));
+        }
         let addresses = resolve(&*self.resolver, &place, bounds.connect_ms).await?;
         for address in &addresses {
             if let Some(why) = self.reach.refuses(*address) {

@@ -223,6 +223,18 @@ async fn a_name_that_moves_between_look_ups_gains_nothing() {
 }
 
 #[tokio::test]
+async fn a_name_of_a_function_is_never_resolved_even_where_it_is_granted() {
+    let resolver = Scripted::new(&[&["127.0.0.1"]]);
+    let out = egress(&["127.0.0.1"], resolver.clone(), vec![]);
+    let grants = granted("http://orders.function.internal/");
+    for url in ["http://orders.function.internal/", "http://ORDERS.function.internal:80/"] {
+        let error = out.call(&grants, get(url), Bounds::default()).await.map(drop).unwrap_err();
+        assert_eq!(error.code(), "outbound-denied", "{error}");
+    }
+    assert_eq!(resolver.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn ungranted_calls_are_not_even_resolved() {
     let resolver = Scripted::new(&[&["127.0.0.1"]]);
     let out = egress(&["127.0.0.1"], resolver.clone(), vec![]);

@@ -126,6 +126,8 @@ pub struct FunctionDetail {
     pub function: Function,
     /// Where it answers, as whole URLs.
     pub urls: Vec<String>,
+    /// Its identity when it calls others, as a SPIFFE id.
+    pub identity: String,
     /// The Cedar text that decides who may call it.
     pub policy: String,
     /// Its revisions, the newest first.

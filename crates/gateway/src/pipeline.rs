@@ -62,7 +62,7 @@ impl DataPlane {
         let screened = screen(platform, id, &target, shaped, peer)?;
         let caller = identify(platform, id, &target, &screened)?;
         let permit = authorize(platform, id, &target, &caller, &screened)?;
-        let answer = invoke(platform, id, permit, target, screened).await;
+        let answer = invoke(platform, id, permit, &caller, target, screened).await;
         answer.map_err(|problem| upload.blame(problem))
     }
 }

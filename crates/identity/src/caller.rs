@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc};
 
 use model::{Principal, Timestamp, TokenId};
 
-use crate::{Credentials, TokenBook};
+use crate::{Chain, Credentials, TokenBook};
 
-/// Who asks, proved. Only [`identify`] makes one.
+/// Who asks, proved. Only [`identify`] makes one, and [`crate::Functions`] of a run that calls.
 ///
 /// ```compile_fail
 /// let forged = identity::Caller { principal: model::Principal::anonymous().into() };
@@ -15,6 +15,8 @@ use crate::{Credentials, TokenBook};
 pub struct Caller {
     principal: Arc<Principal>,
     key: Arc<str>,
+    /// Of a function that calls, and of nobody else.
+    chain: Option<Arc<Chain>>,
 }
 
 impl Caller {
@@ -41,6 +43,20 @@ impl Caller {
     /// Names the caller, not the credential (`User::"default/alice"`): what rates are counted by.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The chain of calls behind it, where it is a function.
+    pub const fn chain(&self) -> Option<&Arc<Chain>> {
+        self.chain.as_ref()
+    }
+
+    /// For whom it asks: the text of the principal that began its chain, or its own.
+    pub fn on_behalf_of(&self) -> &str {
+        self.chain.as_ref().map_or(&self.key, |chain| chain.origin())
+    }
+
+    pub(crate) fn through(self, chain: Chain) -> Self {
+        Self { chain: Some(Arc::new(chain)), ..self }
     }
 }
 
@@ -151,7 +167,7 @@ pub fn identify(credentials: &Credentials, book: &TokenBook, now: Timestamp) -> 
 
 pub(crate) fn caller(principal: Principal) -> Caller {
     let key = principal.to_string().into();
-    Caller { principal: Arc::new(principal), key }
+    Caller { principal: Arc::new(principal), key, chain: None }
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! or decides what a caller may do.
 //!
 //! Its exits are [`Caller`], which [`identify`] makes of this node's own tokens, and [`Proved`], which
-//! [`Identity::prove`] makes of every kind of credential that an [`IdentityConfig`] names.
+//! [`Identity::prove`] makes of every kind of credential that an [`IdentityConfig`] names. A function that calls
+//! another is a [`Caller`] too, made by [`Functions`] of the proof of who called it.
 
 mod book;
 mod bounds;
 mod caller;
 mod certificate;
+mod chain;
 mod config;
 mod credentials;
 mod encoding;
@@ -30,6 +32,7 @@ mod webhook;
 
 pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
+pub use chain::{Chain, Functions, Link, NoCall, Running, TrustDomainError};
 pub use config::{
     CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig,
     Secret, SignatureConfig, TokensConfig, WebhookConfig,

@@ -64,6 +64,10 @@ pub struct Event {
     pub kind: Kind,
     /// Who asked, as `model::Principal` writes itself. At most 256 bytes are kept.
     pub principal: Arc<str>,
+    /// For whom, where functions stand between: who began their chain of calls. At most 256 bytes are kept.
+    pub on_behalf_of: Arc<str>,
+    /// The functions between, the first first, as `tenant/function@revision`. At most 8 of 160 bytes are kept.
+    pub chain: Vec<Arc<str>>,
     /// What was asked for. At most 64 bytes are kept.
     pub action: Cow<'static, str>,
     /// Of what. At most 512 bytes are kept.
@@ -91,6 +95,8 @@ impl Event {
             request: None,
             kind,
             principal: Arc::default(),
+            on_behalf_of: Arc::default(),
+            chain: Vec::new(),
             action: Cow::Borrowed(""),
             resource: Arc::default(),
             allowed: false,

@@ -3,7 +3,7 @@
 
 use std::{io::Write as _, net::IpAddr, sync::Arc};
 
-use model::{Digest, RequestId, TenantId, Timestamp, Usage};
+use model::{Digest, RequestId, TenantId, Timestamp, Usage, limits::CHAIN_DEPTH_MAX};
 use serde::Deserialize;
 
 use crate::{Event, Kind};
@@ -11,11 +11,13 @@ use crate::{Event, Kind};
 /// No leaf is longer, in bytes.
 pub const LEAF_BYTES_MAX: usize = 48 << 10;
 
-const VERSION: u64 = 1;
+/// Of a leaf that tells of no chain of calls, and of one that does.
+const VERSIONS: [u64; 2] = [1, 2];
 const PRINCIPAL_BYTES_MAX: usize = 256;
 const ACTION_BYTES_MAX: usize = 64;
 const RESOURCE_BYTES_MAX: usize = 512;
 const CODE_BYTES_MAX: usize = 64;
+const LINK_BYTES_MAX: usize = 160;
 const DETAIL_BYTES_MAX: usize = 1024;
 const POLICY_BYTES_MAX: usize = 128;
 const POLICIES_MAX: usize = 32;
@@ -50,7 +52,8 @@ impl Event {
     /// Appends the leaf of this event with its sequence number. The same event and number always give the
     /// same bytes, without a line feed.
     pub fn encode(&self, sequence: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"v\":1,\"seq\":");
+        let version: &[u8] = if self.is_of_chain() { b"{\"v\":2,\"seq\":" } else { b"{\"v\":1,\"seq\":" };
+        out.extend_from_slice(version);
         number(out, sequence);
         out.extend_from_slice(b",\"time\":\"");
         time(out, self.time);
@@ -65,10 +68,14 @@ impl Event {
         }
         text(out, b",\"kind\":", self.kind.as_str(), 64);
         text(out, b",\"principal\":", &self.principal, PRINCIPAL_BYTES_MAX);
+        if !self.on_behalf_of.is_empty() {
+            text(out, b",\"on_behalf_of\":", &self.on_behalf_of, PRINCIPAL_BYTES_MAX);
+        }
+        texts(out, b",\"chain\":[", &self.chain, CHAIN_DEPTH_MAX, LINK_BYTES_MAX);
         text(out, b",\"action\":", &self.action, ACTION_BYTES_MAX);
         text(out, b",\"resource\":", &self.resource, RESOURCE_BYTES_MAX);
         out.extend_from_slice(if self.allowed { b",\"allowed\":true" } else { b",\"allowed\":false" });
-        self.encode_policies(out);
+        texts(out, b",\"policies\":[", &self.policies, POLICIES_MAX, POLICY_BYTES_MAX);
         text(out, b",\"code\":", &self.code, CODE_BYTES_MAX);
         if !self.detail.is_empty() {
             text(out, b",\"detail\":", &self.detail, DETAIL_BYTES_MAX);
@@ -82,21 +89,8 @@ impl Event {
         out.push(b'}');
     }
 
-    fn encode_policies(&self, out: &mut Vec<u8>) {
-        if self.policies.is_empty() {
-            return;
-        }
-        let cut = self.policies.len() > POLICIES_MAX;
-        let kept = if cut { POLICIES_MAX - 1 } else { POLICIES_MAX };
-        let mut before: &[u8] = b",\"policies\":[";
-        for policy in self.policies.iter().take(kept) {
-            text(out, before, policy, POLICY_BYTES_MAX);
-            before = b",";
-        }
-        if cut {
-            text(out, before, CUT, POLICY_BYTES_MAX);
-        }
-        out.push(b']');
+    fn is_of_chain(&self) -> bool {
+        !self.on_behalf_of.is_empty() || !self.chain.is_empty()
     }
 
     /// Reads a leaf: its sequence number and its event, cut where encoding cut it.
@@ -108,7 +102,7 @@ impl Event {
             return Err(LeafError::TooLong);
         }
         let raw: Raw = serde_json::from_slice(leaf).map_err(|e| LeafError::Malformed(e.to_string()))?;
-        if raw.v != VERSION {
+        if !VERSIONS.contains(&raw.v) {
             return Err(LeafError::Malformed(format!("version {} is unknown", raw.v)));
         }
         let kind =
@@ -119,6 +113,8 @@ impl Event {
             request: raw.request,
             kind,
             principal: raw.principal,
+            on_behalf_of: raw.on_behalf_of,
+            chain: raw.chain,
             action: raw.action.into(),
             resource: raw.resource,
             allowed: raw.allowed,
@@ -146,6 +142,10 @@ struct Raw {
     request: Option<RequestId>,
     kind: String,
     principal: Arc<str>,
+    #[serde(default)]
+    on_behalf_of: Arc<str>,
+    #[serde(default)]
+    chain: Vec<Arc<str>>,
     action: String,
     resource: Arc<str>,
     allowed: bool,
@@ -158,6 +158,25 @@ struct Raw {
     source: Option<IpAddr>,
     #[serde(default)]
     usage: Option<Usage>,
+}
+
+/// Appends `before` and a list of strings, if there are any: at most `most`, of which the last says so where there
+/// were more.
+fn texts(out: &mut Vec<u8>, before: &[u8], values: &[Arc<str>], most: usize, bytes_max: usize) {
+    if values.is_empty() {
+        return;
+    }
+    let cut = values.len() > most;
+    let kept = if cut { most - 1 } else { most };
+    let mut before = before;
+    for value in values.iter().take(kept) {
+        text(out, before, value, bytes_max);
+        before = b",";
+    }
+    if cut {
+        text(out, before, CUT, bytes_max);
+    }
+    out.push(b']');
 }
 
 fn encode_usage(out: &mut Vec<u8>, usage: &Usage) {

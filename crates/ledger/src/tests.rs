@@ -43,6 +43,20 @@ fn a_leaf_looks_like_this() {
         &sample(),
         r#"{"v":1,"seq":7,"time":"2026-11-18T11:06:40.123Z","tenant":"default","request":"01m7q5cqg0000000000000001a","kind":"decision","principal":"User::\"default/alice\"","action":"invoke","resource":"Function::\"default/hello\"","allowed":true,"policies":["owner-may-all","hello/route"],"code":"ok","source":"192.0.2.7"}"#,
     );
+    let hop = Event {
+        principal: "Function::\"default/front\"".into(),
+        on_behalf_of: "User::\"default/alice\"".into(),
+        chain: vec!["default/front@r3".into()],
+        ..sample()
+    };
+    check(
+        &hop,
+        r#"{"v":2,"seq":7,"time":"2026-11-18T11:06:40.123Z","tenant":"default","request":"01m7q5cqg0000000000000001a","kind":"decision","principal":"Function::\"default/front\"","on_behalf_of":"User::\"default/alice\"","chain":["default/front@r3"],"action":"invoke","resource":"Function::\"default/hello\"","allowed":true,"policies":["owner-may-all","hello/route"],"code":"ok","source":"192.0.2.7"}"#,
+    );
+    for other in ["\"v\":1", "\"v\":3"] {
+        let text = text_of(&hop).replace("\"v\":2", other);
+        assert!(Event::decode(text.as_bytes()).is_err(), "{text}");
+    }
     check(
         &Event::new(Timestamp::from_unix_ms(0), Kind::Node),
         r#"{"v":1,"seq":7,"time":"1970-01-01T00:00:00.000Z","kind":"node","principal":"","action":"","resource":"","allowed":false,"code":""}"#,
@@ -121,12 +135,16 @@ fn long_fields_are_cut_and_say_so() {
     check(&|e, t| e.code = t.to_string().into(), "code", 64);
     check(&|e, t| e.detail = t, "detail", 1024);
     check(&|e, t| e.policies = vec![t], "policies", 128);
+    check(&|e, t| e.on_behalf_of = t, "on_behalf_of", 256);
+    check(&|e, t| e.chain = vec![t], "chain", 160);
     let many = Event { policies: vec!["p".into(); 100], ..sample() };
     let (_, cut) = Event::decode(&leaf(&many, 7)).unwrap();
     assert_eq!((cut.policies.len(), cut.policies.last().unwrap().as_ref()), (32, "…"));
     let worst: Arc<str> = "\0".repeat(5000).into();
     let worst = Event {
         principal: worst.clone(),
+        on_behalf_of: worst.clone(),
+        chain: vec![worst.clone(); 40],
         action: worst.to_string().into(),
         resource: worst.clone(),
         code: worst.to_string().into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, Digest, FunctionName, Limits, RevisionNumber, TenantId, Timestamp};
+use crate::{Access, Digest, FunctionName, IdError, Limits, RevisionNumber, TenantId, Timestamp};
 
 /// Which of the two `wasi:http` worlds a component speaks.
 #[derive(
@@ -31,11 +31,34 @@ pub struct Route {
     pub methods: Vec<String>,
 }
 
+/// The domain by which functions of a tenant call each other: `http://NAME.function.internal/path`. No public
+/// network has `internal` (ICANN resolution 2024.07.29.06), and no call below this domain ever leaves the node.
+pub const FUNCTION_DOMAIN: &str = "function.internal";
+
+/// What a host name (without port, in any case) says to functions: none where it is not the domain of functions nor
+/// below it, else the function that it names.
+///
+/// # Errors
+/// It is reserved and names no function: the domain itself, or more than one label below it.
+pub fn function_host(host: &str) -> Option<Result<FunctionName, IdError>> {
+    let cut = host.len().checked_sub(FUNCTION_DOMAIN.len())?;
+    let (label, domain) = host.split_at_checked(cut)?;
+    if !domain.eq_ignore_ascii_case(FUNCTION_DOMAIN) {
+        return None;
+    }
+    match label.strip_suffix('.') {
+        Some(label) => Some(label.to_ascii_lowercase().parse()),
+        None if label.is_empty() => Some(label.parse()),
+        None => None,
+    }
+}
+
 /// One outbound destination that a function may call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutboundGrant {
     /// `https://host[:port]/path`; a path that ends with `/...` covers all below it, none means all.
+    /// `http://NAME.function.internal/path` is a function of the same tenant.
     pub url: String,
     /// Methods that are let through; none named means `GET` and `HEAD`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -106,4 +129,31 @@ pub struct Function {
     pub active: Arc<Revision>,
     /// The newest number given out.
     pub newest: RevisionNumber,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_functions() {
+        let check = |host: &str, expect: Option<Option<&str>>| {
+            let found = function_host(host).map(|name| name.ok().map(|name| name.to_string()));
+            assert_eq!(found, expect.map(|name| name.map(str::to_owned)), "{host}");
+        };
+        check("orders.function.internal", Some(Some("orders")));
+        check("Orders.Function.INTERNAL", Some(Some("orders")));
+        for reserved in [
+            "function.internal",
+            ".function.internal",
+            "orders.other.function.internal",
+            "-.function.internal",
+            "127.0.0.1.function.internal",
+        ] {
+            check(reserved, Some(None));
+        }
+        for other in ["", "internal", "orders", "myfunction.internal", "function.internal.example.com"] {
+            check(other, None);
+        }
+    }
 }

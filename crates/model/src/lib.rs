@@ -12,7 +12,9 @@ mod time;
 mod usage;
 
 pub use digest::{Digest, DigestError};
-pub use function::{Function, Grants, OutboundGrant, Revision, Route, Waiver, World};
+pub use function::{
+    FUNCTION_DOMAIN, Function, Grants, OutboundGrant, Revision, Route, Waiver, World, function_host,
+};
 pub use ids::{FunctionName, IdError, RequestId, RevisionNumber, TenantId, TokenId};
 pub use limits::Limits;
 pub use manifest::{Access, Build, Manifest, ManifestError};

@@ -206,6 +206,13 @@ pub const OUTBOUND_BODY_BYTES_MAX: u64 = 64 * MIB;
 pub const OUTBOUND_CONNECTIONS_MAX: usize = 64;
 /// Redirects that an outbound call may follow where the operator's client asks for it.
 pub const OUTBOUND_REDIRECTS_MAX: usize = 5;
+/// Functions in one chain of calls, the first included.
+pub const CHAIN_DEPTH_MAX: usize = 8;
+/// Calls between functions that one request from outside may cause in all, whoever of its chain makes them.
+pub const CHAIN_CALLS_MAX: u32 = 256;
+/// How long a call between functions waits for a place of the callee and of the node, in milliseconds, where the
+/// callee's `queue_ms` is not less: it holds places for which others wait.
+pub const CHAIN_QUEUE_MS: u64 = 1_000;
 /// How long a token may live at most, in days.
 pub const TOKEN_DAYS_MAX: u64 = 365;
 /// How long a token may stay good beside the one that takes its place, in days.

@@ -85,12 +85,14 @@ fn the_schema_is_written() {
 
 #[test]
 fn the_examples_of_the_manifest_hold() {
-    let page = fs::read_to_string(docs("manifest.md")).unwrap();
-    let blocks = blocks(&page);
-    assert!(blocks.len() >= 5, "only {} examples", blocks.len());
-    for block in blocks {
-        if let Err(error) = Manifest::parse(block, &Limits::CEILING) {
-            panic!("an example of docs/manifest.md: {error}\n{block}");
+    for (name, least) in [("manifest.md", 5), ("functions-calling.md", 2)] {
+        let page = fs::read_to_string(docs(name)).unwrap();
+        let blocks = blocks(&page);
+        assert!(blocks.len() >= least, "only {} examples in {name}", blocks.len());
+        for block in blocks {
+            if let Err(error) = Manifest::parse(block, &Limits::CEILING) {
+                panic!("an example of docs/{name}: {error}\n{block}");
+            }
         }
     }
 }

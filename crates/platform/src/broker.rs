@@ -20,6 +20,7 @@ use crate::{
     Platform,
     call::Call,
     catalog::Target,
+    chain::{self, Hop},
     gate::Pass,
     logs::{LineCutter, LogLine},
     recorder::About,
@@ -30,6 +31,8 @@ pub(crate) struct RunBroker {
     platform: Arc<Platform>,
     target: Arc<Target>,
     call: Call,
+    /// With which it calls other functions.
+    hop: Arc<Hop>,
     lines: Mutex<[LineCutter; 2]>,
     /// The guest wanted more outbound calls than it may make.
     calls_exhausted: AtomicBool,
@@ -40,11 +43,17 @@ pub(crate) struct RunBroker {
 }
 
 impl RunBroker {
-    pub(crate) fn new(platform: Arc<Platform>, target: Arc<Target>, call: Call, pass: Pass) -> Self {
+    pub(crate) fn new(
+        platform: Arc<Platform>,
+        target: Arc<Target>,
+        call: Call,
+        pass: Pass,
+        hop: Hop,
+    ) -> Self {
         let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
         let pass = Mutex::new(Some(pass));
         let (calls_exhausted, ended) = (AtomicBool::new(false), Mutex::new(None));
-        Self { platform, target, call, lines, calls_exhausted, pass, ended }
+        Self { platform, target, call, hop: Arc::new(hop), lines, calls_exhausted, pass, ended }
     }
 
     /// Told once, when the run is over.
@@ -75,6 +84,7 @@ impl RunBroker {
         event.principal = self.call.principal.clone();
         event.action = "invoke".into();
         event.resource = target.resource.clone();
+        chain::tell(&mut event, self.call.chain.as_deref());
         event.code = fault.code().into();
         event.detail = fault.sentence().into();
         event.usage = Some(usage);
@@ -106,7 +116,15 @@ impl Broker for RunBroker {
         event.principal = self.call.principal.clone();
         event.action = "call-out".into();
         event.resource = place.clone();
-        let covered = self.target.destinations.permits(request.method(), request.uri());
+        chain::tell(&mut event, self.call.chain.as_deref());
+        let permits = || self.target.destinations.permits(request.method(), request.uri());
+        let function = egress::function(request.uri()).transpose();
+        let covered = function.and_then(|function| permits().map(|()| function));
+        if let Ok(Some(name)) = &covered {
+            // The callee's policies decide, which is recorded then.
+            let (platform, hop, name) = (self.platform.clone(), self.hop.clone(), name.clone());
+            return Box::pin(async move { Ok(platform.call_function(&hop, &name, request).await) });
+        }
         event.allowed = covered.is_ok();
         if let Err(why) = covered {
             event.code = "outbound-denied".into();

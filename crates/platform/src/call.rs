@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::{Method, Uri, request::Parts};
+use identity::{Caller, Chain};
 use model::{Outcome, RequestId, Usage};
 
 use crate::{Platform, catalog::Target, logs::LogLine};
@@ -27,17 +28,24 @@ pub(crate) struct Call {
     /// The principal's text; empty where it is not known yet.
     pub(crate) principal: Arc<str>,
     pub(crate) source: IpAddr,
+    /// Behind the principal, where it is a function.
+    pub(crate) chain: Option<Arc<Chain>>,
     asked: Option<(Method, Uri)>,
 }
 
 impl Call {
     pub(crate) fn new(id: RequestId, principal: Arc<str>, source: IpAddr, head: &Parts) -> Self {
-        Self { id, principal, source, asked: Some((head.method.clone(), head.uri.clone())) }
+        Self { id, principal, source, chain: None, asked: Some((head.method.clone(), head.uri.clone())) }
+    }
+
+    /// The same, with the chain of calls behind its caller.
+    pub(crate) fn through(self, caller: &Caller) -> Self {
+        Self { chain: caller.chain().cloned(), ..self }
     }
 
     /// A call whose head nobody is to read.
     pub(crate) fn unread(id: RequestId, source: IpAddr) -> Self {
-        Self { id, principal: "".into(), source, asked: None }
+        Self { id, principal: "".into(), source, chain: None, asked: None }
     }
 
     fn method(&self) -> &str {

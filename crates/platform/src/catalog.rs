@@ -201,9 +201,19 @@ impl Catalog {
     /// # Errors
     /// [`RouteMiss`].
     pub(crate) fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
+        if model::function_host(strip_port(host)).is_some() {
+            // From outside nobody is a function's neighbour.
+            return Err(RouteMiss::NoRoute);
+        }
         let home = self.of_host(host).ok_or(RouteMiss::NoRoute)?;
         let view = home.view();
         view.routes.find(method, path)
+    }
+
+    /// The function of a name in a tenant, whatever its routes.
+    pub(crate) fn named(&self, tenant: &TenantId, function: &FunctionName) -> Option<Arc<Target>> {
+        let view = self.home(tenant)?.view();
+        view.functions.get(function).map(|placed| placed.target.clone())
     }
 
     /// The host name under which a tenant's functions answer.

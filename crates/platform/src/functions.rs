@@ -68,6 +68,8 @@ pub struct FunctionView {
     pub totals: Totals,
     /// The host under which its routes are.
     pub host: String,
+    /// Its identity when it calls others, as a SPIFFE id.
+    pub identity: String,
 }
 
 /// A row of [`COMPONENTS`].
@@ -312,6 +314,7 @@ impl Platform {
             policies: own_policies(&placed.target.slice),
             totals: placed.target.life.meter.totals(),
             host: self.catalog.host_of(tenant),
+            identity: self.functions.id_of(tenant, function),
         })
     }
 

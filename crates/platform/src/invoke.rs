@@ -19,14 +19,20 @@ use policy::{Action, Context, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
-    Platform, broker::RunBroker, call::Call, catalog::Target, recorder::About, refused::Refused,
+    Platform,
+    broker::RunBroker,
+    call::Call,
+    catalog::Target,
+    chain::{self, Hop},
+    recorder::About,
+    refused::Refused,
     routes::RouteMiss,
 };
 
 pub use cell::{AnswerBody, BodyBroken, RequestBody};
 pub use policy::Permit;
 
-/// The name of the header that tells a function who calls it. A caller cannot set it.
+/// The name of the header that tells a function who calls it. A caller can set none that begins with `casemate-`.
 const CALLER: HeaderName = HeaderName::from_static("casemate-caller");
 /// The name of the header that tells a function the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("casemate-request-id");
@@ -134,7 +140,7 @@ impl Platform {
     }
 
     /// Records a refusal by itself, or counts it with others like it of which there were too many.
-    fn note_refused(&self, code: &'static str, event: &Event) {
+    pub(crate) fn note_refused(&self, code: &'static str, event: &Event) {
         let now_ms = self.clock.monotonic_ms();
         if self.recorder.is_told(event, code, now_ms) {
             self.note(event);
@@ -163,11 +169,20 @@ impl Platform {
             peer,
             waiver: target.revision.access.waiver.as_ref(),
         };
+        if !self.functions.vouches_for(caller) {
+            // INVARIANT: who is called by a function is called by one that this node runs.
+            tracing::error!(request = %id, ?caller, "a function that this node did not make asks");
+            let about =
+                About { request: Some(id), tenant: Some(target.tenant()), source: Some(peer.address.ip()) };
+            let (code, reason) = ("caller-forged", "it is no function of this node");
+            let refused = || Refused::Forbidden { code, reason: reason.to_owned() };
+            return Err(self.refuse(&about, code, reason, refused));
+        }
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
         let decided = self.decide(&target.slice, &asked, caller, Action::Invoke, named);
         decided.inspect_err(|refused| {
-            let call = Call::new(id, caller.key().into(), peer.address.ip(), head);
+            let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
         })
     }
@@ -182,12 +197,15 @@ impl Platform {
         action: Action,
         (resource, named): (Resource<'_>, Arc<str>),
     ) -> Result<Permit, Refused> {
+        let between = chain::names(caller);
         let context = Context {
             method: asked.method,
             path: asked.path,
             host: asked.host,
             source: asked.peer.address.ip(),
             tls: asked.peer.tls,
+            on_behalf_of: caller.on_behalf_of(),
+            chain: &between,
             now: self.clock.now(),
         };
         let principal = caller.principal();
@@ -200,11 +218,15 @@ impl Platform {
         let mut event = about.on(self.recorder.event(Kind::Decision));
         event.action = action.as_str().into();
         event.resource = named;
+        chain::tell(&mut event, caller.chain().map(|chain| &**chain));
         match answer {
             Ok(permit) => {
                 event.principal = permit.principal().clone();
                 event.policies = permit.policies().to_vec();
                 event.allowed = true;
+                if let Some(actor) = self.actor(caller) {
+                    event.detail = actor.into();
+                }
                 self.recorder.record(&event)?;
                 Ok(permit)
             }
@@ -224,7 +246,8 @@ impl Platform {
         }
     }
 
-    /// Runs a function. The permit must be for this very revision, which [`Platform::authorize`] gives.
+    /// Runs a function. The permit must be this caller's and for this very revision, as [`Platform::authorize`] gives
+    /// it.
     ///
     /// # Errors
     /// The [`Fault`], which is in the record and the function's log.
@@ -232,10 +255,11 @@ impl Platform {
         self: &Arc<Self>,
         id: RequestId,
         permit: Permit,
+        caller: &Caller,
         target: Arc<Target>,
         screened: Screened<RequestBody>,
     ) -> Result<http::Response<AnswerBody>, Fault> {
-        self.run(id, permit, target, screened, |_| ()).await
+        self.run(id, permit, caller, target, screened, |_| ()).await
     }
 
     /// As [`Platform::invoke`], with the end of the run to wait for.
@@ -246,11 +270,13 @@ impl Platform {
         self: &Arc<Self>,
         id: RequestId,
         permit: Permit,
+        caller: &Caller,
         target: Arc<Target>,
         screened: Screened<RequestBody>,
     ) -> (Result<http::Response<AnswerBody>, Fault>, Option<Ended>) {
         let mut ended = None;
-        let answer = self.run(id, permit, target, screened, |broker| ended = Some(broker.ended())).await;
+        let answer =
+            self.run(id, permit, caller, target, screened, |broker| ended = Some(broker.ended())).await;
         (answer, ended)
     }
 
@@ -258,28 +284,32 @@ impl Platform {
         self: &Arc<Self>,
         id: RequestId,
         permit: Permit,
+        caller: &Caller,
         target: Arc<Target>,
         screened: Screened<RequestBody>,
         before: impl FnOnce(&RunBroker),
     ) -> Result<http::Response<AnswerBody>, Fault> {
         let proved = (target.tenant(), target.function(), target.revision.number);
-        if permit.invocation() != Some(proved) {
-            // INVARIANT: a permit opens the one revision whose policies gave it.
-            tracing::error!(request = %id, ?target, "a permit for another function was presented");
+        if permit.invocation() != Some(proved) || **permit.principal() != *caller.key() {
+            // INVARIANT: a permit opens the one revision whose policies gave it, to whom they gave it.
+            tracing::error!(request = %id, ?target, "a permit for another function or caller was presented");
             return Err(Fault::WorkerLied);
         }
         let source = screened.peer().address.ip();
-        let call = Call::new(id, permit.principal().clone(), source, screened.head());
+        let call = Call::new(id, permit.principal().clone(), source, screened.head()).through(caller);
         let entered = match fits(target.limits(), &screened) {
-            Ok(()) => self.enter(&target).await,
+            Ok(()) => self.enter(&target, call.chain.is_some()).await,
             Err(fault) => Err(fault),
         };
         let (pass, code) = match entered {
             Ok(entered) => entered,
             Err(fault) => return Err(self.turned_away(&target, &call, fault)),
         };
-        let request = guest_request(id, &call.principal, screened);
-        let broker = RunBroker::new(self.clone(), target.clone(), call, pass);
+        let running =
+            self.functions.began(caller, target.tenant(), target.function(), target.revision.number);
+        let hop = Hop { id, running, from: target.clone(), peer: screened.peer().clone() };
+        let request = self.guest_request(id, caller, screened);
+        let broker = RunBroker::new(self.clone(), target.clone(), call, pass, hop);
         before(&broker);
         let run = Run {
             code,
@@ -291,12 +321,15 @@ impl Platform {
         self.cells.run(run).await
     }
 
-    /// Waits for a place and the code.
-    async fn enter(&self, target: &Target) -> Result<(crate::gate::Pass, cell::Code), Fault> {
-        if self.draining.load(Ordering::Relaxed) {
+    /// Waits for a place and the code. What a request calls belongs to it: a node that stops lets it end.
+    async fn enter(&self, target: &Target, is_call: bool) -> Result<(crate::gate::Pass, cell::Code), Fault> {
+        if self.draining.load(Ordering::Relaxed) && !is_call {
             return Err(Fault::Draining);
         }
-        let pass = target.gate.enter(&target.quota, &self.places).await?;
+        let pass = match is_call {
+            true => target.gate.enter_holding(&target.quota, &self.places).await?,
+            false => target.gate.enter(&target.quota, &self.places).await?,
+        };
         let code = self.code.code(&target.code).await.map_err(|error| {
             tracing::error!(?target, %error, "the function's code cannot be had");
             Fault::CodeUnavailable
@@ -313,6 +346,7 @@ impl Platform {
         event.principal = call.principal.clone();
         event.action = Action::Invoke.as_str().into();
         event.resource = target.resource.clone();
+        chain::tell(&mut event, call.chain.as_deref());
         event.code = fault.code().into();
         event.detail = fault.sentence().into();
         self.note(&event);
@@ -370,6 +404,35 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// What the guest sees: the request without its credential, and who calls, for whom, through whom.
+    fn guest_request(
+        &self,
+        id: RequestId,
+        caller: &Caller,
+        screened: Screened<RequestBody>,
+    ) -> http::Request<RequestBody> {
+        let (mut head, body, peer) = screened.into_parts();
+        if head.uri.scheme().is_none() {
+            let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
+            head.uri = absolute(std::mem::take(&mut head.uri), scheme, &head.headers);
+        }
+        let headers = &mut head.headers;
+        for name in not_the_guests(headers) {
+            headers.remove(name);
+        }
+        headers.remove(header::AUTHORIZATION);
+        if let Ok(value) = HeaderValue::from_str(caller.key()) {
+            headers.insert(CALLER, value);
+        }
+        if let Ok(value) = HeaderValue::from_bytes(&id.digits()) {
+            headers.insert(REQUEST_ID, value);
+        }
+        self.tell_chain(headers, caller);
+        http::Request::from_parts(head, body)
+    }
+}
+
 /// The circumstances in which something is asked.
 pub(crate) struct Asked<'a> {
     pub(crate) id: RequestId,
@@ -409,46 +472,24 @@ fn host_of<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> Cow<'h, str> {
     if bare.bytes().any(|b| b.is_ascii_uppercase()) { bare.to_ascii_lowercase().into() } else { bare.into() }
 }
 
-/// What the guest sees: the request without its credential, and who calls.
-fn guest_request(
-    id: RequestId,
-    principal: &str,
-    screened: Screened<RequestBody>,
-) -> http::Request<RequestBody> {
-    let (mut head, body, peer) = screened.into_parts();
-    if head.uri.scheme().is_none() {
-        let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        head.uri = absolute(std::mem::take(&mut head.uri), scheme, &head.headers);
-    }
-    let headers = &mut head.headers;
-    for name in of_the_connection(headers) {
-        headers.remove(name);
-    }
-    headers.remove(header::AUTHORIZATION);
-    if let Ok(value) = HeaderValue::from_str(principal) {
-        headers.insert(CALLER, value);
-    }
-    if let Ok(value) = HeaderValue::from_bytes(&id.digits()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    http::Request::from_parts(head, body)
-}
-
-/// The names of headers that are for this connection alone (RFC 9110 §7.6.1), or for a proxy: few requests have
-/// any.
-fn of_the_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+/// The names of headers that are for this connection alone (RFC 9110 §7.6.1), for a proxy, or the node's own to set:
+/// few requests have any.
+pub(crate) fn not_the_guests(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut found = Vec::new();
     for name in headers.keys() {
-        if matches!(
-            name.as_str(),
-            "connection"
-                | "keep-alive"
-                | "proxy-authorization"
-                | "proxy-connection"
-                | "te"
-                | "transfer-encoding"
-                | "upgrade"
-        ) {
+        let of_the_node = name.as_str().starts_with("casemate-");
+        if of_the_node
+            || matches!(
+                name.as_str(),
+                "connection"
+                    | "keep-alive"
+                    | "proxy-authorization"
+                    | "proxy-connection"
+                    | "te"
+                    | "transfer-encoding"
+                    | "upgrade"
+            )
+        {
             found.push(name.clone());
         }
     }

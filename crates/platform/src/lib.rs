@@ -7,6 +7,7 @@
 mod broker;
 mod call;
 mod catalog;
+mod chain;
 mod code;
 mod control;
 mod forward;
@@ -53,6 +54,8 @@ pub struct Platform {
     egress: Arc<egress::Egress>,
     shield: Arc<shield::Shield>,
     tokens: identity::TokenBook,
+    /// Makes callers of runs that call; nobody else can.
+    functions: identity::Functions,
     node_slice: policy::Slice,
     recorder: Arc<recorder::Recorder>,
     logs: logs::LogBook,

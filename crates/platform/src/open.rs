@@ -47,6 +47,8 @@ const LOG_ROWS_READ: usize = 64;
 pub struct PlatformConfig {
     /// The domain under which tenants have host names: `TENANT.DOMAIN`.
     pub domain: String,
+    /// The trust domain of the functions' identities: `spiffe://TRUST-DOMAIN/TENANT/FUNCTION`.
+    pub trust_domain: String,
     /// The highest bounds that a manifest may ask for.
     pub ceiling: Limits,
     /// The most runs at once that a tenant may be given.
@@ -156,6 +158,7 @@ impl Platform {
             egress: parts.egress,
             shield: parts.shield,
             tokens: TokenBook::new(),
+            functions: identity::Functions::new(&config.trust_domain).map_err(|e| internal(&e))?,
             node_slice: Slice::for_node().map_err(|e| internal(&e))?,
             recorder,
             logs: LogBook::default(),

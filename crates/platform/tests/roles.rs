@@ -47,6 +47,8 @@ fn permitted(role: Role) -> BTreeSet<(Action, String)> {
         host: "localhost",
         source: IpAddr::from([127, 0, 0, 1]),
         tls: true,
+        on_behalf_of: "",
+        chain: &[],
         now: Timestamp::from_unix_ms(1_800_000_000_000),
     };
     let mut found = BTreeSet::new();

@@ -52,6 +52,12 @@ pub struct Context<'a> {
     pub source: IpAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// For whom it is asked: the text of the principal that began the chain of calls (`User::"default/alice"`), which
+    /// is the asking one itself where no function stands between.
+    pub on_behalf_of: &'a str,
+    /// The functions between, by their names, the first first; the last is the asking principal. Empty for everyone
+    /// who is no function.
+    pub chain: &'a [&'a str],
     /// Now. Policies see it cut to a whole second.
     pub now: Timestamp,
 }
@@ -71,7 +77,7 @@ pub struct Question<'a> {
 
 /// Which attributes of the context a policy looks at, one bit for each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Uses(u8);
+pub(crate) struct Uses(u16);
 
 impl Uses {
     pub(crate) const METHOD: Self = Self(1);
@@ -81,7 +87,9 @@ impl Uses {
     pub(crate) const TLS: Self = Self(1 << 4);
     pub(crate) const TIME: Self = Self(1 << 5);
     pub(crate) const SCOPE: Self = Self(1 << 6);
-    pub(crate) const ALL: Self = Self(0x7f);
+    pub(crate) const ON_BEHALF_OF: Self = Self(1 << 7);
+    pub(crate) const CHAIN: Self = Self(1 << 8);
+    pub(crate) const ALL: Self = Self(0x1ff);
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -101,6 +109,8 @@ impl Uses {
             "tls" => Self::TLS,
             "time" => Self::TIME,
             "scope" => Self::SCOPE,
+            "onBehalfOf" => Self::ON_BEHALF_OF,
+            "chain" => Self::CHAIN,
             _ => Self::ALL,
         }
     }
@@ -144,6 +154,7 @@ impl Question<'_> {
             (Uses::METHOD, self.context.method),
             (Uses::PATH, self.context.path),
             (Uses::HOST, self.context.host),
+            (Uses::ON_BEHALF_OF, self.context.on_behalf_of),
         ] {
             if uses.has(used) {
                 part(text.as_bytes());
@@ -154,6 +165,10 @@ impl Question<'_> {
                 IpAddr::V4(v4) => part(&v4.octets()),
                 IpAddr::V6(v6) => part(&v6.octets()),
             }
+        }
+        if uses.has(Uses::CHAIN) {
+            part(&u32::try_from(self.context.chain.len()).unwrap_or(u32::MAX).to_le_bytes());
+            self.context.chain.iter().for_each(|name| part(name.as_bytes()));
         }
         if uses.has(Uses::TIME) {
             part(&self.second().to_le_bytes());

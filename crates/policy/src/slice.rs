@@ -411,7 +411,7 @@ impl Terms<'_> {
     fn context(&self, question: &Question<'_>, uses: Uses) -> Result<CedarContext, String> {
         let asked = question.context;
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let mut pairs = Vec::with_capacity(7);
+        let mut pairs = Vec::with_capacity(9);
         let mut add = |used, name: &str, value: &dyn Fn() -> RestrictedExpression| {
             if uses.has(used) {
                 pairs.push((name.to_owned(), value()));
@@ -426,8 +426,22 @@ impl Terms<'_> {
         add(Uses::TLS, "tls", &|| RestrictedExpression::new_bool(asked.tls));
         add(Uses::TIME, "time", &|| datetime(asked.now));
         add(Uses::SCOPE, "scope", &|| text(question.action.as_str()));
+        add(Uses::ON_BEHALF_OF, "onBehalfOf", &|| text(asked.on_behalf_of));
+        if uses.has(Uses::CHAIN) {
+            pairs.push(("chain".to_owned(), chain(asked.chain)?));
+        }
         CedarContext::from_pairs(pairs).map_err(|error| error.to_string())
     }
+}
+
+fn chain(functions: &[&str]) -> Result<RestrictedExpression, String> {
+    let depth = i64::try_from(functions.len()).unwrap_or(i64::MAX);
+    let names = functions.iter().map(|name| RestrictedExpression::new_string((*name).to_owned()));
+    let record = RestrictedExpression::new_record([
+        ("depth".into(), RestrictedExpression::new_long(depth)),
+        ("functions".into(), RestrictedExpression::new_set(names)),
+    ]);
+    record.map_err(|error| error.to_string())
 }
 
 /// A time cut to its second: the grain at which decisions are remembered. Both sides of a comparison are cut,

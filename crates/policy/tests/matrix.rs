@@ -76,7 +76,16 @@ struct Table(String, HashMap<(String, &'static str), &'static str>);
 impl Table {
     fn row(&mut self, name: &str, home: &TenantId, slice: &Slice, action: Action, resource: Resource<'_>) {
         let source = Ipv4Addr::LOCALHOST.into();
-        let context = Context { method: "GET", path: "/", host: "localhost", source, tls: true, now: NOW };
+        let context = Context {
+            method: "GET",
+            path: "/",
+            host: "localhost",
+            source,
+            tls: true,
+            on_behalf_of: "",
+            chain: &[],
+            now: NOW,
+        };
         write!(self.0, "{name:44}").unwrap();
         for column in COLUMNS {
             let principal = principal(column, home);
@@ -123,6 +132,8 @@ fn table() -> Table {
                         host: "",
                         source: Ipv4Addr::LOCALHOST.into(),
                         tls: true,
+                        on_behalf_of: "",
+                        chain: &[],
                         now: NOW,
                     },
                 };

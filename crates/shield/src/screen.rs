@@ -26,7 +26,7 @@ pub struct Peer {
     pub server_name: Option<Arc<str>>,
 }
 
-/// A request that passed the screen. Only [`Shield::screen`] makes one.
+/// A request that passed the screen. Only [`Shield`] makes one.
 ///
 /// ```compile_fail
 /// # fn forged(head: http::request::Parts, peer: shield::Peer) {
@@ -136,6 +136,16 @@ impl Shield {
         self.admit_peer(peer.address.ip())?;
         let source = source(peer.address.ip());
         self.sources.take(&source, now_ms).map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })?;
+        self.screen_within(head, body, peer)
+    }
+
+    /// Looks at a request that one function makes of another and that never was on a network: as
+    /// [`Shield::screen`], without the firewall and the source's rate, which the request that `peer` began its chain
+    /// with has passed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn screen_within<B>(&self, head: Parts, body: B, peer: &Peer) -> Result<Screened<B>, Blocked> {
         head::method(head.method.as_str())?;
         head::target(&head.uri, self.config.target_bytes_max)?;
         head::headers(&head.headers, self.config.headers_max, self.config.header_bytes_max)?;

@@ -132,6 +132,7 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
         ("revision", format!("{}, deployed {} by {}", active.number, active.deployed_at, active.deployed_by)),
         ("component", format!("{} ({} bytes)", active.component, active.component_bytes)),
         ("url", detail.urls.join("\n")),
+        ("identity", detail.identity.clone()),
         ("routes", routes(&active.routes)),
         ("capabilities", capabilities(&active.grants)),
         ("waiver", waiver),

@@ -47,6 +47,11 @@ fn lines(out: &Output, record: &Record) -> String {
     ];
     if !text("principal").is_empty() {
         parts.push(format!("by {}", text("principal")));
+        if !text("on_behalf_of").is_empty() {
+            let chain = record.event.get("chain").and_then(Value::as_array).into_iter().flatten();
+            let links: Vec<String> = chain.filter_map(Value::as_str).map(harmless).collect();
+            parts.push(format!("for {} through {}", text("on_behalf_of"), links.join(", ")));
+        }
     }
     if !text("code").is_empty() {
         parts.push(out.paint(ink, &text("code")));

@@ -104,6 +104,10 @@ fn what_is_refused() {
     refused("domain = \"Example.com\"", "no host name");
     refused("domain = \"a..b\"", "no host name");
     refused("domain = \"-a\"", "no host name");
+    refused("domain = \"function.internal\"", "functions call each other");
+    refused("domain = \"a.function.internal\"", "functions call each other");
+    refused("trust_domain = \"Node.example\"", "no trust domain");
+    refused("trust_domain = \"spiffe://a\"", "no trust domain");
     refused("workers = 0", "must be from 1 to 1024");
     refused("workers = 5000", "must be from 1 to 1024");
     refused("workers = -1", "line 1");

@@ -28,6 +28,24 @@ when { context.method == "DELETE" };
 '''
 "#;
 
+/// `front` may call `vault`, which nobody else may: only `front`, and only for a person.
+const FRONT: &str = r#"
+[access]
+allow = "tenant"
+
+[[capabilities.http]]
+url = "http://vault.function.internal/vault/..."
+"#;
+
+const VAULT: &str = r#"
+[access]
+policy = '''
+@id("front-for-people")
+permit (principal == Function::"default/front", action == Action::"invoke", resource)
+when { context.onBehalfOf like "User::*" && context.chain.depth == 1 };
+'''
+"#;
+
 const BOUNDED: &str = r#"
 [access]
 allow = "tenant"
@@ -51,6 +69,8 @@ pub(super) fn built() -> Vec<Guest> {
         guest("hello", built!("hello"), OPEN_TO_TENANT),
         guest("hello-p3", built!("hello-p3"), OPEN_TO_TENANT),
         guest("ledger", built!("echo"), LEDGER),
+        guest("front", built!("outbound"), FRONT),
+        guest("vault", built!("echo"), VAULT),
         guest("hostile", built!("hostile"), BOUNDED),
         guest("kitchen", built!("kitchen"), OPEN_TO_TENANT),
         guest("outbound", built!("outbound"), OPEN_TO_TENANT),

@@ -129,7 +129,8 @@ impl Tour<'_> {
                 None => self.skip(&what, name),
             }
         }
-        self.call("GET what a policy permits", Method::GET, "/ledger/2026", true, good).await
+        self.call("GET what a policy permits", Method::GET, "/ledger/2026", true, good).await?;
+        self.chain().await
     }
 
     async fn calls_that_may_not_be(&mut self) -> Result<(), Failure> {
@@ -144,6 +145,40 @@ impl Tour<'_> {
             self.show.notes.insert(row, note);
         }
         self.ungranted().await
+    }
+
+    /// A function that calls another, which lets in this function alone, and for people alone.
+    async fn chain(&mut self) -> Result<(), Failure> {
+        let refused = Expect { status: 403, code: "", mark: Mark { kind: "decision", code: "*" } };
+        self.call("call what is for functions", Method::GET, "/vault", true, refused).await?;
+        let token = self.token.clone();
+        let path = "/front?url=http://vault.function.internal/vault/gold";
+        let got = self.ask(Method::GET, path, Some(&token)).await?;
+        let recorded = self.recorded(got.request, PERMITTED).await?;
+        let hop = self.hop(got.request).await?;
+        let (row, number) = (self.show.rows.len(), self.next());
+        let said =
+            format!("{} {}", got.status, if hop.is_some() { "and a chain" } else { "without a chain" });
+        let as_told = got.status == 200 && hop.is_some();
+        self.row("the same, through a function", "200 and a chain", &said, as_told, recorded);
+        if let Some(hop) = hop {
+            self.show.notes.insert(row, format!("row {number}: {hop}"));
+        }
+        Ok(())
+    }
+
+    /// What the record says of a call between functions: who acted, for whom, and through whom.
+    async fn hop(&self, request: Option<RequestId>) -> Result<Option<String>, Failure> {
+        let Some(request) = request else { return Ok(None) };
+        let found = self.admin.records(&format!("request={request}&limit=50")).await?;
+        let text = |event: &Value, name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+        Ok(found.records.iter().find_map(|record| {
+            let event = &record.event;
+            let links = event.get("chain")?.as_array()?.iter().filter_map(Value::as_str);
+            let (who, whom) = (text(event, "principal")?, text(event, "on_behalf_of")?);
+            let (links, detail) = (links.collect::<Vec<_>>().join(", "), text(event, "detail")?);
+            Some(format!("{who} called for {whom}\n  through {links} ({detail})"))
+        }))
     }
 
     async fn attacks(&mut self) -> Result<(), Failure> {

@@ -167,3 +167,39 @@ fn grants_that_are_none() {
     }
     assert!(grants(&[]).unwrap().cover(&Method::GET, &"https://a/".parse().unwrap()).is_err());
 }
+
+#[test]
+fn functions_of_the_tenant() {
+    let check = |url: &str, expect: Option<Result<&str, &str>>| {
+        let found = function(&url.parse().unwrap()).map(|named| named.map(|name| name.to_string()));
+        let expect = expect.map(|named| named.map(str::to_owned));
+        assert_eq!(found, expect, "{url}");
+    };
+    check("http://orders.function.internal", Some(Ok("orders")));
+    check("http://orders.function.internal:80/a?b", Some(Ok("orders")));
+    check("http://ORDERS.function.Internal/", Some(Ok("orders")));
+    let odd = Some(Err("a function is called with `http` and without a port"));
+    check("https://orders.function.internal/", odd);
+    check("http://orders.function.internal:8080/", odd);
+    let nobody = Some(Err("it names no function of the tenant"));
+    check("http://function.internal/", nobody);
+    check("http://orders.other.function.internal/", nobody);
+    check("http://0rders.function.internal/", nobody);
+    check("http://orders.example.com/", None);
+    check("http://orders.function.internal.example.com/", None);
+
+    let granted = grants(&[("http://orders.function.internal/open/...", &["POST"])]).unwrap();
+    let permits = |method: &str, url: &str| {
+        granted.permits(&method.parse().unwrap(), &url.parse().unwrap()).map_err(str::to_owned)
+    };
+    assert_eq!(permits("POST", "http://orders.function.internal/open/1"), Ok(()));
+    assert!(permits("GET", "http://orders.function.internal/open/1").is_err());
+    assert!(permits("POST", "http://orders.function.internal/closed").is_err());
+    assert!(permits("POST", "http://orders.function.internal/open/../closed").is_err());
+    assert!(permits("POST", "http://others.function.internal/open/1").is_err());
+    for wrong in
+        ["https://a.function.internal/", "http://a.function.internal:81/", "http://a.b.function.internal/"]
+    {
+        assert!(grants(&[(wrong, &[])]).is_err(), "{wrong}");
+    }
+}

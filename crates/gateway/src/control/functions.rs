@@ -49,6 +49,7 @@ pub(super) async fn inspect(call: &Call<'_>) -> Answer {
     });
     let detail = api::FunctionDetail {
         urls: call.plane.urls(&view.host, &view.active.routes),
+        identity: view.identity,
         policy: policy_text(&view.policies),
         revisions: revisions.collect(),
         totals: view.totals,
@@ -209,7 +210,7 @@ pub(super) async fn invoke(call: Call<'_>) -> Answer {
     let permit = platform
         .authorize(ctx.id, &target, ctx.caller, &screened)
         .map_err(|refused| Problem::from(platform::ControlError::Refused(refused)))?;
-    let (ran, ended) = platform.invoke_metered(ctx.id, permit, target.clone(), screened).await;
+    let (ran, ended) = platform.invoke_metered(ctx.id, permit, ctx.caller, target.clone(), screened).await;
     let collected = match ran {
         Ok(response) => collect(response).await,
         Err(fault) => Collected { fault: Some(fault), status: fault.status(), ..Collected::default() },

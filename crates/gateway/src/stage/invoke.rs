@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Response;
+use identity::Caller;
 use model::{Fault, RequestId};
 use platform::{Permit, Platform, RequestBody, Target};
 use shield::Screened;
@@ -15,10 +16,11 @@ pub(crate) async fn invoke(
     platform: &Arc<Platform>,
     id: RequestId,
     permit: Permit,
+    caller: &Caller,
     target: Arc<Target>,
     screened: Screened<RequestBody>,
 ) -> Result<Response<Body>, Problem> {
-    let answer = platform.invoke(id, permit, target, screened).await?;
+    let answer = platform.invoke(id, permit, caller, target, screened).await?;
     if answer.status().is_informational() {
         // An answer that is none: what follows on the connection would be taken for the real one.
         return Err(Fault::GuestError.into());

@@ -60,6 +60,20 @@ fn what_does_not() {
         check(&format!("{HEAD}[[route]]\npath = \"{path}\""), Err("is no route"));
     }
     check(&format!("{HEAD}[[route]]\npath = \"/a\"\nmethods = [\"get\"]"), Err("is no method"));
+    check(
+        &format!("{HEAD}[[capabilities.http]]\nurl = \"http://orders.function.internal/v1/...\"\n"),
+        Ok(()),
+    );
+    for url in [
+        "https://orders.function.internal/",
+        "http://orders.function.internal:80/",
+        "http://function.internal/",
+        "http://a.b.function.internal",
+        "http://Orders_.function.internal/",
+        "http://u@orders.function.internal/",
+    ] {
+        check(&format!("{HEAD}[[capabilities.http]]\nurl = \"{url}\""), Err("no "));
+    }
     for url in ["example.com", "ftp://x", "https://", "https://u@h/", "https://*.example.com/"] {
         check(&format!("{HEAD}[[capabilities.http]]\nurl = \"{url}\""), Err("no outbound destination"));
     }

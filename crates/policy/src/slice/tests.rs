@@ -79,6 +79,8 @@ const CONTEXT: Context<'static> = Context {
     host: "localhost",
     source: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
     tls: true,
+    on_behalf_of: "User::\"default/alice\"",
+    chain: &[],
     now: NOW,
 };
 
@@ -187,6 +189,60 @@ fn a_function_that_calls_itself() {
     assert!(ask(&in_tenant, &itself, &CONTEXT).is_ok());
     itself.scopes = vec!["list".into()];
     assert!(ask(&in_tenant, &itself, &CONTEXT).is_err());
+}
+
+#[test]
+fn a_chain_of_calls_is_what_a_policy_sees_of_it() {
+    let mut front = who("default/front - invoke");
+    front.kind = PrincipalKind::Function;
+    let alice = "User::\"default/alice\"";
+    let from = |on_behalf_of, chain| Context { on_behalf_of, chain, ..CONTEXT };
+    let asked = |slice: &Slice, context: &Context<'_>| ask(slice, &front, context).is_ok();
+    let in_tenant = slice(preset(Preset::Tenant), "");
+    assert!(asked(&in_tenant, &from("Anonymous::\"anonymous\"", &["front"])), "who acts decides");
+
+    let for_alice = slice(
+        own("permit (principal is Function, action == Action::\"invoke\", resource) when { \
+             context.onBehalfOf == \"User::\\\"default/alice\\\"\" };"),
+        "",
+    );
+    let bob = "User::\"default/bob\"";
+    for _ in 0..2 {
+        assert!(asked(&for_alice, &from(alice, &["front"])));
+        assert!(
+            !asked(&for_alice, &from(bob, &["front"])),
+            "a decision for one is not remembered for another"
+        );
+    }
+    let through = slice(
+        own("permit (principal is Function, action == Action::\"invoke\", resource) when { \
+             context.chain.functions.contains(\"gate\") && context.chain.depth < 3 };"),
+        "",
+    );
+    for _ in 0..2 {
+        assert!(asked(&through, &from(alice, &["gate", "front"])));
+        assert!(!asked(&through, &from(alice, &["gatefront"])), "names do not run into each other");
+        assert!(!asked(&through, &from(alice, &["front"])));
+        assert!(!asked(&through, &from(alice, &["gate", "front", "front"])));
+    }
+    let direct = slice(
+        own("permit (principal, action == Action::\"invoke\", resource) when { context.chain.depth == 0 };"),
+        "",
+    );
+    check(&direct, "default/alice - invoke", &CONTEXT, "+function/0");
+    assert!(!asked(&direct, &from(alice, &["front"])));
+    let manages = Question {
+        principal: &front,
+        action: Action::Deploy,
+        resource: Resource::Tenant(&tenant("default")),
+        context: &CONTEXT,
+    };
+    let control = Slice::for_tenant(&TenantPolicies::none(tenant("default"))).unwrap();
+    assert_eq!(
+        control.decide(&manages).unwrap_err().reason(),
+        Reason::Forbidden,
+        "a function manages nothing"
+    );
 }
 
 #[test]
@@ -311,6 +367,9 @@ const MIXED: &str = "
     permit (principal is User, action == Action::\"invoke\", resource) when { context.method == \"GET\" };
     permit (principal is Service, action, resource) when { context.source.isInRange(ip(\"10.0.0.0/8\")) };
     forbid (principal, action == Action::\"invoke\", resource) when { context.host == \"evil.example\" };
+    forbid (principal is User, action, resource) when {
+      context.chain.functions.contains(\"ab\") || context.chain.depth == 2 && context.chain.functions.contains(\"b\") };
+    permit (principal is Function, action, resource) when { context.onBehalfOf == \"localhost\" };
     permit (principal in Role::\"viewer\", action == Action::\"invoke\", resource) when {
       context.time.toTime() < duration(\"30m\") };
 ";
@@ -347,6 +406,7 @@ proptest! {
                 prop::sample::select(vec!["10.0.0.1", "::ffff:10.0.0.1", "192.0.2.1", "2001:db8::1"]),
                 any::<bool>(),
                 prop::sample::select(vec![0, 400, 999, 1_000, HOUR_MS / 2, HOUR_MS - 1, HOUR_MS]),
+                prop::sample::select(vec![&[][..], &["a"], &["a", "b"], &["ab"], &["b", "a"]]),
             ),
             1..200,
         ),
@@ -354,9 +414,10 @@ proptest! {
     ) {
         let slice = slice(preset(access), MIXED);
         let (home, name) = (tenant("default"), function("hello"));
-        for (principal, method, path, host, source, tls, later) in &questions {
+        for (principal, method, path, host, source, tls, later, chain) in &questions {
             let now = NOW.plus_ms(*later);
-            let context = Context { method, path, host, source: source.parse().unwrap(), tls: *tls, now };
+            let (source, tls, on_behalf_of) = (source.parse().unwrap(), *tls, *host);
+            let context = Context { method, path, host, source, tls, on_behalf_of, chain, now };
             let resource = Resource::Function(&home, &name);
             let question = Question { principal, action: Action::Invoke, resource, context: &context };
             let view = |got: Result<Permit, Denial>| match got {

@@ -231,3 +231,28 @@ fn screening_is_quick() {
     println!("screen: {each_ns} ns, admit_caller: {caller_ns} ns");
     assert!(each_ns < 20_000 && caller_ns < 10_000, "{each_ns} ns, {caller_ns} ns");
 }
+
+#[test]
+fn a_call_between_functions_is_read_as_strictly_and_costs_its_source_nothing() {
+    let shield = Shield::new(ShieldConfig { source_rate: (1, 1), ..ShieldConfig::default() });
+    let host = ["host: orders.function.internal"];
+    let ask = |target: &str, lines: &[&str]| {
+        let head = request("GET", target, lines).unwrap();
+        let got = shield.screen_within(head, (), &peer(PEER));
+        got.as_ref().map_or_else(Blocked::code, |_| "ok")
+    };
+    for _ in 0..10 {
+        assert_eq!(ask("/orders", &host), "ok");
+    }
+    for (target, lines, code) in [
+        ("/orders/../admin", &host[..], "target-ambiguous"),
+        ("/orders/%2e%2e/admin", &host, "target-ambiguous"),
+        ("/orders", &[], "host-ambiguous"),
+        ("/orders", &["host: a", "host: b"], "host-ambiguous"),
+        ("/orders", &["host: a", "content-length: 1", "content-length: 2"], "framing-ambiguous"),
+    ] {
+        assert_eq!(ask(target, lines), code, "{target} {lines:?}");
+    }
+    let outside = request("GET", "/orders", &host).unwrap();
+    assert!(shield.screen(outside, (), &peer(PEER), 0).is_ok(), "its rate was not touched");
+}
