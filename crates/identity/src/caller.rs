@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc};
 
 use model::{Principal, Timestamp, TokenId};
 
-use crate::{Credentials, TokenBook};
+use crate::{Credentials, Proved, TokenBook};
 
-/// Who asks, proved. Only [`identify`] makes one.
+/// Who asks, proved. Only [`identify`] and [`Identity::identify`](crate::Identity::identify) make one.
 ///
 /// ```compile_fail
 /// let forged = identity::Caller { principal: model::Principal::anonymous().into() };
@@ -15,6 +15,7 @@ use crate::{Credentials, TokenBook};
 pub struct Caller {
     principal: Arc<Principal>,
     key: Arc<str>,
+    proof: Option<Arc<Proved>>,
 }
 
 impl Caller {
@@ -36,6 +37,11 @@ impl Caller {
     /// The public id of the token that proved it, if one did.
     pub fn token(&self) -> Option<&TokenId> {
         self.principal.token.as_ref()
+    }
+
+    /// What proved it, where that was another credential than a token of this node's.
+    pub fn proof(&self) -> Option<&Proved> {
+        self.proof.as_deref()
     }
 
     /// Names the caller, not the credential (`User::"default/alice"`): what rates are counted by.
@@ -151,7 +157,12 @@ pub fn identify(credentials: &Credentials, book: &TokenBook, now: Timestamp) -> 
 
 pub(crate) fn caller(principal: Principal) -> Caller {
     let key = principal.to_string().into();
-    Caller { principal: Arc::new(principal), key }
+    Caller { principal: Arc::new(principal), key, proof: None }
+}
+
+pub(crate) fn proved(proof: Arc<Proved>) -> Caller {
+    let principal = Arc::clone(&proof.principal);
+    Caller { key: principal.to_string().into(), principal, proof: Some(proof) }
 }
 
 #[cfg(test)]

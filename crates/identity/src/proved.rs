@@ -72,6 +72,9 @@ pub struct Proved {
     pub(crate) principal: Arc<Principal>,
     pub(crate) kind: ProofKind,
     pub(crate) entry: Arc<str>,
+    /// Of an access token: who issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<Arc<str>>,
     pub(crate) key: Option<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
@@ -126,8 +129,13 @@ impl Proved {
         self.expires_at
     }
 
+    /// Who issued the access token that proved it: its `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     /// The caller that the next room takes.
     pub fn caller(&self) -> Caller {
-        caller::caller(Principal::clone(&self.principal))
+        caller::proved(Arc::new(self.clone()))
     }
 }
