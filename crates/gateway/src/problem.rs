@@ -16,7 +16,7 @@ pub(crate) struct Problem {
     code: &'static str,
     title: String,
     detail: Option<String>,
-    header: Option<Box<(HeaderName, String)>>,
+    headers: Vec<(HeaderName, String)>,
     closes: bool,
     /// Whether the record has it already.
     recorded: bool,
@@ -24,12 +24,15 @@ pub(crate) struct Problem {
 
 /// For how long a caller is asked to wait where load is the reason, in seconds.
 const RETRY_AFTER_S: &str = "1";
+/// RFC 9449 §8.
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// RFC 6750 §3.
 const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
-        Self { status, code, title: title.into(), detail: None, header: None, closes: false, recorded: false }
+        let (title, headers) = (title.into(), Vec::new());
+        Self { status, code, title, detail: None, headers, closes: false, recorded: false }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -40,7 +43,7 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.header = Some(Box::new((name, value.into())));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -80,10 +83,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header.map(|header| *header)
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
-            headers.insert(name, value);
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -142,6 +145,14 @@ impl From<Refused> for Problem {
             Refused::Unauthenticated { .. } => {
                 let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
+            }
+            Refused::Challenged { challenge, nonce, .. } => {
+                let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
+                let problem = problem.with(header::WWW_AUTHENTICATE, challenge);
+                match nonce {
+                    Some(nonce) => problem.with(DPOP_NONCE, nonce),
+                    None => problem,
+                }
             }
             Refused::Forbidden { .. } => Self::new(403, "forbidden", "this caller may not do this"),
             Refused::TooMany { code, retry_after_s } => {

@@ -23,9 +23,11 @@ use crate::{
     metrics::Metrics,
     pipeline::DataPlane,
     stage::{
+        identify::Whole,
         listen::{Bounds, accept},
         respond::Body,
     },
+    tls::clients::Clients,
 };
 
 /// One connection in so many is kept for the control API, so that callers never lock operators out.
@@ -128,6 +130,7 @@ impl Gateway {
         let data = Arc::new(DataPlane {
             platform: self.platform.clone(),
             metrics: metrics.clone(),
+            whole: Whole::default(),
             strict_transport: self.config.domain != "localhost",
         });
         let (all, controls) = (bounds.clone(), control_bounds.clone());
@@ -141,9 +144,13 @@ impl Gateway {
             control_closing.clone(),
         ));
         let (tls, later) = (TlsAcceptor::from(self.config.tls.clone()), Arc::new(Later::new()));
+        let clients = Arc::new(Clients::new(self.platform.clone(), self.config.tls.clone()));
         let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
             let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
-            let line = Line { tls, closing, patience: Patience::default(), later: later.clone() };
+            let patience = Patience::default();
+            // Operators have tokens: no client is asked for a certificate at the control API.
+            let clients = matches!(plane, Plane::Data(_)).then(|| clients.clone());
+            let line = Line { tls, clients, ended: None, closing, patience, later: later.clone() };
             Door { plane, line, bounds: bounds.clone(), platform: self.platform.clone() }
         };
         let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];

@@ -63,6 +63,9 @@ pub enum Refusal {
     /// More than one `Authorization` header.
     #[error("more than one credential")]
     Several,
+    /// A token, where the function does not take tokens.
+    #[error("the function does not accept API tokens")]
+    Elsewhere,
     /// Another scheme than `Bearer`.
     #[error("another scheme than `Bearer`")]
     Scheme,
@@ -113,6 +116,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Several => "credential-several",
+            Self::Elsewhere => "credential-not-taken-here",
             Self::Scheme => "credential-scheme",
             Self::Oversized => "credential-oversized",
             Self::Malformed => "token-malformed",

@@ -134,6 +134,16 @@ impl Proved {
         self.issuer.as_deref()
     }
 
+    /// Kind, entry, binding and key, for the record: `access-token of corp, dpop, key k1`.
+    pub fn said(&self) -> String {
+        let bound = match self.bound {
+            Bound::None => String::new(),
+            bound => format!(", {}", bound.as_str()),
+        };
+        let key = self.key.as_ref().map(|key| format!(", key {key}")).unwrap_or_default();
+        format!("{} of {}{bound}{key}", self.kind.as_str(), self.entry)
+    }
+
     /// The caller that the next room takes.
     pub fn caller(&self) -> Caller {
         caller::proved(Arc::new(self.clone()))

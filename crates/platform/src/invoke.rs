@@ -9,13 +9,12 @@ use std::{
 use cell::{BodyStream, Run};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
-    request::Parts,
     uri::{Authority, Scheme},
 };
 use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
-use policy::{Action, Context, Question, Resource};
+use policy::{Action, Context, Proof, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
@@ -44,57 +43,6 @@ impl Platform {
     /// [`RouteMiss`].
     pub fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
         self.catalog.route(host, method, path)
-    }
-
-    /// Proves who asks, by the credential in the head. What does not hold is in the record, and slows its
-    /// source.
-    ///
-    /// # Errors
-    /// [`Refused::Unauthenticated`], [`Refused::TooMany`].
-    pub fn identify(
-        &self,
-        id: RequestId,
-        target: Option<&Target>,
-        head: &Parts,
-        peer: &Peer,
-    ) -> Result<Caller, Refused> {
-        let source = peer.address.ip();
-        let about = About { request: Some(id), tenant: target.map(Target::tenant), source: Some(source) };
-        let log = |principal: &str, code: &str| {
-            if let Some(target) = target {
-                self.log_refused(target, &Call::new(id, principal.into(), source, head), code);
-            }
-        };
-        let proved = identity::Credentials::from_head(&head.headers, &head.uri)
-            .and_then(|credentials| identity::identify(&credentials, &self.tokens, self.clock.now()));
-        match proved {
-            Ok(caller) => {
-                let key = caller.key();
-                match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
-                    Ok(()) => Ok(caller),
-                    Err(blocked) => Err(self.refuse(&about, blocked.code(), &blocked.to_string(), || {
-                        log(key, blocked.code());
-                        let retry_after_s = blocked.retry_after_s().unwrap_or(1);
-                        Refused::TooMany { code: blocked.code(), retry_after_s }
-                    })),
-                }
-            }
-            Err(refusal) => {
-                let slowed = self.shield.failed_proof(peer.address.ip(), self.clock.monotonic_ms());
-                let (code, detail, refused) = match slowed {
-                    Ok(()) => {
-                        let code = refusal.code();
-                        (code, refusal.to_string(), Refused::Unauthenticated { code })
-                    }
-                    Err(blocked) => {
-                        let (code, retry_after_s) = (blocked.code(), blocked.retry_after_s().unwrap_or(1));
-                        (code, format!("{blocked}: {refusal}"), Refused::TooMany { code, retry_after_s })
-                    }
-                };
-                log("", code);
-                Err(self.refuse(&about, code, &detail, || refused))
-            }
-        }
     }
 
     /// Notes in the record that a request was refused before anyone asked who sent it.
@@ -134,7 +82,7 @@ impl Platform {
     }
 
     /// Records a refusal by itself, or counts it with others like it of which there were too many.
-    fn note_refused(&self, code: &'static str, event: &Event) {
+    pub(crate) fn note_refused(&self, code: &'static str, event: &Event) {
         let now_ms = self.clock.monotonic_ms();
         if self.recorder.is_told(event, code, now_ms) {
             self.note(event);
@@ -189,6 +137,7 @@ impl Platform {
             source: asked.peer.address.ip(),
             tls: asked.peer.tls,
             now: self.clock.now(),
+            proof: proof_of(caller, self.clock.now()),
         };
         let principal = caller.principal();
         let answer = slice.decide(&Question { principal, action, resource, context: &context });
@@ -205,6 +154,9 @@ impl Platform {
                 event.principal = permit.principal().clone();
                 event.policies = permit.policies().to_vec();
                 event.allowed = true;
+                if let Some(proof) = caller.proof() {
+                    event.detail = format!("by {}", proof.said()).into();
+                }
                 self.recorder.record(&event)?;
                 Ok(permit)
             }
@@ -331,20 +283,6 @@ impl Platform {
         async move { egress.call(&destinations, request, egress::Bounds::default()).await }
     }
 
-    fn refuse(
-        &self,
-        about: &About<'_>,
-        code: &'static str,
-        detail: &str,
-        refused: impl FnOnce() -> Refused,
-    ) -> Refused {
-        let mut event = about.on(self.recorder.event(Kind::Refusal));
-        event.code = code.into();
-        event.detail = detail.into();
-        self.note_refused(code, &event);
-        refused()
-    }
-
     /// Records something that was refused anyway: where the record is full, the refusal stands. The last
     /// quarter of the queue is kept for what is permitted, so that a flood of refusals cannot stop those who
     /// may; how many were left out is recorded with the next that is not.
@@ -379,6 +317,22 @@ pub(crate) struct Asked<'a> {
     pub(crate) peer: &'a Peer,
     /// Of the function, if it has one.
     pub(crate) waiver: Option<&'a Waiver>,
+}
+
+/// How a caller was proved, as policies see it.
+fn proof_of(caller: &Caller, now: Timestamp) -> Proof<'_> {
+    match caller.proof() {
+        None if caller.token().is_some() => Proof::of(identity::ProofKind::ApiToken.as_str()),
+        None => Proof::default(),
+        Some(proof) => Proof {
+            kind: proof.kind().as_str(),
+            bound: proof.bound() != identity::Bound::None,
+            issuer: proof.issuer(),
+            age_s: now.since_ms(proof.authenticated_at()) / 1_000,
+            groups: proof.groups(),
+            attributes: Some(proof.attributes()),
+        },
+    }
 }
 
 /// Policies count whole seconds, so that a waiver ends up to one early and never late.
@@ -424,7 +378,10 @@ fn guest_request(
     for name in of_the_connection(headers) {
         headers.remove(name);
     }
-    headers.remove(header::AUTHORIZATION);
+    let credential = headers.remove(header::AUTHORIZATION);
+    if credential.is_some_and(|value| value.as_bytes().get(..4).is_some_and(|s| s.eq_ignore_ascii_case(b"DPoP"))) {
+        headers.remove("dpop");
+    }
     if let Ok(value) = HeaderValue::from_str(principal) {
         headers.insert(CALLER, value);
     }

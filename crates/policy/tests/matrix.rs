@@ -53,6 +53,7 @@ fn invoke_slice(tenant: &TenantId, function: &FunctionName, allow: Preset, until
             allow: Some(allow),
             policy: None,
             waiver: (allow == Preset::Public).then_some(waiver),
+            ..Access::default()
         },
         limits: Limits::default(),
         grants: Grants::default(),
@@ -76,7 +77,8 @@ struct Table(String, HashMap<(String, &'static str), &'static str>);
 impl Table {
     fn row(&mut self, name: &str, home: &TenantId, slice: &Slice, action: Action, resource: Resource<'_>) {
         let source = Ipv4Addr::LOCALHOST.into();
-        let context = Context { method: "GET", path: "/", host: "localhost", source, tls: true, now: NOW };
+        let proof = policy::Proof::default();
+        let context = Context { method: "GET", path: "/", host: "localhost", source, tls: true, now: NOW, proof };
         write!(self.0, "{name:44}").unwrap();
         for column in COLUMNS {
             let principal = principal(column, home);
@@ -124,6 +126,7 @@ fn table() -> Table {
                         source: Ipv4Addr::LOCALHOST.into(),
                         tls: true,
                         now: NOW,
+                        proof: policy::Proof::default(),
                     },
                 };
                 let fits =

@@ -104,7 +104,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience, later: Arc::new(Later::new()) };
+        let (tls, later) = (tls.map(TlsAcceptor::from), Arc::new(Later::new()));
+        let line = Line { tls, clients: None, ended: None, closing, patience, later };
         let refusals = Refusals::default();
         let host =
             Echo { shield: Arc::new(Shield::new(ShieldConfig::default())), refusals: refusals.clone() };

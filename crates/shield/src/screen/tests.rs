@@ -5,7 +5,7 @@ use super::*;
 const PEER: &str = "192.0.2.7:5000";
 
 fn peer(text: &str) -> Peer {
-    Peer { address: text.parse().unwrap(), tls: true, server_name: None }
+    Peer { address: text.parse().unwrap(), tls: true, server_name: None, certificate: None }
 }
 
 fn shield() -> Shield {

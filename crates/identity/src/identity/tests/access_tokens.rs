@@ -160,7 +160,7 @@ fn keys_that_are_still_to_be_fetched() {
     assert_eq!(remote, [("corp".to_owned(), "https://id.example")]);
     let text = token(json!({}), json!({}));
     assert_eq!(said(&Ask::bearer(&text).ask(&identity, NOW)), "jwt-keys-absent");
-    assert!(identity.replace_keys("corp", Some(KeySet::parse(testing::jwks().as_bytes()).unwrap())));
+    assert!(identity.replace_keys("corp", Some(KeySet::parse(jwks().as_bytes()).unwrap())));
     assert_eq!(said(&Ask::bearer(&text).ask(&identity, NOW)), "corp:alice");
 }
 
