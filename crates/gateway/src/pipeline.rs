@@ -15,8 +15,12 @@ use crate::{
     stage::{
         authorize::authorize,
         identify::{Whole, identify},
-        invoke::invoke, respond, respond::Body, route::route,
-        screen::screen, shape::shape,
+        invoke::invoke,
+        respond,
+        respond::Body,
+        route::route,
+        screen::screen,
+        shape::shape,
     },
 };
 

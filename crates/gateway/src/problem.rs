@@ -233,6 +233,11 @@ mod tests {
             "unauthenticated",
         )
         .await;
+        let challenge = "DPoP realm=\"casemate\", error=\"use_dpop_nonce\"";
+        let challenged =
+            || Refused::Challenged { code: "dpop-nonce", challenge, nonce: Some("a-nonce".into()) };
+        check(challenged(), 401, Some(("www-authenticate", challenge)), "unauthenticated").await;
+        check(challenged(), 401, Some(("dpop-nonce", "a-nonce")), identity::Refusal::SENTENCE).await;
         check(forbidden(), 403, None, "forbidden").await;
         check(ControlError::Refused(forbidden()), 403, None, "tenant/0").await;
         check(

@@ -10,8 +10,7 @@ use model::Timestamp;
 
 use crate::{
     Accept, Bound, Caller, ConfigError, Files, IdentityConfig, KeySet, Nobody, ProofKind, Proved, Reason,
-    Request, TokenBook, TokenSecret, WebhookScheme,
-    book,
+    Request, TokenBook, TokenSecret, WebhookScheme, book,
     bounds::{SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX},
     cache::{Cache, Known},
     caller,
@@ -131,12 +130,7 @@ impl Identity {
     /// # Errors
     /// Why it is nobody's; [`Nobody::is_anonymous`] where it presents no credential at all. The caller is told
     /// one sentence for all of them.
-    pub fn prove(
-        &self,
-        request: &Request<'_>,
-        book: &TokenBook,
-        now: Timestamp,
-    ) -> Result<Proved, Nobody> {
+    pub fn prove(&self, request: &Request<'_>, book: &TokenBook, now: Timestamp) -> Result<Proved, Nobody> {
         match self.find(request, book, &Accept::all(), now)? {
             Found::Token(entry) => Ok(of_token(&entry, now)),
             Found::Caller(caller) => caller.proof().cloned().ok_or_else(|| Reason::CredentialNone.into()),

@@ -34,8 +34,8 @@ pub use accept::Accept;
 pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
 pub use config::{
-    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DocumentError, DpopConfig, Files, IdentityConfig, IssuerConfig,
-    Secret, SignatureConfig, TokensConfig, WebhookConfig,
+    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DocumentError, DpopConfig, Files,
+    IdentityConfig, IssuerConfig, Secret, SignatureConfig, TokensConfig, WebhookConfig,
 };
 pub use credentials::Credentials;
 pub use identity::{Identity, Trusted};

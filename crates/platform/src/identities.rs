@@ -205,7 +205,8 @@ impl Platform {
 
 fn read(tenant: &TenantId, text: &str, before: Option<&Configured>) -> Result<Identity, DocumentError> {
     let config = IdentityConfig::parse(text)?.of_tenant(tenant)?;
-    let files = |_: &str| Err("a node reads no files of yours: `casemate identity set` sends them along".into());
+    let files =
+        |_: &str| Err("a node reads no files of yours: `casemate identity set` sends them along".into());
     Ok(match before {
         Some(before) => before.identity.followed_by(config, &files)?,
         None => Identity::new(config, &files)?,

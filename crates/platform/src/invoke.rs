@@ -379,7 +379,9 @@ fn guest_request(
         headers.remove(name);
     }
     let credential = headers.remove(header::AUTHORIZATION);
-    if credential.is_some_and(|value| value.as_bytes().get(..4).is_some_and(|s| s.eq_ignore_ascii_case(b"DPoP"))) {
+    if credential
+        .is_some_and(|value| value.as_bytes().get(..4).is_some_and(|s| s.eq_ignore_ascii_case(b"DPoP")))
+    {
         headers.remove("dpop");
     }
     if let Ok(value) = HeaderValue::from_str(principal) {

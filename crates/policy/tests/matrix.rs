@@ -78,7 +78,8 @@ impl Table {
     fn row(&mut self, name: &str, home: &TenantId, slice: &Slice, action: Action, resource: Resource<'_>) {
         let source = Ipv4Addr::LOCALHOST.into();
         let proof = policy::Proof::default();
-        let context = Context { method: "GET", path: "/", host: "localhost", source, tls: true, now: NOW, proof };
+        let context =
+            Context { method: "GET", path: "/", host: "localhost", source, tls: true, now: NOW, proof };
         write!(self.0, "{name:44}").unwrap();
         for column in COLUMNS {
             let principal = principal(column, home);

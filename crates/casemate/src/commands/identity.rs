@@ -87,7 +87,9 @@ fn fill(table: &mut toml::Table, folder: &Path) -> Result<(), Failure> {
         match value {
             toml::Value::Table(inner) => fill(inner, folder)?,
             toml::Value::Array(list) => {
-                list.iter_mut().filter_map(toml::Value::as_table_mut).try_for_each(|one| fill(one, folder))?;
+                list.iter_mut()
+                    .filter_map(toml::Value::as_table_mut)
+                    .try_for_each(|one| fill(one, folder))?;
             }
             _ => {}
         }

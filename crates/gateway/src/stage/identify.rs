@@ -71,7 +71,12 @@ impl Whole {
         }
     }
 
-    async fn read(&self, target: &Target, said: Option<u64>, body: RequestBody) -> Result<RequestBody, Unread> {
+    async fn read(
+        &self,
+        target: &Target,
+        said: Option<u64>,
+        body: RequestBody,
+    ) -> Result<RequestBody, Unread> {
         let most = target.limits().request_body_bytes;
         let RequestBody::Stream(mut pieces) = body else { return Ok(body) };
         let room = said.unwrap_or(most);

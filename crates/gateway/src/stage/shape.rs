@@ -390,7 +390,12 @@ mod tests {
                 request = request.header("expect", *line);
             }
             let (mut head, ()) = request.body(()).unwrap().into_parts();
-            let peer = Peer { address: "192.0.2.1:1".parse().unwrap(), tls: true, server_name: None, certificate: None };
+            let peer = Peer {
+                address: "192.0.2.1:1".parse().unwrap(),
+                tls: true,
+                server_name: None,
+                certificate: None,
+            };
             settle(&mut head, &peer)
         };
         assert_eq!(settled(&[]), Ok(()));

@@ -85,7 +85,8 @@ impl Clients {
         let verifiers = Arc::new(Verifiers::new(trust.bundles(), &provider)?);
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
         let builder = builder.map_err(|error| error.to_string())?;
-        let builder = builder.with_client_cert_verifier(Arc::clone(&verifiers) as Arc<dyn ClientCertVerifier>);
+        let builder =
+            builder.with_client_cert_verifier(Arc::clone(&verifiers) as Arc<dyn ClientCertVerifier>);
         let mut config = builder.with_cert_resolver(Arc::clone(&self.plain.cert_resolver));
         config.alpn_protocols.clone_from(&self.plain.alpn_protocols);
         config.send_tls13_tickets = self.plain.send_tls13_tickets;
@@ -116,7 +117,8 @@ impl Verifiers {
 
     /// The entries whose authorities vouch for a certificate.
     fn vouch(&self, own: &CertificateDer<'_>, above: &[CertificateDer<'_>], now: UnixTime) -> Vec<Arc<str>> {
-        let holds = |verifier: &Arc<dyn ClientCertVerifier>| verifier.verify_client_cert(own, above, now).is_ok();
+        let holds =
+            |verifier: &Arc<dyn ClientCertVerifier>| verifier.verify_client_cert(own, above, now).is_ok();
         self.entries.iter().filter(|(_, one)| holds(one)).map(|(name, _)| Arc::clone(name)).collect()
     }
 
@@ -137,8 +139,7 @@ fn verifier(bundle: &Trusted, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn 
         return Err("`ca` holds no certificate".into());
     }
     let lists = bundle.crl.as_deref().unwrap_or_default();
-    let lists: Result<Vec<_>, _> =
-        CertificateRevocationListDer::pem_slice_iter(lists.as_bytes()).collect();
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(lists.as_bytes()).collect();
     let lists = lists.map_err(|error| format!("`crl` cannot be read: {error}"))?;
     if bundle.crl.is_some() && lists.is_empty() {
         return Err("`crl` holds no list".into());

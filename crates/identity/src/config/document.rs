@@ -58,14 +58,20 @@ impl IdentityConfig {
     pub fn of_tenant(mut self, tenant: &TenantId) -> Result<Self, ConfigError> {
         let other = self.tenants().into_iter().find(|(_, of)| of.as_ref().is_some_and(|of| of != tenant));
         if let Some((key, _)) = other {
-            return wrong(&key, format!("the principals of this configuration are those of `{tenant}` alone"));
+            return wrong(
+                &key,
+                format!("the principals of this configuration are those of `{tenant}` alone"),
+            );
         }
         if self.tokens.accept == Some(false) || !self.tokens.known.is_empty() {
             return wrong("tokens", "a node knows its tokens; which function takes them, its manifest says");
         }
         self.tokens.accept = Some(true);
         if let Some(at) = self.certificates.iter().position(|entry| entry.ca.is_none()) {
-            return wrong(&format!("certificates[{at}].ca"), "name the certificates that vouch for its clients");
+            return wrong(
+                &format!("certificates[{at}].ca"),
+                "name the certificates that vouch for its clients",
+            );
         }
         let left_out = self.secrets().find(|(_, secret)| secret.bytes() == SEALED.as_bytes());
         if let Some(key) = left_out.map(|(key, _)| key) {
@@ -86,7 +92,8 @@ impl IdentityConfig {
 
     fn tenants(&mut self) -> Vec<(String, &mut Option<TenantId>)> {
         let named = |kind: &str, at: usize| format!("{kind}[{at}].tenant");
-        let issuers = self.issuers.iter_mut().enumerate().map(|(at, e)| (named("issuers", at), &mut e.tenant));
+        let issuers =
+            self.issuers.iter_mut().enumerate().map(|(at, e)| (named("issuers", at), &mut e.tenant));
         let certificates = self.certificates.iter_mut().enumerate();
         let certificates = certificates.map(|(at, e)| (named("certificates", at), &mut e.tenant));
         let webhooks = self.webhooks.iter_mut().enumerate();
@@ -175,8 +182,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_without_what_stands_there() {
-        check("a = 1", "line 1: unknown field `a`, expected one of `tokens`, `issuers`, `dpop`, `certificates`, \
-                         `webhooks`, `signatures`, `query_refused`, `replays_per_tenant`");
+        check(
+            "a = 1",
+            "line 1: unknown field `a`, expected one of `tokens`, `issuers`, `dpop`, `certificates`, \
+                         `webhooks`, `signatures`, `query_refused`, `replays_per_tenant`",
+        );
         let error = IdentityConfig::parse("[[webhooks]]\nwindow_s = \"s3cret\"").err().unwrap();
         assert!(!error.to_string().contains("s3cret"), "{error}");
         assert!(error.to_string().starts_with("line 2"), "{error}");
@@ -189,7 +199,10 @@ mod tests {
              secret = \"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=\"\n[dpop]\nnonce_secret = \"c2VjcmV0\"\n"
         );
         let shown = IdentityConfig::shown(&text).unwrap();
-        assert!(!shown.contains("secret-of") && !shown.contains("c2Vj") && shown.contains("orders"), "{shown}");
+        assert!(
+            !shown.contains("secret-of") && !shown.contains("c2Vj") && shown.contains("orders"),
+            "{shown}"
+        );
         assert_eq!(shown.matches(SEALED).count(), 3);
         check(&shown, "dpop.nonce_secret");
     }

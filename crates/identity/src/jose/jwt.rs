@@ -87,7 +87,12 @@ pub(crate) fn claimed_issuer<'a>(token: &'a Jws<'_>) -> Result<&'a str, Reason> 
 
 impl Rules {
     /// Proves `token` by these rules and keys at the time `now`.
-    pub(crate) fn verify(&self, token: &Jws<'_>, keys: Option<&KeySet>, now: Timestamp) -> Result<Token, Reason> {
+    pub(crate) fn verify(
+        &self,
+        token: &Jws<'_>,
+        keys: Option<&KeySet>,
+        now: Timestamp,
+    ) -> Result<Token, Reason> {
         if claimed_issuer(token)? != self.issuer {
             return Err(Reason::JwtIssuer);
         }

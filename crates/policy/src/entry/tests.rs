@@ -204,7 +204,8 @@ fn decide(slice: &crate::Slice) {
     let source = std::net::Ipv4Addr::LOCALHOST.into();
     let now = model::Timestamp::from_unix_ms(1_800_000_000_000);
     let proof = crate::Proof::default();
-    let context = crate::Context { method: "GET", path: "/", host: "localhost", source, tls: true, now, proof };
+    let context =
+        crate::Context { method: "GET", path: "/", host: "localhost", source, tls: true, now, proof };
     let resource = crate::Resource::Tenant(&home);
     let _ = slice.decide(&crate::Question {
         principal: &principal,

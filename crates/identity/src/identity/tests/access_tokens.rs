@@ -129,7 +129,11 @@ fn keys_that_change() {
     assert!(identity.replace_keys("corp", Some(KeySet::parse(set.as_bytes()).unwrap())));
     assert!(!identity.replace_keys("nobody", Some(KeySet::parse(set.as_bytes()).unwrap())));
     assert_eq!(said(&Ask::bearer(&new).ask(&identity, NOW)), "corp:alice");
-    assert_eq!(said(&Ask::bearer(&old).ask(&identity, NOW)), "jwt-key-unknown", "though it was proved before");
+    assert_eq!(
+        said(&Ask::bearer(&old).ask(&identity, NOW)),
+        "jwt-key-unknown",
+        "though it was proved before"
+    );
     assert!(identity.replace_keys("corp", None));
     assert_eq!(said(&Ask::bearer(&new).ask(&identity, NOW)), "jwt-keys-absent");
 }
@@ -137,8 +141,13 @@ fn keys_that_change() {
 #[test]
 fn a_token_that_was_proved_before_ends_with_its_time() {
     let (identity, text) = (identity(&issuer_toml("")), token(json!({}), json!({})));
-    for (after_s, expect) in [(0, "corp:alice"), (1, "corp:alice"), (329, "corp:alice"), (330, "jwt-expired")] {
-        assert_eq!(said(&Ask::bearer(&text).ask(&identity, NOW.plus_ms(after_s * 1000))), expect, "{after_s}");
+    for (after_s, expect) in [(0, "corp:alice"), (1, "corp:alice"), (329, "corp:alice"), (330, "jwt-expired")]
+    {
+        assert_eq!(
+            said(&Ask::bearer(&text).ask(&identity, NOW.plus_ms(after_s * 1000))),
+            expect,
+            "{after_s}"
+        );
     }
     let ask = Ask::bearer(&text);
     let asked = |accept: &[&str]| {
