@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Caller;
+
 /// The word for API tokens of this node's.
 const TOKEN: &str = "token";
 
@@ -46,6 +48,14 @@ impl Accept {
         match &self.0 {
             Taken::All | Taken::Tokens => true,
             Taken::Named(names) => names.iter().any(|name| name == TOKEN),
+        }
+    }
+
+    /// Whether it takes the credential that proved a caller. One that presented none is the policies' affair.
+    pub fn takes_caller(&self, caller: &Caller) -> bool {
+        match caller.proof() {
+            Some(proof) => self.takes(proof.kind().word(), proof.entry()),
+            None => caller.token().is_none() || self.takes_tokens(),
         }
     }
 

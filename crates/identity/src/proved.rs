@@ -36,6 +36,17 @@ impl ProofKind {
     }
 }
 
+impl ProofKind {
+    /// What stands before an entry's name where a function says that it takes this.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::ApiToken | Self::AccessToken | Self::Certificate => "",
+            Self::Webhook => "webhook",
+            Self::MessageSignature => "signature",
+        }
+    }
+}
+
 /// What whoever presented a token proved besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -103,6 +103,9 @@ impl Platform {
         let head = screened.head();
         let host = host_of(&head.uri, &head.headers);
         let peer = screened.peer();
+        if !target.accept.takes_caller(caller) {
+            return Err(self.not_taken_here(id, target, caller, head, peer));
+        }
         let asked = Asked {
             id,
             method: head.method.as_str(),
@@ -120,6 +123,27 @@ impl Platform {
         })
     }
 
+    /// A caller that proved itself at another door, by what this function does not take.
+    fn not_taken_here(
+        &self,
+        id: RequestId,
+        target: &Target,
+        caller: &Caller,
+        head: &http::request::Parts,
+        peer: &Peer,
+    ) -> Refused {
+        let (code, source) = (identity::Reason::CredentialElsewhere.code(), peer.address.ip());
+        self.log_refused(target, &Call::new(id, caller.key().into(), source, head), code);
+        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.principal = caller.key().into();
+        event.code = code.into();
+        event.detail = identity::Reason::CredentialElsewhere.sentence().into();
+        event.resource = target.resource.clone();
+        self.note_refused(code, &event);
+        Refused::Forbidden { code, reason: format!("the function accepts: {}", target.accept) }
+    }
+
     /// Asks a slice, and records the decision before anyone acts on it. The resource comes with its name for
     /// the record.
     pub(crate) fn decide(
@@ -130,14 +154,15 @@ impl Platform {
         action: Action,
         (resource, named): (Resource<'_>, Arc<str>),
     ) -> Result<Permit, Refused> {
+        let now = self.clock.now();
         let context = Context {
             method: asked.method,
             path: asked.path,
             host: asked.host,
             source: asked.peer.address.ip(),
             tls: asked.peer.tls,
-            now: self.clock.now(),
-            proof: proof_of(caller, self.clock.now()),
+            now,
+            proof: proof_of(caller, now),
         };
         let principal = caller.principal();
         let answer = slice.decide(&Question { principal, action, resource, context: &context });

@@ -61,6 +61,8 @@ fn a_webhook_is_proved_over_its_whole_body() {
     let bearer = format!("Bearer {own}");
     let token = ask(&node, "POST", "/orders", &[("authorization", &bearer)], small);
     refused(&node, &token, "credential-not-taken-here");
+    let by_control = node.run(&["invoke", "orders"]);
+    by_control.fails(5, "the function accepts: webhook:orders");
     let too_large = vec![b'x'; 600_000];
     assert_eq!(sent("/orders", "larger", now_s(), &too_large, &too_large).status, 413);
 

@@ -44,6 +44,9 @@ struct Verifiers {
 
 /// Whether certificates and lists of revoked ones hold, as far as can be said before any client comes.
 pub(crate) fn check(bundles: &[Trusted]) -> Result<(), String> {
+    if bundles.is_empty() {
+        return Ok(());
+    }
     Verifiers::new(bundles, &Arc::new(aws_lc_rs::default_provider())).map(drop)
 }
 
