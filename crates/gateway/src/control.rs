@@ -105,7 +105,7 @@ pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer
     let mut response = match walk(plane, id, request, peer).await {
         Ok(response) => response,
         Err(problem) => {
-            plane.metrics.refused(problem.code());
+            plane.metrics.refused(problem.counted_as());
             if !problem.is_recorded() {
                 plane.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
             }

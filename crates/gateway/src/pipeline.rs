@@ -43,7 +43,7 @@ impl DataPlane {
         let mut response = match self.walk(id, peer, request).await {
             Ok(response) => response,
             Err(problem) => {
-                self.metrics.refused(problem.code());
+                self.metrics.refused(problem.counted_as());
                 if !problem.is_recorded() {
                     self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
                 }

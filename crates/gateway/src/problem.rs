@@ -18,6 +18,8 @@ pub(crate) struct Problem {
     detail: Option<String>,
     headers: Vec<(HeaderName, String)>,
     closes: bool,
+    /// What it is counted as, where that is more than the caller is told.
+    counted: Option<&'static str>,
     /// Whether the record has it already.
     recorded: bool,
 }
@@ -32,7 +34,7 @@ const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
         let (title, headers) = (title.into(), Vec::new());
-        Self { status, code, title, detail: None, headers, closes: false, recorded: false }
+        Self { status, code, title, detail: None, headers, closes: false, counted: None, recorded: false }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -50,6 +52,11 @@ impl Problem {
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The code that it is counted as.
+    pub(crate) fn counted_as(&self) -> &'static str {
+        self.counted.unwrap_or(self.code)
     }
 
     /// Whether the record has it already, with more than this says.
@@ -146,8 +153,9 @@ impl From<Refused> for Problem {
                 let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
             }
-            Refused::Challenged { challenge, nonce, .. } => {
-                let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
+            Refused::Challenged { code, challenge, nonce } => {
+                let mut problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
+                problem.counted = Some(code);
                 let problem = problem.with(header::WWW_AUTHENTICATE, challenge);
                 match nonce {
                     Some(nonce) => problem.with(DPOP_NONCE, nonce),

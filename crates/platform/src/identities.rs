@@ -155,12 +155,14 @@ impl Platform {
             Ok::<_, ControlError>(Configured::new(&room, identity))
         });
         let next = next.await??;
-        let digest = keyring::sha256(text.as_bytes());
-        let detail = format!("replaced by {digest}, which names {}", names(&next.identity));
+        let shown = IdentityConfig::shown(text)?;
+        // Not of the text itself: whoever reads the record could try out short secrets.
+        let digest = keyring::sha256(shown.as_bytes());
+        let detail = format!("replaced by {digest} (without secrets), which names {}", names(&next.identity));
         self.record_act(ctx, what, &detail).await?;
         home.store.commit(Batch::new().put(IDENTITY, CURRENT, text.to_owned())).await?;
         self.put_in_force(home, next);
-        Ok(IdentityConfig::shown(text)?)
+        Ok(shown)
     }
 
     /// Takes what is stored into force, at the start.

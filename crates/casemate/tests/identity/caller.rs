@@ -33,7 +33,8 @@ pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < Duration::from_secs(120), "{what}");
-        std::thread::sleep(Duration::from_millis(200));
+        // Slower than the rate of failed proofs.
+        std::thread::sleep(Duration::from_millis(1_500));
     }
 }
 

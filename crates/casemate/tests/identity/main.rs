@@ -12,6 +12,7 @@
 mod caller;
 mod certificates;
 mod messages;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;

@@ -56,7 +56,7 @@ fn a_webhook_is_proved_over_its_whole_body() {
     refused(&node, &sent("/orders", "stale", now_s() - 4_000, small, small), "webhook-stale");
     refused(&node, &sent("/orders", "early", now_s() + 4_000, small, small), "webhook-early");
     refused(&node, &sent("/other", "elsewhere", now_s(), small, small), "credential-not-taken-here");
-    refused(&node, &ask(&node, "POST", "/orders", &[], small), "no-credential");
+    refused(&node, &ask(&node, "POST", "/orders", &[], small), "forbidden");
     let own = node.token(&["--name", "caller", "--scope", "invoke"]);
     let bearer = format!("Bearer {own}");
     let token = ask(&node, "POST", "/orders", &[("authorization", &bearer)], small);

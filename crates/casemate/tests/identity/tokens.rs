@@ -20,7 +20,7 @@ fn an_issuer_is_discovered_and_its_keys_change() {
     node.deploy("echo", &guest("echo"), CORP);
     node.deploy("plain", &guest("echo"), TENANT);
     let token = issuer.token(json!({}), json!({}));
-    refused(&node, &bearer(&node, "/echo", &token), "token-malformed");
+    refused(&node, &bearer(&node, "/echo", &token), "credential-oversized");
     accept(&node, "default", &issuer.entry(""));
     for _ in 0..2 {
         let answer = bearer(&node, "/echo", &token);
@@ -35,18 +35,26 @@ fn an_issuer_is_discovered_and_its_keys_change() {
     }
     let elsewhere = bearer(&node, "/echo", &issuer.token(json!({}), json!({ "groups": ["sellers"] })));
     assert_eq!(elsewhere.status, 403, "who it is is known, and the policy says no");
-    refused(&node, &bearer(&node, "/plain", &token), "token-malformed");
+    refused(&node, &bearer(&node, "/plain", &token), "credential-oversized");
     let own = node.token(&["--name", "caller", "--scope", "invoke"]);
     assert_eq!(bearer(&node, "/plain", &own).status, 200);
     assert_eq!(bearer(&node, "/echo", &own).status, 403, "an API token is taken, and has no groups");
-    refused(&node, &ask(&node, "GET", "/echo", &[], b""), "no-credential");
+    refused(&node, &ask(&node, "GET", "/echo", &[], b""), "forbidden");
 
-    // Another tenant accepts nobody of this one's.
+    // Another tenant accepts nobody of this one's, and whom it accepts is nobody's but its own.
     node.run(&["tenant", "create", "acme"]).ok();
-    let folder = node.home.function("echo2", &guest("echo"), &CORP.replace("echo", "echo2"));
-    node.run(&["deploy", folder.to_str().unwrap(), "--no-build", "--tenant", "acme"]);
-    let shown = node.run(&["identity", "show", "--tenant", "acme"]).ok().out;
-    assert!(!shown.contains("corp"), "{shown}");
+    let folder = node.home.function("there", &guest("echo"), CORP);
+    node.run(&["deploy", folder.to_str().unwrap(), "--no-build", "--tenant", "acme"]).ok();
+    let port = node.functions().rsplit(':').next().unwrap();
+    let there = format!("https://acme.localhost:{port}/there");
+    assert_eq!(bearer(&node, &there, &token).status, 401);
+    let other = Issuer::start();
+    accept(&node, "acme", &other.entry(""));
+    assert_eq!(bearer(&node, &there, &token).status, 401, "a token of another tenant's issuer");
+    let answer = bearer(&node, &there, &other.token(json!({}), json!({})));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.text().contains("acme/corp:alice"), "{}", answer.text());
+    refused(&node, &bearer(&node, "/echo", &other.token(json!({}), json!({}))), "jwt-issuer");
 
     // The issuer has another key: unknown at first, then fetched; what the old one signed is good no more.
     let next = Key::new("two");
@@ -100,7 +108,7 @@ fn tokens_that_must_fail() {
         ),
         ("another type", issuer.token(json!({ "typ": "logout+jwt" }), json!({})), "jwt-type"),
         ("an ID token", issuer.token(json!({ "typ": "JWT" }), json!({ "nonce": "n" })), "jwt-id-token"),
-        ("cut", good[..good.len() - 4].to_owned(), "jwt-signature"),
+        ("cut", good[..good.len() - 4].to_owned(), "jwt-encoding"),
         ("longer", format!("{good}AAAA"), "jwt-signature"),
         ("padded", format!("{good}="), "jwt-encoding"),
         ("oversized", issuer.token(json!({}), json!({ "more": "x".repeat(9_000) })), "jwt-oversized"),
