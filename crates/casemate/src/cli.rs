@@ -139,7 +139,7 @@ pub(crate) enum Command {
     /// Check a node's configuration offline, or print its schema
     #[command(subcommand, after_help = "Example:\n  casemate config check node.toml")]
     Config(Config),
-    /// Say offline who a request would be from, and by what proof, or why it is nobody's
+    /// Say whom the tenant accepts beside API tokens; say offline who a request would be from
     #[command(subcommand, after_help = identity::IDENTITY)]
     Identity(Identity),
     /// Look at this machine's walls and at the node

@@ -185,6 +185,16 @@ impl Client {
         self.send(Method::PUT, &self.path("policy"), text).await
     }
 
+    /// `GET …/identity`
+    pub(crate) async fn identity(&self) -> Result<api::IdentityText, Failure> {
+        self.get(&self.path("identity")).await
+    }
+
+    /// `PUT …/identity`
+    pub(crate) async fn set_identity(&self, text: &api::IdentityText) -> Result<api::IdentityText, Failure> {
+        self.send(Method::PUT, &self.path("identity"), text).await
+    }
+
     /// `GET /v1/node`
     pub(crate) async fn node(&self) -> Result<api::NodeReport, Failure> {
         self.get("/v1/node").await

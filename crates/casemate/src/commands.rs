@@ -19,7 +19,7 @@ pub(crate) use ship::ship;
 use clap::CommandFactory;
 
 use crate::{
-    cli::{self, Cli, Command, Global},
+    cli::{Cli, Command, Global},
     client::Client,
     demo,
     exit::Failure,
@@ -71,7 +71,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Records(args) => records::records(context, &args).await,
         Command::Manifest(args) => offline::manifest(context, args),
         Command::Config(args) => offline::config(context, args),
-        Command::Identity(cli::Identity::Check(args)) => identity::check(context, &args),
+        Command::Identity(args) => identity::identity(context, args).await,
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions(args) => offline::completions(context, &args, Cli::command()),
     }

@@ -428,6 +428,14 @@ pub struct PolicyText {
     pub text: String,
 }
 
+/// `GET` and `PUT /v1/tenants/{tenant}/identity`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityText {
+    /// Whom the tenant accepts beside API tokens, in TOML. What is read has no secrets in it.
+    pub text: String,
+}
+
 /// One thing that was looked at, and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {

@@ -33,11 +33,12 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use crate::{
     problem::Problem,
     stage::respond::{self, Body, Held},
+    tls::clients::{self, Clients, Made},
 };
 pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
@@ -57,6 +58,10 @@ const RESETS_MAX: usize = 20;
 pub(crate) struct Line {
     /// None speaks plain HTTP.
     pub(crate) tls: Option<TlsAcceptor>,
+    /// Who asks clients for certificates, where there may be some.
+    pub(crate) clients: Option<Arc<Clients>>,
+    /// Turns true once, when the client's certificate proves nothing any more.
+    pub(crate) ended: Option<watch::Receiver<bool>>,
     /// Turns true once, when the node stops.
     pub(crate) closing: watch::Receiver<bool>,
     /// How long a client may take.
@@ -118,18 +123,28 @@ impl Line {
         }
     }
 
-    async fn speak<H: Host>(self, stream: TcpStream, address: SocketAddr, activity: &Arc<Activity>, host: H) {
+    async fn speak<H: Host>(
+        mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        activity: &Arc<Activity>,
+        host: H,
+    ) {
         let Some(tls) = self.tls.clone() else {
-            let peer = Peer { address, tls: false, server_name: None };
+            let peer = Peer { address, tls: false, server_name: None, certificate: None };
             return self.http1(stream, Arc::new(peer), activity, host).await;
         };
         let source = address.ip();
-        match timeout(self.patience.handshake, shake_hands(tls, stream, &self.turns)).await {
-            Ok(Ok(Shaken::Tls(stream))) => {
+        let clients = self.clients.clone().filter(|clients| clients.are_asked());
+        let shaken = shake_hands(tls, clients, stream, &self.turns);
+        match timeout(self.patience.handshake, shaken).await {
+            Ok(Ok(Shaken::Tls(stream, made))) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
                 let server_name = session.server_name().map(Arc::from);
-                let peer = Arc::new(Peer { address, tls: true, server_name });
+                let certificate = made.as_ref().and_then(|made| made.proved(session.peer_certificates()));
+                self.ended = made.filter(|_| certificate.is_some()).map(|made| made.trust.ended());
+                let peer = Arc::new(Peer { address, tls: true, server_name, certificate });
                 if h2 {
                     self.http2(*stream, peer, activity, host).await;
                 } else {
@@ -144,7 +159,7 @@ impl Line {
             // A client that comes and goes without a word asks whether the port is open.
             Ok(Ok(Shaken::Silent)) => {}
             Ok(Err(error)) => {
-                host.refused(source, "handshake-failed", &error.to_string());
+                host.refused(source, clients::handshake_code(&error), &error.to_string());
                 tracing::debug!(%address, %error, "a handshake failed");
             }
             Err(_) => {
@@ -187,7 +202,7 @@ impl Line {
         });
         let connection = http1_builder().serve_connection(TokioIo::new(gate), service);
         let mut connection = std::pin::pin!(connection);
-        let mut closed = std::pin::pin!(closed(self.closing));
+        let mut closed = std::pin::pin!(closed(self.closing, self.ended));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = &mut closed => {
@@ -222,7 +237,7 @@ impl Line {
         });
         let connection = http2_builder(self.patience).serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        let mut closed = std::pin::pin!(closed(self.closing));
+        let mut closed = std::pin::pin!(closed(self.closing, self.ended));
         let mut idle = std::pin::pin!(watched.idle(self.patience.idle));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -235,9 +250,18 @@ impl Line {
     }
 }
 
-async fn closed(mut closing: watch::Receiver<bool>) {
+async fn closed(mut closing: watch::Receiver<bool>, ended: Option<watch::Receiver<bool>>) {
+    let ended = async move {
+        match ended {
+            Some(mut ended) => drop(ended.wait_for(|ended| *ended).await),
+            None => std::future::pending().await,
+        }
+    };
     // A sender that is gone means the same.
-    drop(closing.wait_for(|closing| *closing).await);
+    tokio::select! {
+        _ = closing.wait_for(|closing| *closing) => {}
+        () = ended => {}
+    }
 }
 
 fn note(ended: Result<(), hyper::Error>) {
@@ -334,19 +358,33 @@ impl Drop for Busy {
 
 /// What became of a handshake.
 enum Shaken {
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Option<Arc<Made>>),
     /// The client speaks HTTP without TLS.
     Plain(TcpStream),
     /// It said nothing.
     Silent,
 }
 
-async fn shake_hands(tls: TlsAcceptor, stream: TcpStream, turns: &Turns) -> io::Result<Shaken> {
+async fn shake_hands(
+    tls: TlsAcceptor,
+    clients: Option<Arc<Clients>>,
+    stream: TcpStream,
+    turns: &Turns,
+) -> io::Result<Shaken> {
     let mut first = [0_u8];
     let seen = stream.peek(&mut first).await?;
     match first {
         _ if seen == 0 => Ok(Shaken::Silent),
-        [TLS_HANDSHAKE] => Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?))),
+        [TLS_HANDSHAKE] => match clients {
+            None => Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?), None)),
+            Some(clients) => {
+                let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+                let made = clients.of(start.client_hello().server_name());
+                let config = made.as_ref().map_or_else(|| tls.config(), |made| &made.config);
+                let stream = turns.in_turn(start.into_stream(Arc::clone(config))).await?;
+                Ok(Shaken::Tls(Box::new(stream), made))
+            }
+        },
         [b'A'..=b'Z'] => Ok(Shaken::Plain(stream)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS")),
     }

@@ -105,7 +105,7 @@ pub(crate) async fn serve(plane: &ControlPlane, request: Request<Incoming>, peer
     let mut response = match walk(plane, id, request, peer).await {
         Ok(response) => response,
         Err(problem) => {
-            plane.metrics.refused(problem.code());
+            plane.metrics.refused(problem.counted_as());
             if !problem.is_recorded() {
                 plane.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
             }
@@ -137,7 +137,7 @@ async fn walk(
     if endpoint.open {
         return open(plane, endpoint.operation);
     }
-    let caller = plane.platform.identify(id, None, &head, peer)?;
+    let caller = plane.platform.identify(id, None, &head, &[], peer)?;
     if caller.is_anonymous() {
         plane.platform.note_refusal(id, None, peer, "no-credential", "the control API wants a token");
         return Err(platform::Refused::Unauthenticated { code: "no-credential" }.into());
@@ -177,6 +177,8 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::Records => tenancy::records(&call).await,
         Op::ReadPolicy => tenancy::read_policy(&call),
         Op::SetPolicy => tenancy::set_policy(&call).await,
+        Op::ReadIdentity => tenancy::read_identity(&call).await,
+        Op::SetIdentity => tenancy::set_identity(&call).await,
         Op::ListFunctions => functions::list(&call),
         Op::Inspect => functions::inspect(&call).await,
         Op::Remove => functions::remove(&call).await,

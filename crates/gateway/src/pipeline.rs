@@ -13,8 +13,14 @@ use crate::{
     metrics::Metrics,
     problem::Problem,
     stage::{
-        authorize::authorize, identify::identify, invoke::invoke, respond, respond::Body, route::route,
-        screen::screen, shape::shape,
+        authorize::authorize,
+        identify::{Whole, identify},
+        invoke::invoke,
+        respond,
+        respond::Body,
+        route::route,
+        screen::screen,
+        shape::shape,
     },
 };
 
@@ -22,6 +28,8 @@ use crate::{
 pub(crate) struct DataPlane {
     pub(crate) platform: Arc<Platform>,
     pub(crate) metrics: Arc<Metrics>,
+    /// For bodies that must be read before it is known who sent them.
+    pub(crate) whole: Whole,
     /// Whether the name is one for which browsers should insist on TLS: not on `localhost`.
     pub(crate) strict_transport: bool,
 }
@@ -35,7 +43,7 @@ impl DataPlane {
         let mut response = match self.walk(id, peer, request).await {
             Ok(response) => response,
             Err(problem) => {
-                self.metrics.refused(problem.code());
+                self.metrics.refused(problem.counted_as());
                 if !problem.is_recorded() {
                     self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
                 }
@@ -60,6 +68,13 @@ impl DataPlane {
         let upload = shaped.upload.clone();
         upload.bounded_by(target.limits());
         let screened = screen(platform, id, &target, shaped, peer)?;
+        let screened = match target.takes_others() {
+            true => {
+                let ready = Box::pin(self.whole.ready(platform, id, &target, screened)).await;
+                ready.map_err(|problem| upload.blame(problem))?
+            }
+            false => screened,
+        };
         let caller = identify(platform, id, &target, &screened)?;
         let permit = authorize(platform, id, &target, &caller, &screened)?;
         let answer = invoke(platform, id, permit, &caller, target, screened).await;

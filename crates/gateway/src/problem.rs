@@ -16,20 +16,25 @@ pub(crate) struct Problem {
     code: &'static str,
     title: String,
     detail: Option<String>,
-    header: Option<Box<(HeaderName, String)>>,
+    headers: Vec<(HeaderName, String)>,
     closes: bool,
+    /// What it is counted as, where that is more than the caller is told.
+    counted: Option<&'static str>,
     /// Whether the record has it already.
     recorded: bool,
 }
 
 /// For how long a caller is asked to wait where load is the reason, in seconds.
 const RETRY_AFTER_S: &str = "1";
+/// RFC 9449 §8.
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// RFC 6750 §3.
 const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
-        Self { status, code, title: title.into(), detail: None, header: None, closes: false, recorded: false }
+        let (title, headers) = (title.into(), Vec::new());
+        Self { status, code, title, detail: None, headers, closes: false, counted: None, recorded: false }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -40,13 +45,18 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.header = Some(Box::new((name, value.into())));
+        self.headers.push((name, value.into()));
         self
     }
 
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The code that it is counted as.
+    pub(crate) fn counted_as(&self) -> &'static str {
+        self.counted.unwrap_or(self.code)
     }
 
     /// Whether the record has it already, with more than this says.
@@ -80,10 +90,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header.map(|header| *header)
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
-            headers.insert(name, value);
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -142,6 +152,15 @@ impl From<Refused> for Problem {
             Refused::Unauthenticated { .. } => {
                 let problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
                 problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
+            }
+            Refused::Challenged { code, challenge, nonce } => {
+                let mut problem = Self::new(401, "unauthenticated", identity::Refusal::SENTENCE);
+                problem.counted = Some(code);
+                let problem = problem.with(header::WWW_AUTHENTICATE, challenge);
+                match nonce {
+                    Some(nonce) => problem.with(DPOP_NONCE, nonce),
+                    None => problem,
+                }
             }
             Refused::Forbidden { .. } => Self::new(403, "forbidden", "this caller may not do this"),
             Refused::TooMany { code, retry_after_s } => {
@@ -222,6 +241,11 @@ mod tests {
             "unauthenticated",
         )
         .await;
+        let challenge = "DPoP realm=\"casemate\", error=\"use_dpop_nonce\"";
+        let challenged =
+            || Refused::Challenged { code: "dpop-nonce", challenge, nonce: Some("a-nonce".into()) };
+        check(challenged(), 401, Some(("www-authenticate", challenge)), "unauthenticated").await;
+        check(challenged(), 401, Some(("dpop-nonce", "a-nonce")), identity::Refusal::SENTENCE).await;
         check(forbidden(), 403, None, "forbidden").await;
         check(ControlError::Refused(forbidden()), 403, None, "tenant/0").await;
         check(

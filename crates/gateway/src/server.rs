@@ -23,9 +23,11 @@ use crate::{
     metrics::Metrics,
     pipeline::DataPlane,
     stage::{
+        identify::Whole,
         listen::{Bounds, accept},
         respond::Body,
     },
+    tls::clients::Clients,
 };
 
 /// One connection in so many is kept for the control API, so that callers never lock operators out.
@@ -128,6 +130,7 @@ impl Gateway {
         let data = Arc::new(DataPlane {
             platform: self.platform.clone(),
             metrics: metrics.clone(),
+            whole: Whole::default(),
             strict_transport: self.config.domain != "localhost",
         });
         let (all, controls) = (bounds.clone(), control_bounds.clone());
@@ -141,11 +144,15 @@ impl Gateway {
             control_closing.clone(),
         ));
         let (tls, later) = (TlsAcceptor::from(self.config.tls.clone()), Arc::new(Later::new()));
+        let clients = Arc::new(Clients::new(self.platform.clone(), self.config.tls.clone()));
         let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
             let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
             // Whoever floods one plane with handshakes keeps nobody from the other.
             let turns = Arc::new(Turns::new(std::thread::available_parallelism().map_or(1, usize::from)));
-            let line = Line { tls, closing, patience: Patience::default(), later: later.clone(), turns };
+            let (patience, later) = (Patience::default(), later.clone());
+            // Operators have tokens: no client is asked for a certificate at the control API.
+            let clients = matches!(plane, Plane::Data(_)).then(|| clients.clone());
+            let line = Line { tls, clients, ended: None, closing, patience, later, turns };
             Door { plane, line, bounds: bounds.clone(), platform: self.platform.clone() }
         };
         let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];

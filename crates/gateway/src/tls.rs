@@ -1,5 +1,6 @@
 //! TLS for servers: the node's own certificates, and the configuration that uses them. It never stores a key.
 
+pub(crate) mod clients;
 mod tenants;
 
 use std::{net::IpAddr, sync::Arc};

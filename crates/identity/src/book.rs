@@ -127,6 +127,11 @@ impl TokenBook {
         self.shelves.read().by_hash.get(hash).cloned()
     }
 
+    /// Who presents no credential.
+    pub fn nobody(&self) -> Caller {
+        self.anonymous.clone()
+    }
+
     pub(crate) const fn anonymous(&self) -> &Caller {
         &self.anonymous
     }

@@ -60,3 +60,7 @@ pub(crate) const ENTRIES_MAX: usize = 256;
 pub(crate) const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Header lines of a request that is read from a file.
 pub(crate) const REQUEST_HEADERS_MAX: usize = 100;
+/// Access tokens of one configuration that are remembered as proved.
+pub(crate) const PROVED_MAX: usize = 16_384;
+/// Bytes of a tenant's configuration.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;

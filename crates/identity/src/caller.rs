@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc};
 
 use model::{Principal, Timestamp, TokenId};
 
-use crate::{Chain, Credentials, TokenBook};
+use crate::{Chain, Credentials, Proved, TokenBook};
 
-/// Who asks, proved. Only [`identify`] makes one, and [`crate::Functions`] of a run that calls.
+/// Who asks, proved. Only [`identify`] and [`Identity::identify`](crate::Identity::identify) make one, and
+/// [`crate::Functions`] of a run that calls.
 ///
 /// ```compile_fail
 /// let forged = identity::Caller { principal: model::Principal::anonymous().into() };
@@ -17,6 +18,7 @@ pub struct Caller {
     key: Arc<str>,
     /// Of a function that calls, and of nobody else.
     chain: Option<Arc<Chain>>,
+    proof: Option<Arc<Proved>>,
 }
 
 impl Caller {
@@ -38,6 +40,11 @@ impl Caller {
     /// The public id of the token that proved it, if one did.
     pub fn token(&self) -> Option<&TokenId> {
         self.principal.token.as_ref()
+    }
+
+    /// What proved it, where that was another credential than a token of this node's.
+    pub fn proof(&self) -> Option<&Proved> {
+        self.proof.as_deref()
     }
 
     /// Names the caller, not the credential (`User::"default/alice"`): what rates are counted by.
@@ -73,6 +80,9 @@ pub enum Refusal {
     /// More than one `Authorization` header.
     #[error("more than one credential")]
     Several,
+    /// A token, where the function does not take tokens.
+    #[error("the function does not accept API tokens")]
+    Elsewhere,
     /// Another scheme than `Bearer`.
     #[error("another scheme than `Bearer`")]
     Scheme,
@@ -123,6 +133,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Several => "credential-several",
+            Self::Elsewhere => "credential-not-taken-here",
             Self::Scheme => "credential-scheme",
             Self::Oversized => "credential-oversized",
             Self::Malformed => "token-malformed",
@@ -167,7 +178,12 @@ pub fn identify(credentials: &Credentials, book: &TokenBook, now: Timestamp) -> 
 
 pub(crate) fn caller(principal: Principal) -> Caller {
     let key = principal.to_string().into();
-    Caller { principal: Arc::new(principal), key, chain: None }
+    Caller { principal: Arc::new(principal), key, chain: None, proof: None }
+}
+
+pub(crate) fn proved(proof: Arc<Proved>) -> Caller {
+    let principal = Arc::clone(&proof.principal);
+    Caller { key: principal.to_string().into(), principal, chain: None, proof: Some(proof) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! reads the configuration hands in what its `…_file` keys point to.
 
 mod check;
+mod document;
 mod entries;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{Algorithm, MessageAlgorithm, TokenRecord, WebhookScheme, bounds};
 
+pub use document::DocumentError;
 pub(crate) use entries::{Accepted, CertificateRule, Entry, IssuerRule, Matches, WebhookRule};
 
 /// The configuration of this crate. `docs/identity.md` has an example of all of it.
@@ -55,8 +57,8 @@ impl Default for IdentityConfig {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokensConfig {
-    /// Whether they are taken.
-    pub accept: bool,
+    /// Whether they are taken; where nobody says, they are not. A node takes them where a function does.
+    pub accept: Option<bool>,
     /// Records of tokens, for a check without a node; a node has its own.
     pub known: Vec<TokenRecord>,
 }
@@ -73,7 +75,8 @@ pub struct IssuerConfig {
     pub audiences: Vec<String>,
     /// The algorithms that its tokens may be signed with.
     pub algorithms: Vec<Algorithm>,
-    /// Its keys as a JSON document (RFC 7517 §5).
+    /// Its keys as a JSON document (RFC 7517 §5). Where there is neither this nor a file, whoever has a network
+    /// fetches them from where the issuer's metadata say (RFC 8414).
     pub jwks: Option<String>,
     /// A file with the same.
     pub jwks_file: Option<String>,
@@ -88,8 +91,8 @@ pub struct IssuerConfig {
     /// Whether its tokens must be bound to a key or a certificate.
     #[serde(default)]
     pub require_bound: bool,
-    /// The tenant of its principals.
-    pub tenant: TenantId,
+    /// The tenant of its principals. A tenant's own configuration need not say it.
+    pub tenant: Option<TenantId>,
     /// What its principals are: `User` or `Service`.
     pub kind: PrincipalKind,
     /// What its tokens may be used for: names of actions.
@@ -176,8 +179,16 @@ pub struct CertificateConfig {
     /// The common names of subjects that are taken.
     #[serde(default)]
     pub subjects: Vec<String>,
-    /// The tenant of its principals.
-    pub tenant: TenantId,
+    /// The certificates (PEM) that vouch for its clients.
+    pub ca: Option<String>,
+    /// A file with the same.
+    pub ca_file: Option<String>,
+    /// Lists of revoked ones (PEM, RFC 5280 §5); with one, each certificate of a chain must be covered.
+    pub crl: Option<String>,
+    /// A file with the same.
+    pub crl_file: Option<String>,
+    /// The tenant of its principals. A tenant's own configuration need not say it.
+    pub tenant: Option<TenantId>,
     /// What they may do: names of actions.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,
@@ -208,8 +219,8 @@ pub struct WebhookConfig {
     /// How long a message is remembered whose scheme signs no time.
     #[serde(default = "remember_s")]
     pub remember_s: u64,
-    /// The tenant of its principal.
-    pub tenant: TenantId,
+    /// The tenant of its principal. A tenant's own configuration need not say it.
+    pub tenant: Option<TenantId>,
     /// What it may do: names of actions.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,
@@ -247,8 +258,8 @@ pub struct SignatureConfig {
     /// Whether each signature must have a nonce. One that is there is remembered in any case.
     #[serde(default)]
     pub require_nonce: bool,
-    /// The tenant of its principal.
-    pub tenant: TenantId,
+    /// The tenant of its principal. A tenant's own configuration need not say it.
+    pub tenant: Option<TenantId>,
     /// What it may do: names of actions.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,

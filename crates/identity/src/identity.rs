@@ -3,22 +3,25 @@
 
 use std::sync::Arc;
 
+mod others;
+
 use keyring::sha256;
 use model::Timestamp;
 
 use crate::{
-    Bound, ConfigError, Files, IdentityConfig, KeySet, Nobody, ProofKind, Proved, Reason, Request, TokenBook,
-    TokenSecret, WebhookScheme,
-    bounds::TOKEN_BYTES_MAX,
-    certificate::{Names, spiffe::SpiffeId},
-    config::{Accepted, CertificateRule, Entry, IssuerRule, Matches},
+    Accept, Bound, Caller, ConfigError, Files, IdentityConfig, KeySet, Nobody, ProofKind, Proved, Reason,
+    Request, TokenBook, TokenSecret, WebhookScheme, book,
+    bounds::{SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX},
+    cache::{Cache, Known},
+    caller,
+    config::{Accepted, Entry, IssuerRule},
     credentials::holds_token,
     jose::{
         dpop,
         jws::{Carrier, Jws},
         jwt::{self, Confirmation},
     },
-    replay::{Replays, Seen},
+    replay::Replays,
     secret::TokenError,
     signature, uri,
 };
@@ -26,7 +29,26 @@ use crate::{
 /// What is accepted, proved, and what was seen. One for all requests of a node, from any number of threads.
 pub struct Identity {
     accepted: Accepted,
-    replays: Replays,
+    /// The same for each configuration that follows this one.
+    replays: Arc<Replays>,
+    proved: Cache,
+}
+
+/// Who vouches for the clients of one entry of certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    /// The entry's name.
+    pub entry: Arc<str>,
+    /// Their certificates (PEM).
+    pub ca: String,
+    /// Their lists of revoked certificates (PEM), if there are some.
+    pub crl: Option<String>,
+}
+
+/// Who was found: by an API token, which has a proof where somebody wants one, or by another credential.
+enum Found {
+    Token(Arc<book::Entry>),
+    Caller(Caller),
 }
 
 /// A credential as it stands in a request, of which nothing is proved.
@@ -39,7 +61,7 @@ enum Presented<'a> {
     Certificate(&'a [u8]),
 }
 
-type Answer = Result<Proved, Nobody>;
+type Answer = Result<Caller, Nobody>;
 
 impl Identity {
     /// Proves a configuration; `files` reads what its `…_file` keys point to.
@@ -47,9 +69,19 @@ impl Identity {
     /// # Errors
     /// The first key that does not hold.
     pub fn new(config: IdentityConfig, files: &Files<'_>) -> Result<Self, ConfigError> {
-        let accepted = Accepted::prove(config, files)?;
-        let replays = Replays::new(accepted.replays_per_tenant);
-        Ok(Self { accepted, replays })
+        Self::with(config, files, Arc::default())
+    }
+
+    /// The configuration that takes this one's place: what was seen before stays seen.
+    ///
+    /// # Errors
+    /// The first key that does not hold.
+    pub fn followed_by(&self, config: IdentityConfig, files: &Files<'_>) -> Result<Self, ConfigError> {
+        Self::with(config, files, Arc::clone(&self.replays))
+    }
+
+    fn with(config: IdentityConfig, files: &Files<'_>, replays: Arc<Replays>) -> Result<Self, ConfigError> {
+        Ok(Self { accepted: Accepted::prove(config, files)?, replays, proved: Cache::default() })
     }
 
     /// The API tokens that the configuration itself names.
@@ -57,35 +89,95 @@ impl Identity {
         &self.accepted.known
     }
 
-    /// Hands in an issuer's keys anew, by the name of its entry. Says whether there is such an entry.
-    pub fn replace_keys(&self, entry: &str, keys: KeySet) -> bool {
+    /// The issuers whose keys are to be fetched: the entry's name, and the issuer.
+    pub fn remote_issuers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        let remote = self.accepted.issuers.iter().filter(|issuer| issuer.remote);
+        remote.map(|issuer| (&issuer.entry.name, issuer.rules.issuer.as_str()))
+    }
+
+    /// Who vouches for clients' certificates, entry by entry.
+    pub fn trusted(&self) -> Vec<Trusted> {
+        let trusted = |rule: &crate::config::CertificateRule| {
+            let (entry, crl) = (Arc::clone(&rule.entry.name), rule.crl.clone());
+            rule.ca.clone().map(|ca| Trusted { entry, ca, crl })
+        };
+        self.accepted.certificates.iter().filter_map(trusted).collect()
+    }
+
+    /// The names by which functions take what this configuration proves, as [`Accept`] has them.
+    pub fn accepted_names(&self) -> Vec<String> {
+        let accepted = &self.accepted;
+        let plain = accepted.issuers.iter().map(|rule| &rule.entry);
+        let plain = plain.chain(accepted.certificates.iter().map(|rule| &rule.entry));
+        let mut names: Vec<String> = plain.map(|entry| entry.name.to_string()).collect();
+        names.extend(accepted.webhooks.iter().map(|rule| format!("webhook:{}", rule.entry.name)));
+        names.extend(accepted.signatures.iter().map(|rule| format!("signature:{}", rule.entry.name)));
+        names
+    }
+
+    /// Hands in an issuer's keys anew, by the name of its entry; none where they are not to be had any more.
+    /// What was proved by the keys before is proved no longer. Says whether there is such an entry.
+    pub fn replace_keys(&self, entry: &str, keys: Option<KeySet>) -> bool {
         let found = self.accepted.issuers.iter().find(|issuer| *issuer.entry.name == *entry);
         if let Some(issuer) = found {
-            *issuer.rules.keys.write() = Arc::new(keys);
+            issuer.rules.keys.replace(keys);
         }
         found.is_some()
     }
 
-    /// Says who a request is from. API tokens are looked up in `book`.
+    /// Says who a request is from, and by what proof. API tokens are looked up in `book`.
     ///
     /// # Errors
     /// Why it is nobody's; [`Nobody::is_anonymous`] where it presents no credential at all. The caller is told
     /// one sentence for all of them.
-    pub fn prove(&self, request: &Request<'_>, book: &TokenBook, now: Timestamp) -> Answer {
+    pub fn prove(&self, request: &Request<'_>, book: &TokenBook, now: Timestamp) -> Result<Proved, Nobody> {
+        match self.find(request, book, &Accept::all(), now)? {
+            Found::Token(entry) => Ok(of_token(&entry, now)),
+            Found::Caller(caller) => caller.proof().cloned().ok_or_else(|| Reason::CredentialNone.into()),
+        }
+    }
+
+    /// Says who a request is from, where the credentials of `accept` alone are taken.
+    ///
+    /// # Errors
+    /// As [`Identity::prove`].
+    pub fn identify(
+        &self,
+        request: &Request<'_>,
+        book: &TokenBook,
+        accept: &Accept,
+        now: Timestamp,
+    ) -> Result<Caller, Nobody> {
+        match self.find(request, book, accept, now)? {
+            Found::Token(entry) => Ok(entry.caller.clone()),
+            Found::Caller(caller) => Ok(caller),
+        }
+    }
+
+    fn find(
+        &self,
+        request: &Request<'_>,
+        book: &TokenBook,
+        accept: &Accept,
+        now: Timestamp,
+    ) -> Result<Found, Nobody> {
         self.refuse_target(request)?;
-        match self.presented(request)? {
-            Presented::Nothing => Err(Reason::CredentialNone.into()),
-            Presented::Bearer(text) if text.starts_with("casemate_") => self.api_token(text, book, now),
-            Presented::Bearer(text) => self.access_token(text, None, request, now),
+        let caller = match self.presented(request)? {
+            Presented::Nothing => return Err(Reason::CredentialNone.into()),
+            Presented::Bearer(text) if text.starts_with("casemate_") => {
+                return self.api_token(text, book, accept, now).map(Found::Token);
+            }
+            Presented::Bearer(text) => self.access_token(text, None, request, accept, now),
             Presented::Dpop(text) => {
                 let proof = request.one("dpop", Reason::DpopSeveral, Reason::DpopMalformed)?;
                 let proof = proof.ok_or(Reason::DpopMissing)?;
-                self.access_token(text, Some(proof), request, now)
+                self.access_token(text, Some(proof), request, accept, now)
             }
-            Presented::Webhook(scheme) => self.webhook(scheme, request, now),
-            Presented::Signature => self.signature(request, now),
-            Presented::Certificate(der) => self.certificate(der, now),
-        }
+            Presented::Webhook(scheme) => self.webhook(scheme, request, accept, now),
+            Presented::Signature => self.signature(request, accept, now),
+            Presented::Certificate(der) => self.certificate(der, request.vouched, accept, now),
+        };
+        caller.map(Found::Caller)
     }
 
     /// Targets end up in logs, histories and `Referer` headers (RFC 6750 §5.3).
@@ -144,9 +236,18 @@ impl Identity {
         }
     }
 
-    fn api_token(&self, text: &str, book: &TokenBook, now: Timestamp) -> Answer {
+    fn api_token(
+        &self,
+        text: &str,
+        book: &TokenBook,
+        accept: &Accept,
+        now: Timestamp,
+    ) -> Result<Arc<book::Entry>, Nobody> {
         if !self.accepted.tokens {
             return Err(Reason::CredentialRefused.into());
+        }
+        if !accept.takes_tokens() {
+            return Err(Reason::CredentialElsewhere.into());
         }
         let secret = TokenSecret::parse(text).map_err(|e| match e {
             TokenError::Checksum => Reason::TokenChecksum,
@@ -155,51 +256,104 @@ impl Identity {
         let hash = secret.hash();
         let entry = book.find(&hash).or_else(|| self.accepted.known.find(&hash));
         let entry = entry.ok_or(Reason::TokenUnknown)?;
+        let claimed = |reason| Nobody {
+            claimed: Some(entry.caller.principal().name.as_str().into()),
+            ..Nobody::new(reason)
+        };
         if entry.record.revoked_at.is_some() {
-            return Err(Reason::TokenRevoked.into());
+            return Err(claimed(Reason::TokenRevoked));
         }
         if entry.record.expires_at <= now {
-            return Err(Reason::TokenExpired.into());
+            return Err(claimed(Reason::TokenExpired));
         }
         entry.note_used(now);
-        Ok(Proved {
-            principal: Arc::clone(entry.caller.principal_arc()),
-            kind: ProofKind::ApiToken,
-            entry: "tokens".into(),
-            key: Some(entry.record.id.to_string()),
-            groups: Vec::new(),
-            attributes: std::collections::BTreeMap::new(),
-            bound: Bound::None,
-            authenticated_at: now,
-            expires_at: Some(entry.record.expires_at),
-        })
+        Ok(entry)
     }
 
-    fn access_token(&self, text: &str, proof: Option<&str>, request: &Request<'_>, now: Timestamp) -> Answer {
-        if self.accepted.issuers.is_empty() {
+    fn access_token(
+        &self,
+        text: &str,
+        proof: Option<&str>,
+        request: &Request<'_>,
+        accept: &Accept,
+        now: Timestamp,
+    ) -> Answer {
+        let issuers = &self.accepted.issuers;
+        if issuers.is_empty() {
             return Err(Reason::CredentialRefused.into());
         }
-        let jws = Jws::read(text, Carrier::Token)?;
-        let claimed = jwt::claimed_issuer(&jws)?;
-        let issuer = self.accepted.issuers.iter().find(|issuer| issuer.rules.issuer == claimed);
-        let issuer = issuer.ok_or(Reason::JwtIssuer)?;
+        let hash = sha256(text.as_bytes());
+        let holds = |known: &Known| {
+            issuers.get(known.issuer).is_some_and(|issuer| issuer.rules.keys.generation() == known.generation)
+        };
+        let known = match self.proved.find(&hash, now, holds) {
+            Some(known) => known,
+            None => {
+                let known = Arc::new(self.verified(text, accept, now)?);
+                self.proved.put(hash, Arc::clone(&known));
+                known
+            }
+        };
+        let issuer = issuers.get(known.issuer).ok_or(Reason::JwtIssuer)?;
         let entry = &issuer.entry;
-        let token = issuer.rules.verify(&jws, now).map_err(|reason| entry.nobody(reason))?;
-        let bound = self.bound(issuer, &token.confirmation, text, proof, request, now).map_err(|reason| {
+        let nobody = |reason| Nobody {
+            claimed: Some(known.caller.principal().name.as_str().into()),
+            ..entry.nobody(reason)
+        };
+        if !accept.takes("", &entry.name) {
+            return Err(nobody(Reason::CredentialElsewhere));
+        }
+        self.bound(issuer, &known.confirmation, text, proof, request, now).map_err(|reason| {
             let nonces = self.accepted.dpop.as_ref().and_then(|rules| rules.nonces.as_ref());
             let nonce = nonces.filter(|_| reason == Reason::DpopNonce);
-            Nobody { nonce: nonce.map(|made| made.issue(entry.tenant.as_str(), now)), ..entry.nobody(reason) }
+            Nobody { nonce: nonce.map(|made| made.issue(entry.tenant.as_str(), now)), ..nobody(reason) }
         })?;
-        Ok(Proved {
+        Ok(known.caller.clone())
+    }
+
+    /// Proves an access token by its issuer's keys; what it is bound to is not looked at yet.
+    fn verified(&self, text: &str, accept: &Accept, now: Timestamp) -> Result<Known, Nobody> {
+        let jws = Jws::read(text, Carrier::Token)?;
+        let claimed = jwt::claimed_issuer(&jws)?;
+        let mut issuers = self.accepted.issuers.iter().enumerate();
+        let found = issuers.find(|(_, issuer)| issuer.rules.issuer == claimed);
+        let (at, issuer) = found.ok_or(Reason::JwtIssuer)?;
+        let entry = &issuer.entry;
+        let nobody = |reason| {
+            let subject = jws.claims.get("sub").and_then(serde_json::Value::as_str);
+            let subject = subject.filter(|subject| subject.len() <= SUBJECT_BYTES_MAX);
+            let claimed = subject.map(|subject| format!("{}:{subject}", entry.name).into());
+            Nobody { claimed, ..entry.nobody(reason) }
+        };
+        if !accept.takes("", &entry.name) {
+            return Err(nobody(Reason::CredentialElsewhere));
+        }
+        let (keys, generation) = issuer.rules.keys.now();
+        let token = issuer.rules.verify(&jws, keys.as_deref(), now).map_err(nobody)?;
+        let bound = match (&token.confirmation.key, &token.confirmation.certificate) {
+            (None, None) => Bound::None,
+            (Some(_), None) => Bound::Dpop,
+            (None, Some(_)) => Bound::Mtls,
+            (Some(_), Some(_)) => Bound::DpopAndMtls,
+        };
+        let proof = Proved {
             principal: entry.principal(&token.subject),
             kind: ProofKind::AccessToken,
             entry: Arc::clone(&entry.name),
+            issuer: Some(issuer.rules.issuer.as_str().into()),
             key: token.kid,
             groups: token.groups,
             attributes: token.attributes,
             bound,
             authenticated_at: token.issued_at,
             expires_at: Some(token.expires_at),
+        };
+        Ok(Known {
+            caller: caller::proved(Arc::new(proof)),
+            confirmation: token.confirmation,
+            issuer: at,
+            generation,
+            ends_at: token.expires_at.plus_ms(issuer.rules.skew_ms),
         })
     }
 
@@ -212,7 +366,7 @@ impl Identity {
         proof: Option<&str>,
         request: &Request<'_>,
         now: Timestamp,
-    ) -> Result<Bound, Reason> {
+    ) -> Result<(), Reason> {
         match (&confirmation.certificate, request.certificate) {
             (Some(_), None) => return Err(Reason::CertificateMissing),
             (Some(wanted), Some(der)) if sha256(der).as_bytes() != wanted => {
@@ -231,13 +385,8 @@ impl Identity {
             (Some(key), Some(proof)) => self.possession(&issuer.entry, key, text, proof, request, now)?,
             (None, None) => {}
         }
-        match (&confirmation.key, &confirmation.certificate) {
-            (None, None) if issuer.require_bound => Err(Reason::JwtUnbound),
-            (None, None) => Ok(Bound::None),
-            (Some(_), None) => Ok(Bound::Dpop),
-            (None, Some(_)) => Ok(Bound::Mtls),
-            (Some(_), Some(_)) => Ok(Bound::DpopAndMtls),
-        }
+        let bound = confirmation.key.is_some() || confirmation.certificate.is_some();
+        if issuer.require_bound && !bound { Err(Reason::JwtUnbound) } else { Ok(()) }
     }
 
     fn possession(
@@ -257,143 +406,21 @@ impl Identity {
         let proof = rules.verify(proof, &about, now)?;
         self.remember(entry, "dpop", proof.seen_as, proof.until, now, Reason::DpopReplay)
     }
-
-    fn certificate(&self, der: &[u8], now: Timestamp) -> Answer {
-        let names = Names::read(der)?;
-        if names.is_authority {
-            return Err(Reason::CertificateAuthority.into());
-        }
-        if now < names.begins_at || now >= names.ends_at {
-            return Err(Reason::CertificateDates.into());
-        }
-        let mut found = None;
-        for rule in &self.accepted.certificates {
-            if let Some(subject) = rule.subject(&names)? {
-                if found.is_some() {
-                    return Err(Reason::CertificateAmbiguous.into());
-                }
-                found = Some((rule, subject));
-            }
-        }
-        let (rule, subject) = found.ok_or(Reason::CertificateUnknown)?;
-        Ok(Proved {
-            bound: Bound::Mtls,
-            expires_at: Some(names.ends_at),
-            ..rule.entry.proved(rule.entry.principal(subject), ProofKind::Certificate, now)
-        })
-    }
-
-    fn webhook(&self, scheme: WebhookScheme, request: &Request<'_>, now: Timestamp) -> Answer {
-        let host = uri::authority("https", request.authority);
-        let here = |rule: &&crate::config::WebhookRule| {
-            rule.scheme == scheme
-                && rule.paths.iter().any(|path| path == request.path())
-                && (rule.hosts.is_empty() || host.as_ref().is_some_and(|host| rule.hosts.contains(host)))
-        };
-        let mut last = Nobody::new(Reason::WebhookUnknown);
-        for rule in self.accepted.webhooks.iter().filter(here) {
-            match rule.sender.verify(request, now) {
-                Ok(message) => {
-                    let (seen_as, until) = (message.seen_as, message.until);
-                    let noted =
-                        self.remember(&rule.entry, "webhook", seen_as, until, now, Reason::WebhookReplay);
-                    noted.map_err(|reason| rule.entry.nobody(reason))?;
-                    return Ok(Proved {
-                        authenticated_at: message.signed_at.unwrap_or(now),
-                        ..rule.entry.proved(rule.entry.itself("webhook"), ProofKind::Webhook, now)
-                    });
-                }
-                Err(reason) => last = rule.entry.nobody(reason),
-            }
-        }
-        Err(last)
-    }
-
-    fn signature(&self, request: &Request<'_>, now: Timestamp) -> Answer {
-        let claimed = signature::read(request)?;
-        let rule = self.accepted.signatures.iter().find(|rule| rule.keyid == claimed.keyid);
-        let rule = rule.ok_or(Reason::SignatureKeyUnknown)?;
-        let signed =
-            rule.signer.verify(&claimed, request, now).map_err(|reason| rule.entry.nobody(reason))?;
-        if let Some(seen_as) = signed.seen_as {
-            let reason = Reason::SignatureReplay;
-            let noted = self.remember(&rule.entry, "signature", seen_as, signed.until, now, reason);
-            noted.map_err(|reason| rule.entry.nobody(reason))?;
-        }
-        Ok(Proved {
-            key: Some(claimed.keyid),
-            authenticated_at: signed.created_at,
-            expires_at: Some(signed.until),
-            ..rule.entry.proved(rule.entry.itself("signature"), ProofKind::MessageSignature, now)
-        })
-    }
-
-    /// Remembers a proof, last of all: what was refused for another reason leaves nothing behind.
-    fn remember(
-        &self,
-        entry: &Entry,
-        kind: &str,
-        seen_as: [u8; 32],
-        until: Timestamp,
-        now: Timestamp,
-        again: Reason,
-    ) -> Result<(), Reason> {
-        let id = sha256(&[kind.as_bytes(), b"\0", entry.name.as_bytes(), b"\0", &seen_as].concat());
-        self.replays.note(entry.tenant.as_str(), *id.as_bytes(), until, now).map_err(|seen| match seen {
-            Seen::Before => again,
-            Seen::Full => Reason::ReplaysFull,
-        })
-    }
 }
 
-impl Entry {
-    fn nobody(&self, reason: Reason) -> Nobody {
-        Nobody { entry: Some(Arc::clone(&self.name)), ..Nobody::new(reason) }
-    }
-
-    fn proved(&self, principal: Arc<model::Principal>, kind: ProofKind, now: Timestamp) -> Proved {
-        Proved {
-            principal,
-            kind,
-            entry: Arc::clone(&self.name),
-            key: None,
-            groups: Vec::new(),
-            attributes: std::collections::BTreeMap::new(),
-            bound: Bound::None,
-            authenticated_at: now,
-            expires_at: None,
-        }
-    }
-}
-
-impl CertificateRule {
-    /// The subject that this rule finds in a certificate, if it is one of its own.
-    fn subject<'a>(&self, names: &'a Names) -> Result<Option<&'a str>, Reason> {
-        let one_of = |found: &'a [String], wanted: &[String]| {
-            let mut ours = found.iter().filter(|name| wanted.contains(name));
-            match (ours.next(), ours.next()) {
-                (Some(_), Some(_)) => Err(Reason::CertificateAmbiguous),
-                (one, _) => Ok(one.map(String::as_str)),
-            }
-        };
-        match &self.matches {
-            Matches::Dns(wanted) => one_of(&names.dns, wanted),
-            Matches::Subject(wanted) => one_of(&names.common, wanted),
-            Matches::Spiffe { trust_domain, path } => {
-                //= X509-SVID §2: exactly one URI, which is the SPIFFE ID
-                if names.uris.is_empty() {
-                    return Ok(None);
-                }
-                let [uri] = names.uris.as_slice() else { return Err(Reason::CertificateSpiffe) };
-                let id = SpiffeId::parse(uri).ok_or(Reason::CertificateSpiffe)?;
-                // A workload's id has a path: without one it is the trust domain's own (X509-SVID §4.1).
-                let below = id.path.strip_prefix(path.as_str());
-                let ours = id.trust_domain == trust_domain
-                    && !id.path.is_empty()
-                    && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-                Ok(ours.then(|| id.path.strip_prefix('/').unwrap_or(id.path)))
-            }
-        }
+/// What an API token proves.
+fn of_token(entry: &book::Entry, now: Timestamp) -> Proved {
+    Proved {
+        principal: Arc::clone(entry.caller.principal_arc()),
+        kind: ProofKind::ApiToken,
+        entry: "tokens".into(),
+        issuer: None,
+        key: Some(entry.record.id.to_string()),
+        groups: Vec::new(),
+        attributes: std::collections::BTreeMap::new(),
+        bound: Bound::None,
+        authenticated_at: now,
+        expires_at: Some(entry.record.expires_at),
     }
 }
 

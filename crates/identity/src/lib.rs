@@ -1,12 +1,14 @@
 //! Who asks: credentials in, a [`Caller`] or a [`Proved`] out. It never opens a socket or a store, reads a clock,
 //! or decides what a caller may do.
 //!
-//! Its exits are [`Caller`], which [`identify`] makes of this node's own tokens, and [`Proved`], which
-//! [`Identity::prove`] makes of every kind of credential that an [`IdentityConfig`] names. A function that calls
-//! another is a [`Caller`] too, made by [`Functions`] of the proof of who called it.
+//! Its exits are [`Caller`], which [`identify`] makes of this node's own tokens and [`Identity::identify`] of
+//! every kind of credential that an [`IdentityConfig`] names, and [`Proved`], which says by what proof. A function
+//! that calls another is a [`Caller`] too, made by [`Functions`] of the proof of who called it.
 
+mod accept;
 mod book;
 mod bounds;
+mod cache;
 mod caller;
 mod certificate;
 mod chain;
@@ -30,15 +32,16 @@ mod testing;
 mod uri;
 mod webhook;
 
+pub use accept::Accept;
 pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
 pub use chain::{Chain, Functions, Link, NoCall, Running, TrustDomainError};
 pub use config::{
-    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig,
-    Secret, SignatureConfig, TokensConfig, WebhookConfig,
+    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DocumentError, DpopConfig, Files,
+    IdentityConfig, IssuerConfig, Secret, SignatureConfig, TokensConfig, WebhookConfig,
 };
 pub use credentials::Credentials;
-pub use identity::Identity;
+pub use identity::{Identity, Trusted};
 pub use jose::jwk::{Algorithm, JwkError, KeySet};
 pub use proved::{Bound, ProofKind, Proved};
 pub use raw::{RawError, RawRequest};

@@ -36,6 +36,17 @@ impl ProofKind {
     }
 }
 
+impl ProofKind {
+    /// What stands before an entry's name where a function says that it takes this.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::ApiToken | Self::AccessToken | Self::Certificate => "",
+            Self::Webhook => "webhook",
+            Self::MessageSignature => "signature",
+        }
+    }
+}
+
 /// What whoever presented a token proved besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +83,9 @@ pub struct Proved {
     pub(crate) principal: Arc<Principal>,
     pub(crate) kind: ProofKind,
     pub(crate) entry: Arc<str>,
+    /// Of an access token: who issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<Arc<str>>,
     pub(crate) key: Option<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
@@ -126,8 +140,23 @@ impl Proved {
         self.expires_at
     }
 
+    /// Who issued the access token that proved it: its `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Kind, entry, binding and key, for the record: `access-token of corp, dpop, key k1`.
+    pub fn said(&self) -> String {
+        let bound = match self.bound {
+            Bound::None => String::new(),
+            bound => format!(", {}", bound.as_str()),
+        };
+        let key = self.key.as_ref().map(|key| format!(", key {key}")).unwrap_or_default();
+        format!("{} of {}{bound}{key}", self.kind.as_str(), self.entry)
+    }
+
     /// The caller that the next room takes.
     pub fn caller(&self) -> Caller {
-        caller::caller(Principal::clone(&self.principal))
+        caller::proved(Arc::new(self.clone()))
     }
 }

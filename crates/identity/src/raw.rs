@@ -103,6 +103,7 @@ impl RawRequest {
             headers: &self.headers,
             body: &self.body,
             certificate,
+            vouched: None,
         }
     }
 }

@@ -37,6 +37,7 @@ reasons! {
     CredentialScheme "credential-scheme" "an authorization scheme other than `Bearer` and `DPoP`";
     CredentialMalformed "credential-malformed" "the `Authorization` header is malformed";
     CredentialRefused "credential-not-accepted" "a kind of credential that the configuration does not name";
+    CredentialElsewhere "credential-not-taken-here" "a credential that this function does not accept";
     CredentialInQuery "credential-in-query" "a credential in the query, where it must be taken for stolen";
     RequestMalformed "request-malformed" "the request's target or authority is malformed";
     TokenInTarget "token-in-target" "a token in the request's target, where it must be taken for stolen";
@@ -60,6 +61,7 @@ reasons! {
     JwtIssuer "jwt-issuer" "the access token is of an issuer that the configuration does not name";
     JwtType "jwt-type" "the access token's `typ` is not one that its issuer's entry names";
     JwtIdToken "jwt-id-token" "this is an ID token, which is for its client alone";
+    JwtKeysAbsent "jwt-keys-absent" "the issuer's keys could not be fetched, or not for too long";
     JwtKeyUnknown "jwt-key-unknown" "the issuer has no key of the id that the access token names";
     JwtKeyUnfit "jwt-key-unfit" "the issuer's key is not for the access token's algorithm or use";
     JwtKeyAmbiguous "jwt-key-ambiguous" "more than one of the issuer's keys would do";
@@ -81,6 +83,8 @@ reasons! {
     CertificateDates "certificate-dates" "the client's certificate has ended or not begun";
     CertificateAuthority "certificate-authority" "the client's certificate is that of an authority";
     CertificateSpiffe "certificate-spiffe" "the client's certificate has no one SPIFFE ID, or a malformed one";
+    CertificateForeign "certificate-foreign" "the client's certificate was proved for another tenant";
+    CertificateStale "certificate-stale" "the client's certificate was proved before what is trusted changed";
     CertificateUnknown "certificate-unknown" "no rule knows the client's certificate";
     CertificateAmbiguous "certificate-ambiguous" "the client's certificate could be several principals";
     DpopMissing "dpop-missing" "the access token is bound to a key, and no proof was presented with it";
@@ -146,6 +150,9 @@ pub struct Nobody {
     /// the reason is [`Reason::JwtKeyUnknown`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<Arc<str>>,
+    /// Whose the credential says it is, which nothing has proved: the principal's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Arc<str>>,
     /// A nonce to hand back in `DPoP-Nonce`, where the reason is [`Reason::DpopNonce`].
     #[serde(skip)]
     pub nonce: Option<String>,
@@ -158,7 +165,7 @@ impl Nobody {
     pub const STATUS: u16 = 401;
 
     pub(crate) const fn new(reason: Reason) -> Self {
-        Self { reason, entry: None, nonce: None }
+        Self { reason, entry: None, claimed: None, nonce: None }
     }
 
     /// Whether nothing was presented at all: the caller is anonymous, which a policy may permit.

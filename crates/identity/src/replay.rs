@@ -17,8 +17,8 @@ pub(crate) enum Seen {
 }
 
 /// The ids of all tenants, each in a room of its own.
+#[derive(Default)]
 pub(crate) struct Replays {
-    per_tenant: usize,
     rooms: Mutex<HashMap<String, Room>>,
 }
 
@@ -30,18 +30,15 @@ struct Room {
 }
 
 impl Replays {
-    pub(crate) fn new(per_tenant: usize) -> Self {
-        Self { per_tenant, rooms: Mutex::default() }
-    }
-
-    /// Remembers `id` until the time `until`, or says why not. Only tenants of the configuration are named
-    /// here, so that the number of rooms is theirs.
+    /// Remembers `id` until the time `until`, in a room for `most`, or says why not. Only tenants of the
+    /// configuration are named here, so that the number of rooms is theirs.
     pub(crate) fn note(
         &self,
         tenant: &str,
         id: [u8; 32],
         until: Timestamp,
         now: Timestamp,
+        most: usize,
     ) -> Result<(), Seen> {
         let mut rooms = self.rooms.lock();
         if !rooms.contains_key(tenant) {
@@ -52,7 +49,7 @@ impl Replays {
         if room.ids.contains_key(&id) {
             return Err(Seen::Before);
         }
-        if room.ids.len() >= self.per_tenant {
+        if room.ids.len() >= most {
             return Err(Seen::Full);
         }
         room.ids.insert(id, until.unix_ms());
@@ -84,24 +81,24 @@ mod tests {
 
     #[test]
     fn once_within_its_time() {
-        let replays = Replays::new(8);
-        assert_eq!(replays.note("a", [1; 32], at(100), at(0)), Ok(()));
-        assert_eq!(replays.note("a", [1; 32], at(100), at(0)), Err(Seen::Before));
-        assert_eq!(replays.note("a", [1; 32], at(500), at(99)), Err(Seen::Before));
-        assert_eq!(replays.note("b", [1; 32], at(100), at(0)), Ok(()), "another tenant's room");
-        assert_eq!(replays.note("a", [1; 32], at(200), at(100)), Ok(()), "its age refuses it elsewhere");
+        let replays = Replays::default();
+        assert_eq!(replays.note("a", [1; 32], at(100), at(0), 8), Ok(()));
+        assert_eq!(replays.note("a", [1; 32], at(100), at(0), 8), Err(Seen::Before));
+        assert_eq!(replays.note("a", [1; 32], at(500), at(99), 8), Err(Seen::Before));
+        assert_eq!(replays.note("b", [1; 32], at(100), at(0), 8), Ok(()), "another tenant's room");
+        assert_eq!(replays.note("a", [1; 32], at(200), at(100), 8), Ok(()), "its age refuses it elsewhere");
     }
 
     #[test]
     fn a_full_room_refuses_and_empties_with_time() {
-        let replays = Replays::new(3);
+        let replays = Replays::default();
         for n in 0..3 {
-            assert_eq!(replays.note("a", [n; 32], at(100 + u64::from(n)), at(0)), Ok(()));
+            assert_eq!(replays.note("a", [n; 32], at(100 + u64::from(n)), at(0), 3), Ok(()));
         }
-        assert_eq!(replays.note("a", [9; 32], at(100), at(0)), Err(Seen::Full));
-        assert_eq!(replays.note("a", [0; 32], at(100), at(0)), Err(Seen::Before), "nothing was forgotten");
-        assert_eq!(replays.note("b", [9; 32], at(100), at(0)), Ok(()), "one tenant's flood is its own");
-        assert_eq!(replays.note("a", [9; 32], at(300), at(100)), Ok(()));
-        assert_eq!(replays.note("a", [8; 32], at(300), at(100)), Err(Seen::Full));
+        assert_eq!(replays.note("a", [9; 32], at(100), at(0), 3), Err(Seen::Full));
+        assert_eq!(replays.note("a", [0; 32], at(100), at(0), 3), Err(Seen::Before), "nothing was forgotten");
+        assert_eq!(replays.note("b", [9; 32], at(100), at(0), 3), Ok(()), "one tenant's flood is its own");
+        assert_eq!(replays.note("a", [9; 32], at(300), at(100), 3), Ok(()));
+        assert_eq!(replays.note("a", [8; 32], at(300), at(100), 3), Err(Seen::Full));
     }
 }

@@ -1,5 +1,7 @@
 //! A request as credentials are read from it. It never changes, and it decides nothing.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use crate::Reason;
@@ -22,6 +24,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The client's certificate in DER, once TLS has proved its chain and that the client holds its key.
     pub certificate: Option<&'a [u8]>,
+    /// The entries of the configuration whose authorities vouch for that certificate; none: nobody asked which.
+    pub vouched: Option<&'a [Arc<str>]>,
 }
 
 impl<'a> Request<'a> {

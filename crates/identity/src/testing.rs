@@ -209,6 +209,7 @@ impl Ask {
             headers: &self.headers,
             body: &self.body,
             certificate: self.certificate.as_deref(),
+            vouched: None,
         }
     }
 

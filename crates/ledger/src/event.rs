@@ -40,6 +40,8 @@ kinds! {
     Token = "token";
     /// A policy was changed.
     Policy = "policy";
+    /// Whom a tenant accepts was changed, or an issuer's keys were.
+    Identity = "identity";
     /// A tenant was made, changed or destroyed.
     Tenant = "tenant";
     /// Something was refused before policy could be asked: no such credential, the firewall, a rate limit.

@@ -184,6 +184,22 @@ pub const SOURCE_RATE: (u32, u32) = (50_000, 10_000);
 pub const CALLER_RATE: (u32, u32) = (50_000, 10_000);
 /// Refused proofs of identity a minute of one source address.
 pub const FAILED_PROOFS_PER_MINUTE: u32 = 60;
+/// Refused proofs of identity a minute that say they are one caller's, from wherever they come.
+pub const FAILED_CLAIMS_PER_MINUTE: u32 = 120;
+/// Credentials that one function may name as accepted.
+pub const ACCEPTED_CREDENTIALS_MAX: usize = 32;
+/// Bodies that are held whole at once because a webhook or a signature proves them, all together, in bytes.
+pub const PROVED_BODIES_BYTES_MAX: u64 = 256 * MIB;
+/// How often an issuer's keys are fetched again, in milliseconds.
+pub const ISSUER_REFRESH_MS: u64 = 600_000;
+/// How soon they are fetched again after a fetch that failed, or for a key that nobody knows, in milliseconds.
+pub const ISSUER_RETRY_MS: u64 = 30_000;
+/// How long an issuer's keys are good after the last fetch that did not fail, in milliseconds.
+pub const ISSUER_GRACE_MS: u64 = 86_400_000;
+/// How long one fetch from an issuer may take, and a request wait for the first, in milliseconds.
+pub const ISSUER_FETCH_MS: u64 = 5_000;
+/// An issuer's metadata, and its keys, in bytes.
+pub const ISSUER_BYTES_MAX: u64 = 256 * KIB;
 /// Sources and callers that the rate limiter remembers; the longest idle goes first.
 pub const RATE_KEYS_MAX: usize = 100_000;
 /// How long refusals of one kind and one source are counted before they become one event, in milliseconds.

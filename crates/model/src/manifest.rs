@@ -47,12 +47,24 @@ pub struct Access {
     /// Why and until when callers without a credential are let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiver: Option<Waiver>,
+    /// Which credentials prove a caller: `token` (API tokens), and entries of the tenant's identity configuration:
+    /// `NAME` of an issuer or of certificates, `webhook:NAME`, `signature:NAME`. API tokens alone by default.
+    #[serde(default = "tokens_alone", skip_serializing_if = "is_tokens_alone")]
+    pub accept: Vec<String>,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { allow: Some(Preset::Nobody), policy: None, waiver: None }
+        Self { allow: Some(Preset::Nobody), policy: None, waiver: None, accept: tokens_alone() }
     }
+}
+
+fn tokens_alone() -> Vec<String> {
+    vec!["token".into()]
+}
+
+fn is_tokens_alone(accept: &[String]) -> bool {
+    accept == ["token"]
 }
 
 /// What the function may ask of the world. Absent means refused.
@@ -188,6 +200,7 @@ impl Manifest {
                 ),
             });
         }
+        check_accept(&access.accept)?;
         match &access.waiver {
             Some(waiver) if waiver.reason.trim().len() < 8 => {
                 Err(wrong("`access.waiver.reason` wants a sentence (8 characters or more)".into()))
@@ -215,6 +228,31 @@ impl Manifest {
 
 fn wrong(message: String) -> ManifestError {
     ManifestError { at: None, message, suggestion: None }
+}
+
+fn check_accept(accept: &[String]) -> Result<(), ManifestError> {
+    if !(1..=limits::ACCEPTED_CREDENTIALS_MAX).contains(&accept.len()) {
+        let most = limits::ACCEPTED_CREDENTIALS_MAX;
+        return Err(wrong(format!("`access.accept` names {}, but must name from 1 to {most}", accept.len())));
+    }
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    for (at, word) in accept.iter().enumerate() {
+        let name = word.strip_prefix("webhook:").or_else(|| word.strip_prefix("signature:")).unwrap_or(word);
+        if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
+            return Err(ManifestError {
+                at: None,
+                message: format!("`{word}` is no credential that could be accepted"),
+                suggestion: Some(
+                    "write `token`, the name of an issuer or of certificates, `webhook:NAME` or `signature:NAME`"
+                        .into(),
+                ),
+            });
+        }
+        if accept.iter().take(at).any(|other| other == word) {
+            return Err(wrong(format!("`{word}` stands twice in `access.accept`")));
+        }
+    }
+    Ok(())
 }
 
 fn check_route(route: &Route) -> Result<(), ManifestError> {

@@ -3,11 +3,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use egress::Destinations;
 use http::Method;
+use identity::Accept;
 use model::{FunctionName, Limits, Revision, Tenant, TenantId};
 use parking_lot::RwLock;
 use policy::{PolicyErrors, Slice, TenantPolicies};
@@ -17,6 +21,7 @@ use crate::{
     call::Refusals,
     code::CodeSlot,
     gate::Gate,
+    identities::Room,
     logs::FunctionLog,
     meter::Meter,
     quota::Quota,
@@ -30,6 +35,10 @@ pub struct Target {
     pub(crate) quota: Quota,
     pub(crate) revision: Arc<Revision>,
     pub(crate) slice: Slice,
+    /// Whom the tenant accepts, as it stands.
+    pub(crate) identity: Arc<Room>,
+    /// Which of these credentials this function takes.
+    pub(crate) accept: Accept,
     pub(crate) gate: Gate,
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
@@ -78,6 +87,11 @@ impl Target {
         own.find(method, path)
     }
 
+    /// Whether it takes other credentials than API tokens.
+    pub const fn takes_others(&self) -> bool {
+        !self.accept.is_tokens_alone()
+    }
+
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.revision.limits
@@ -90,6 +104,8 @@ pub(crate) struct Home {
     pub(crate) store: TenantStore,
     /// Runs at once, as they are in force: what the tenant was given, under the node's ceiling.
     pub(crate) quota: Quota,
+    /// Whom it accepts, as it stands.
+    pub(crate) identity: Arc<Room>,
     /// One change at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     view: RwLock<Arc<View>>,
@@ -140,7 +156,7 @@ impl Home {
     pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64) -> Self {
         let quota = Quota::new(tenant.concurrency.min(ceiling));
         let changing = tokio::sync::Mutex::new(());
-        Self { tenant, store, quota, changing, view: RwLock::new(Arc::new(view)) }
+        Self { tenant, store, quota, identity: Arc::default(), changing, view: RwLock::new(Arc::new(view)) }
     }
 
     /// The tenant with what is in force for it now.
@@ -164,12 +180,13 @@ pub(crate) struct Catalog {
     default: TenantId,
     /// `.` and the domain, in lowercase.
     suffix: String,
+    trusting: AtomicBool,
 }
 
 impl Catalog {
     pub(crate) fn new(default: TenantId, domain: &str) -> Self {
         let suffix = format!(".{}", domain.to_ascii_lowercase());
-        Self { homes: RwLock::new(HashMap::new()), default, suffix }
+        Self { homes: RwLock::new(HashMap::new()), default, suffix, trusting: AtomicBool::new(false) }
     }
 
     pub(crate) fn add(&self, home: Arc<Home>) {
@@ -184,6 +201,16 @@ impl Catalog {
         let mut homes: Vec<_> = self.homes.read().values().cloned().collect();
         homes.sort_by(|a, b| a.tenant.id.cmp(&b.tenant.id));
         homes
+    }
+
+    /// A tenant trusts somebody to vouch for its clients.
+    pub(crate) fn note_trust(&self) {
+        self.trusting.store(true, Ordering::Release);
+    }
+
+    /// Whether any tenant ever did since the start.
+    pub(crate) fn is_trusting(&self) -> bool {
+        self.trusting.load(Ordering::Acquire)
     }
 
     /// The tenant of a host: the label before the domain, or the default one where the host names none.

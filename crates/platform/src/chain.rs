@@ -197,7 +197,9 @@ impl From<&Blocked> for NoAnswer {
 impl From<Refused> for NoAnswer {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Unauthenticated { .. } => Self::new(401, "unauthenticated", identity::Refusal::SENTENCE),
+            Refused::Unauthenticated { .. } | Refused::Challenged { .. } => {
+                Self::new(401, "unauthenticated", identity::Refusal::SENTENCE)
+            }
             Refused::Forbidden { .. } => Self::new(403, "forbidden", "this caller may not do this"),
             Refused::TooMany { code, retry_after_s } => {
                 Self::new(429, code, "too many requests").with(header::RETRY_AFTER, retry_after_s.to_string())

@@ -201,7 +201,8 @@ impl Platform {
             .delete(REVISIONS, shelf::numbered(function, oldest));
         home.store.commit(batch).await?;
         home.show(next);
-        let findings = admitted.findings().iter().map(ToString::to_string).collect();
+        let mut findings: Vec<_> = admitted.findings().iter().map(ToString::to_string).collect();
+        findings.extend(Self::unknown_credentials(home, &revision.access.accept));
         let host = self.catalog.host_of(&home.tenant.id);
         let (policies, compile_ms) = (own_policies(&target.slice), if compiled { took_ms } else { 0 });
         Ok(Deployed { revision, policies, findings, host, previous, compile_ms })
@@ -348,6 +349,8 @@ impl Platform {
             code: self.code.slot(&home.store, revision.component, revision.world),
             destinations: Arc::new(destinations),
             slice,
+            identity: home.identity.clone(),
+            accept: identity::Accept::named(&revision.access.accept),
             resource: Resource::Function(&revision.tenant, &revision.function).to_string().into(),
             revision,
             life,

@@ -9,13 +9,12 @@ use std::{
 use cell::{BodyStream, Run};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
-    request::Parts,
     uri::{Authority, Scheme},
 };
 use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
-use policy::{Action, Context, Question, Resource};
+use policy::{Action, Context, Proof, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
@@ -50,57 +49,6 @@ impl Platform {
     /// [`RouteMiss`].
     pub fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
         self.catalog.route(host, method, path)
-    }
-
-    /// Proves who asks, by the credential in the head. What does not hold is in the record, and slows its
-    /// source.
-    ///
-    /// # Errors
-    /// [`Refused::Unauthenticated`], [`Refused::TooMany`].
-    pub fn identify(
-        &self,
-        id: RequestId,
-        target: Option<&Target>,
-        head: &Parts,
-        peer: &Peer,
-    ) -> Result<Caller, Refused> {
-        let source = peer.address.ip();
-        let about = About { request: Some(id), tenant: target.map(Target::tenant), source: Some(source) };
-        let log = |principal: &str, code: &str| {
-            if let Some(target) = target {
-                self.log_refused(target, &Call::new(id, principal.into(), source, head), code);
-            }
-        };
-        let proved = identity::Credentials::from_head(&head.headers, &head.uri)
-            .and_then(|credentials| identity::identify(&credentials, &self.tokens, self.clock.now()));
-        match proved {
-            Ok(caller) => {
-                let key = caller.key();
-                match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
-                    Ok(()) => Ok(caller),
-                    Err(blocked) => Err(self.refuse(&about, blocked.code(), &blocked.to_string(), || {
-                        log(key, blocked.code());
-                        let retry_after_s = blocked.retry_after_s().unwrap_or(1);
-                        Refused::TooMany { code: blocked.code(), retry_after_s }
-                    })),
-                }
-            }
-            Err(refusal) => {
-                let slowed = self.shield.failed_proof(peer.address.ip(), self.clock.monotonic_ms());
-                let (code, detail, refused) = match slowed {
-                    Ok(()) => {
-                        let code = refusal.code();
-                        (code, refusal.to_string(), Refused::Unauthenticated { code })
-                    }
-                    Err(blocked) => {
-                        let (code, retry_after_s) = (blocked.code(), blocked.retry_after_s().unwrap_or(1));
-                        (code, format!("{blocked}: {refusal}"), Refused::TooMany { code, retry_after_s })
-                    }
-                };
-                log("", code);
-                Err(self.refuse(&about, code, &detail, || refused))
-            }
-        }
     }
 
     /// Notes in the record that a request was refused before anyone asked who sent it.
@@ -161,6 +109,9 @@ impl Platform {
         let head = screened.head();
         let host = host_of(&head.uri, &head.headers);
         let peer = screened.peer();
+        if !target.accept.takes_caller(caller) {
+            return Err(self.not_taken_here(id, target, caller, head, peer));
+        }
         let asked = Asked {
             id,
             method: head.method.as_str(),
@@ -175,8 +126,11 @@ impl Platform {
             let about =
                 About { request: Some(id), tenant: Some(target.tenant()), source: Some(peer.address.ip()) };
             let (code, reason) = ("caller-forged", "it is no function of this node");
-            let refused = || Refused::Forbidden { code, reason: reason.to_owned() };
-            return Err(self.refuse(&about, code, reason, refused));
+            let mut event = about.on(self.recorder.event(Kind::Refusal));
+            event.code = code.into();
+            event.detail = reason.into();
+            self.note_refused(code, &event);
+            return Err(Refused::Forbidden { code, reason: reason.to_owned() });
         }
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
@@ -185,6 +139,27 @@ impl Platform {
             let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
         })
+    }
+
+    /// A caller that proved itself at another door, by what this function does not take.
+    fn not_taken_here(
+        &self,
+        id: RequestId,
+        target: &Target,
+        caller: &Caller,
+        head: &http::request::Parts,
+        peer: &Peer,
+    ) -> Refused {
+        let (code, source) = (identity::Reason::CredentialElsewhere.code(), peer.address.ip());
+        self.log_refused(target, &Call::new(id, caller.key().into(), source, head), code);
+        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.principal = caller.key().into();
+        event.code = code.into();
+        event.detail = identity::Reason::CredentialElsewhere.sentence().into();
+        event.resource = target.resource.clone();
+        self.note_refused(code, &event);
+        Refused::Forbidden { code, reason: format!("the function accepts: {}", target.accept) }
     }
 
     /// Asks a slice, and records the decision before anyone acts on it. The resource comes with its name for
@@ -197,7 +172,7 @@ impl Platform {
         action: Action,
         (resource, named): (Resource<'_>, Arc<str>),
     ) -> Result<Permit, Refused> {
-        let between = chain::names(caller);
+        let (now, between) = (self.clock.now(), chain::names(caller));
         let context = Context {
             method: asked.method,
             path: asked.path,
@@ -206,7 +181,8 @@ impl Platform {
             tls: asked.peer.tls,
             on_behalf_of: caller.on_behalf_of(),
             chain: &between,
-            now: self.clock.now(),
+            now,
+            proof: proof_of(caller, now),
         };
         let principal = caller.principal();
         let answer = slice.decide(&Question { principal, action, resource, context: &context });
@@ -226,6 +202,8 @@ impl Platform {
                 event.allowed = true;
                 if let Some(actor) = self.actor(caller) {
                     event.detail = actor.into();
+                } else if let Some(proof) = caller.proof() {
+                    event.detail = format!("by {}", proof.said()).into();
                 }
                 self.recorder.record(&event)?;
                 Ok(permit)
@@ -365,20 +343,6 @@ impl Platform {
         async move { egress.call(&destinations, request, egress::Bounds::default()).await }
     }
 
-    fn refuse(
-        &self,
-        about: &About<'_>,
-        code: &'static str,
-        detail: &str,
-        refused: impl FnOnce() -> Refused,
-    ) -> Refused {
-        let mut event = about.on(self.recorder.event(Kind::Refusal));
-        event.code = code.into();
-        event.detail = detail.into();
-        self.note_refused(code, &event);
-        refused()
-    }
-
     /// Records something that was refused anyway: where the record is full, the refusal stands. The last
     /// quarter of the queue is kept for what is permitted, so that a flood of refusals cannot stop those who
     /// may; how many were left out is recorded with the next that is not.
@@ -421,7 +385,11 @@ impl Platform {
         for name in not_the_guests(headers) {
             headers.remove(name);
         }
-        headers.remove(header::AUTHORIZATION);
+        let credential = headers.remove(header::AUTHORIZATION);
+        let scheme = credential.as_ref().and_then(|value| value.as_bytes().get(..4)).unwrap_or_default();
+        if scheme.eq_ignore_ascii_case(b"DPoP") {
+            headers.remove("dpop");
+        }
         if let Ok(value) = HeaderValue::from_str(caller.key()) {
             headers.insert(CALLER, value);
         }
@@ -442,6 +410,22 @@ pub(crate) struct Asked<'a> {
     pub(crate) peer: &'a Peer,
     /// Of the function, if it has one.
     pub(crate) waiver: Option<&'a Waiver>,
+}
+
+/// How a caller was proved, as policies see it.
+fn proof_of(caller: &Caller, now: Timestamp) -> Proof<'_> {
+    match caller.proof() {
+        None if caller.token().is_some() => Proof::of(identity::ProofKind::ApiToken.as_str()),
+        None => Proof::default(),
+        Some(proof) => Proof {
+            kind: proof.kind().as_str(),
+            bound: proof.bound() != identity::Bound::None,
+            issuer: proof.issuer(),
+            age_s: now.since_ms(proof.authenticated_at()) / 1_000,
+            groups: proof.groups(),
+            attributes: Some(proof.attributes()),
+        },
+    }
 }
 
 /// Policies count whole seconds, so that a waiver ends up to one early and never late.

@@ -206,7 +206,7 @@ impl Platform {
         Ok(self.tokens.token(&id))
     }
 
-    async fn load(&self) -> Result<(), OpenError> {
+    async fn load(self: &Arc<Self>) -> Result<(), OpenError> {
         let mut next = Some(Span::all(TENANTS));
         while let Some(span) = next {
             let page = self.sealed.system().scan(span, store::PAGE_ROWS_MAX).await?;
@@ -221,7 +221,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn load_tenant(&self, tenant: Tenant) -> Result<Arc<Home>, ControlError> {
+    async fn load_tenant(self: &Arc<Self>, tenant: Tenant) -> Result<Arc<Home>, ControlError> {
         let store = self.sealed.tenant(&tenant.id)?;
         shelf::every(&store, Span::all(TOKENS), |_, value, _| {
             self.tokens.put(shelf::decode::<TokenRecord>(TOKENS, value)?);
@@ -259,6 +259,7 @@ impl Platform {
             functions.insert(name, Placed { record, target });
         }
         home.show(View::new(functions, policies, text.into()).map_err(view_error)?);
+        self.load_identity(&home).await?;
         Ok(Arc::new(home))
     }
 

@@ -13,6 +13,15 @@ pub enum Refused {
         /// For the record.
         code: &'static str,
     },
+    /// A credential that does not hold, or one that is not taken here. Which, only the record tells.
+    Challenged {
+        /// For the record.
+        code: &'static str,
+        /// For `WWW-Authenticate` (RFC 6750 §3, RFC 9449 §7.1).
+        challenge: &'static str,
+        /// For `DPoP-Nonce` (RFC 9449 §8).
+        nonce: Option<String>,
+    },
     /// A policy forbids it, or none permits it.
     Forbidden {
         /// For the record.
@@ -39,6 +48,7 @@ impl Refused {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Unauthenticated { code }
+            | Self::Challenged { code, .. }
             | Self::Forbidden { code, .. }
             | Self::TooMany { code, .. }
             | Self::Unavailable { code } => code,
@@ -64,7 +74,7 @@ pub enum ControlError {
     /// Not let through.
     #[error("{}", match .0 {
         Refused::Forbidden { reason, .. } => reason.as_str(),
-        Refused::Unauthenticated { .. } => "a valid token is needed",
+        Refused::Unauthenticated { .. } | Refused::Challenged { .. } => "a valid token is needed",
         Refused::TooMany { .. } => "too many requests",
         Refused::Unavailable { .. } => "the node cannot record this now, so it does not do it",
     })]

@@ -16,6 +16,8 @@ pub(crate) const REVISIONS: Space = Space::new("revisions");
 pub(crate) const TOKENS: Space = Space::new("tokens");
 /// Tenant: the text of its policies, under [`CURRENT`].
 pub(crate) const POLICY: Space = Space::new("policy");
+/// Tenant: the text of its identity configuration, secrets and all, under [`CURRENT`].
+pub(crate) const IDENTITY: Space = Space::new("identity");
 /// Tenant: uploaded components by digest.
 pub(crate) const COMPONENTS: Space = Space::new("components");
 /// Tenant: [`CodeRecord`] by component and world.
@@ -30,7 +32,7 @@ pub(crate) const CLOCK: Space = Space::new("clock");
 /// Tenant: under [`CURRENT`], the id of the first start's token while nobody has been given it.
 pub(crate) const FIRST_TOKEN: Space = Space::new("first-token");
 
-/// The one row of [`POLICY`], of [`CLOCK`] and of [`FIRST_TOKEN`].
+/// The one row of [`POLICY`], of [`IDENTITY`], of [`CLOCK`] and of [`FIRST_TOKEN`].
 pub(crate) const CURRENT: &[u8] = b"current";
 
 /// Which revision of a function answers. It stays when the function is removed, so that no number is used

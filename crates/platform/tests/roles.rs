@@ -50,6 +50,7 @@ fn permitted(role: Role) -> BTreeSet<(Action, String)> {
         on_behalf_of: "",
         chain: &[],
         now: Timestamp::from_unix_ms(1_800_000_000_000),
+        proof: policy::Proof::default(),
     };
     let mut found = BTreeSet::new();
     let mut ask = |slice: &Slice, action: Action, resource: Resource<'_>| {

@@ -19,6 +19,6 @@ pub use action::{Action, UnknownAction};
 pub use entry::TenantPolicies;
 pub use errors::{PolicyError, PolicyErrors};
 pub use permit::{Denial, Permit, Reason};
-pub use question::{Context, Question, Resource};
+pub use question::{Context, Proof, Question, Resource};
 pub use shipped::{GUARDS, PRESETS, ROLES, SCHEMA};
 pub use slice::{Slice, check_access};

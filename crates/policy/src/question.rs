@@ -1,6 +1,6 @@
 //! What is asked: who, what, of what, and in which circumstances. It never holds an answer.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use model::{FunctionName, Principal, PrincipalKind, TenantId, Timestamp};
 
@@ -60,6 +60,38 @@ pub struct Context<'a> {
     pub chain: &'a [&'a str],
     /// Now. Policies see it cut to a whole second.
     pub now: Timestamp,
+    /// How the principal was proved.
+    pub proof: Proof<'a>,
+}
+
+/// How a principal was proved, and what else its issuer says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof<'a> {
+    /// The kind of credential: `api-token`, `access-token`, `certificate`, `webhook`, `message-signature`, or `none`.
+    pub kind: &'a str,
+    /// Whether it was bound to a key or a certificate that the caller holds.
+    pub bound: bool,
+    /// Who issued an access token.
+    pub issuer: Option<&'a str>,
+    /// How long ago the proof was made: a token issued, a message signed. In seconds.
+    pub age_s: u64,
+    /// The groups that an issuer says the principal is in.
+    pub groups: &'a [String],
+    /// What else an issuer says of it, by the names of the configuration.
+    pub attributes: Option<&'a BTreeMap<String, Vec<String>>>,
+}
+
+impl Proof<'_> {
+    /// A proof of this kind of which there is no more to say.
+    pub const fn of(kind: &str) -> Proof<'_> {
+        Proof { kind, bound: false, issuer: None, age_s: 0, groups: &[], attributes: None }
+    }
+}
+
+impl Default for Proof<'_> {
+    fn default() -> Self {
+        Proof::of("none")
+    }
 }
 
 /// One question.
@@ -89,7 +121,8 @@ impl Uses {
     pub(crate) const SCOPE: Self = Self(1 << 6);
     pub(crate) const ON_BEHALF_OF: Self = Self(1 << 7);
     pub(crate) const CHAIN: Self = Self(1 << 8);
-    pub(crate) const ALL: Self = Self(0x1ff);
+    pub(crate) const TOKEN: Self = Self(1 << 9);
+    pub(crate) const ALL: Self = Self(0x3ff);
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -111,6 +144,7 @@ impl Uses {
             "scope" => Self::SCOPE,
             "onBehalfOf" => Self::ON_BEHALF_OF,
             "chain" => Self::CHAIN,
+            "token" => Self::TOKEN,
             _ => Self::ALL,
         }
     }
@@ -142,6 +176,7 @@ impl Question<'_> {
         principal.roles.iter().for_each(|role| part(&[*role as u8]));
         part(&u32::try_from(principal.scopes.len()).unwrap_or(u32::MAX).to_le_bytes());
         principal.scopes.iter().for_each(|scope| part(scope.as_bytes()));
+        self.claims(&mut part);
         match self.resource {
             Resource::Node => part(b"n"),
             Resource::Tenant(tenant) => part(tenant.as_str().as_bytes()),
@@ -173,7 +208,31 @@ impl Question<'_> {
         if uses.has(Uses::TIME) {
             part(&self.second().to_le_bytes());
         }
+        if uses.has(Uses::TOKEN) {
+            let proof = &self.context.proof;
+            part(proof.kind.as_bytes());
+            part(&[u8::from(proof.bound), u8::from(proof.issuer.is_some())]);
+            part(proof.issuer.unwrap_or_default().as_bytes());
+            part(&proof.age_s.to_le_bytes());
+        }
         key
+    }
+
+    /// The groups and attributes, which are the principal's: nothing where there are none.
+    fn claims(&self, part: &mut impl FnMut(&[u8])) {
+        let proof = &self.context.proof;
+        let attributes = proof.attributes.filter(|attributes| !attributes.is_empty());
+        if proof.groups.is_empty() && attributes.is_none() {
+            return part(b"");
+        }
+        let mut list = |name: &str, values: &[String]| {
+            part(name.as_bytes());
+            part(&u32::try_from(values.len()).unwrap_or(u32::MAX).to_le_bytes());
+            values.iter().for_each(|value| part(value.as_bytes()));
+        };
+        list("groups", proof.groups);
+        attributes.into_iter().flatten().for_each(|(name, values)| list(name, values));
+        part(b"end");
     }
 }
 

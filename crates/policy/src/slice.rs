@@ -20,7 +20,7 @@ use crate::{
     cache::{Cache, Decision},
     entry::{self, Entry, Layer},
     permit::Why,
-    question::{KINDS, Uses, kind_index},
+    question::{KINDS, Proof, Uses, kind_index},
     shipped::Shipped,
 };
 
@@ -252,9 +252,9 @@ impl Slice {
         // A function that calls itself is one entity, with both halves.
         let same = principal == resource;
         if !same {
-            entities.push(terms.principal(question.principal)?);
+            entities.push(terms.principal(question)?);
         }
-        entities.push(terms.resource(question.resource, waiver, same.then_some(question.principal))?);
+        entities.push(terms.resource(question.resource, waiver, same.then_some(question))?);
         let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
         let action = terms.uid(&shipped.types.action, question.action.as_str());
         let context = terms.context(question, uses)?;
@@ -360,17 +360,20 @@ impl Terms<'_> {
         }
     }
 
-    fn principal(&self, principal: &Principal) -> Result<Entity, String> {
+    fn principal(&self, question: &Question<'_>) -> Result<Entity, String> {
         let mut attributes = Attributes::new();
-        let parents = self.describe(principal, &mut attributes);
-        Entity::new(self.principal_uid(principal), attributes, parents).map_err(|error| error.to_string())
+        let parents = self.describe(question, &mut attributes);
+        let claims = question.context.proof.attributes.into_iter().flatten();
+        let tags = claims.map(|(name, values)| (name.clone(), texts(values)));
+        let uid = self.principal_uid(question.principal);
+        Entity::new_with_tags(uid, attributes, parents, tags).map_err(|error| error.to_string())
     }
 
     /// Adds a principal's attributes and says what it is in.
-    fn describe(&self, principal: &Principal, attributes: &mut Attributes) -> HashSet<EntityUid> {
-        let types = &self.shipped.types;
-        let scopes = principal.scopes.iter().map(|scope| RestrictedExpression::new_string(scope.clone()));
-        attributes.insert("scopes".into(), RestrictedExpression::new_set(scopes));
+    fn describe(&self, question: &Question<'_>, attributes: &mut Attributes) -> HashSet<EntityUid> {
+        let (types, principal) = (&self.shipped.types, question.principal);
+        attributes.insert("scopes".into(), texts(&principal.scopes));
+        attributes.insert("groups".into(), texts(question.context.proof.groups));
         let mut parents: HashSet<_> =
             principal.roles.iter().map(|role| self.uid(&types.role, role.as_str())).collect();
         if let Some(tenant) = &principal.tenant {
@@ -386,7 +389,7 @@ impl Terms<'_> {
         &self,
         resource: Resource<'_>,
         waiver: Option<&Waiver>,
-        itself: Option<&Principal>,
+        itself: Option<&Question<'_>>,
     ) -> Result<Entity, String> {
         let uid = self.resource_uid(resource);
         let Resource::Function(tenant, name) = resource else { return Ok(Entity::with_uid(uid)) };
@@ -395,6 +398,7 @@ impl Terms<'_> {
             ("tenant".into(), RestrictedExpression::new_entity_uid(tenant.clone())),
             ("name".into(), RestrictedExpression::new_string(name.to_string())),
             ("scopes".into(), RestrictedExpression::new_set([])),
+            ("groups".into(), RestrictedExpression::new_set([])),
         ]);
         let mut parents = itself.map_or_else(HashSet::new, |p| self.describe(p, &mut attributes));
         parents.insert(tenant);
@@ -411,7 +415,7 @@ impl Terms<'_> {
     fn context(&self, question: &Question<'_>, uses: Uses) -> Result<CedarContext, String> {
         let asked = question.context;
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let mut pairs = Vec::with_capacity(9);
+        let mut pairs = Vec::with_capacity(10);
         let mut add = |used, name: &str, value: &dyn Fn() -> RestrictedExpression| {
             if uses.has(used) {
                 pairs.push((name.to_owned(), value()));
@@ -430,6 +434,9 @@ impl Terms<'_> {
         if uses.has(Uses::CHAIN) {
             pairs.push(("chain".to_owned(), chain(asked.chain)?));
         }
+        if uses.has(Uses::TOKEN) {
+            pairs.push(("token".to_owned(), token(&asked.proof)?));
+        }
         CedarContext::from_pairs(pairs).map_err(|error| error.to_string())
     }
 }
@@ -442,6 +449,22 @@ fn chain(functions: &[&str]) -> Result<RestrictedExpression, String> {
         ("functions".into(), RestrictedExpression::new_set(names)),
     ]);
     record.map_err(|error| error.to_string())
+}
+
+fn texts(texts: &[String]) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.iter().map(|text| RestrictedExpression::new_string(text.clone())))
+}
+
+fn token(proof: &Proof<'_>) -> Result<RestrictedExpression, String> {
+    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+    let age_s = RestrictedExpression::new_long(i64::try_from(proof.age_s).unwrap_or(i64::MAX));
+    let mut members = vec![
+        ("kind".to_owned(), text(proof.kind)),
+        ("bound".to_owned(), RestrictedExpression::new_bool(proof.bound)),
+        ("age_s".to_owned(), age_s),
+    ];
+    members.extend(proof.issuer.map(|issuer| ("issuer".to_owned(), text(issuer))));
+    RestrictedExpression::new_record(members).map_err(|error| error.to_string())
 }
 
 /// A time cut to its second: the grain at which decisions are remembered. Both sides of a comparison are cut,

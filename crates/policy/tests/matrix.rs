@@ -53,6 +53,7 @@ fn invoke_slice(tenant: &TenantId, function: &FunctionName, allow: Preset, until
             allow: Some(allow),
             policy: None,
             waiver: (allow == Preset::Public).then_some(waiver),
+            ..Access::default()
         },
         limits: Limits::default(),
         grants: Grants::default(),
@@ -85,6 +86,7 @@ impl Table {
             on_behalf_of: "",
             chain: &[],
             now: NOW,
+            proof: policy::Proof::default(),
         };
         write!(self.0, "{name:44}").unwrap();
         for column in COLUMNS {
@@ -135,6 +137,7 @@ fn table() -> Table {
                         on_behalf_of: "",
                         chain: &[],
                         now: NOW,
+                        proof: policy::Proof::default(),
                     },
                 };
                 let fits =

@@ -57,6 +57,12 @@ pub enum Blocked {
         /// When the next one will be let in, in milliseconds from now.
         retry_after_ms: u64,
     },
+    /// Too many credentials that did not hold say they are the same caller's.
+    #[error("too many credentials that do not hold say they are this caller's")]
+    FailedClaims {
+        /// When the next one will be looked at, in milliseconds from now.
+        retry_after_ms: u64,
+    },
     /// The source address presented too many credentials that did not hold.
     #[error("the address presented too many credentials that do not hold")]
     FailedProofs {
@@ -81,6 +87,7 @@ impl Blocked {
             Self::SourceRate { .. } => "source-rate",
             Self::CallerRate { .. } => "caller-rate",
             Self::FailedProofs { .. } => "too-many-failed-proofs",
+            Self::FailedClaims { .. } => "too-many-failed-claims",
         }
     }
 
@@ -92,7 +99,10 @@ impl Blocked {
             Self::TargetTooLong { .. } => 414,
             Self::TooManyHeaders { .. } | Self::HeadersTooLarge { .. } => 431,
             Self::MethodToken | Self::TargetAmbiguous(_) | Self::Host(_) | Self::Framing(_) => 400,
-            Self::SourceRate { .. } | Self::CallerRate { .. } | Self::FailedProofs { .. } => 429,
+            Self::SourceRate { .. }
+            | Self::CallerRate { .. }
+            | Self::FailedProofs { .. }
+            | Self::FailedClaims { .. } => 429,
         }
     }
 
@@ -101,7 +111,8 @@ impl Blocked {
         match self {
             Self::SourceRate { retry_after_ms }
             | Self::CallerRate { retry_after_ms }
-            | Self::FailedProofs { retry_after_ms } => {
+            | Self::FailedProofs { retry_after_ms }
+            | Self::FailedClaims { retry_after_ms } => {
                 let seconds = retry_after_ms.div_ceil(1_000);
                 Some(if seconds == 0 { 1 } else { seconds })
             }

@@ -2,11 +2,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use http::request::Parts;
-use model::{Limits, limits};
+use model::{Limits, TenantId, limits};
 
 use crate::{
     Blocked,
@@ -24,7 +27,53 @@ pub struct Peer {
     pub tls: bool,
     /// The name that it asked for in the TLS handshake (SNI, RFC 6066 §3).
     pub server_name: Option<Arc<str>>,
+    /// The certificate that it proved itself by in the TLS handshake, if it did.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
+
+/// A client's certificate, of which TLS proved the chain and that the client holds its key.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    der: Vec<u8>,
+    tenant: TenantId,
+    vouched: Vec<Arc<str>>,
+    over: Arc<AtomicBool>,
+}
+
+impl ClientCertificate {
+    /// A certificate in DER that the named entries' authorities of a tenant vouch for, until `over` turns true.
+    pub const fn new(der: Vec<u8>, tenant: TenantId, vouched: Vec<Arc<str>>, over: Arc<AtomicBool>) -> Self {
+        Self { der, tenant, vouched, over }
+    }
+
+    /// Its bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whose authorities they are.
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The entries of that tenant's configuration whose authorities vouch for it.
+    pub fn vouched(&self) -> &[Arc<str>] {
+        &self.vouched
+    }
+
+    /// Whether the tenant trusts others by now.
+    pub fn is_ended(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+impl PartialEq for ClientCertificate {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.der, &self.tenant, &self.vouched) == (&other.der, &other.tenant, &other.vouched)
+    }
+}
+
+impl Eq for ClientCertificate {}
 
 /// A request that passed the screen. Only [`Shield`] makes one.
 ///
@@ -54,6 +103,11 @@ impl<B> Screened<B> {
     /// Who is at the other end.
     pub const fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// The same with another body: the screen looks at heads.
+    pub fn with_body<C>(self, body: C) -> (Screened<C>, B) {
+        (Screened { head: self.head, body, peer: self.peer }, self.body)
     }
 
     /// Takes it apart. It cannot be put together again.
@@ -104,17 +158,19 @@ pub struct Shield {
     sources: Limiter<IpAddr>,
     callers: Limiter<String>,
     failed_proofs: Limiter<IpAddr>,
+    failed_claims: Limiter<String>,
     config: ShieldConfig,
 }
 
 impl Shield {
     /// A screen that remembers nobody yet.
     pub fn new(config: ShieldConfig) -> Self {
-        let failed = config.failed_proofs_per_minute;
+        let (failed, claims) = (config.failed_proofs_per_minute, limits::FAILED_CLAIMS_PER_MINUTE);
         Self {
             sources: Limiter::new(Rate::per_second(config.source_rate), config.keys_max),
             callers: Limiter::new(Rate::per_second(config.caller_rate), config.keys_max),
             failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
+            failed_claims: Limiter::new(Rate::new(claims, 60_000, claims), config.keys_max),
             config,
         }
     }
@@ -171,6 +227,16 @@ impl Shield {
     pub fn failed_proof(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
         let counted = self.failed_proofs.take(&source(address), now_ms);
         counted.map_err(|wait| Blocked::FailedProofs { retry_after_ms: wait })
+    }
+
+    /// Counts a credential that did not hold by whom it says it is, wherever it comes from. As with sources, one
+    /// that holds is taken all the same: nobody locks another out.
+    ///
+    /// # Errors
+    /// [`Blocked::FailedClaims`].
+    pub fn failed_claim(&self, name: &str, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.failed_claims.take(name, now_ms);
+        counted.map_err(|wait| Blocked::FailedClaims { retry_after_ms: wait })
     }
 
     /// How many sources and callers are remembered, for the metrics.

@@ -16,6 +16,15 @@ The request is as it is sent: request line, headers, an empty line, the body. Li
 /// `identity …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
+    /// Accept what a file names from the next request on, in place of what was accepted before
+    #[command(after_help = "Example:\n  casemate identity set identity.toml")]
+    Set {
+        /// What is accepted, as docs/identity.md has it; what its `…_file` keys point to is sent along
+        file: PathBuf,
+    },
+    /// Show what is accepted, without secrets
+    #[command(after_help = "Example:\n  casemate identity show")]
+    Show,
     /// Check one request, read from stdin, against a configuration of what is accepted
     #[command(after_help = IDENTITY)]
     Check(IdentityCheck),

@@ -55,7 +55,7 @@ fn the_list_of_commands() {
                   rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
                   tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
-                  identity check; doctor; completions";
+                  identity set; identity show; identity check; doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();
     assert_eq!(got.join("; "), expect);
 }

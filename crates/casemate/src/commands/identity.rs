@@ -1,5 +1,5 @@
-//! `identity check`: who one request would be from, by a configuration of what is accepted. It opens no
-//! connection, and remembers nothing from one run to the next.
+//! `identity`: whom a tenant accepts; and who one request would be from, by such a configuration, which opens no
+//! connection and remembers nothing from one run to the next.
 
 use std::{
     fs,
@@ -7,8 +7,10 @@ use std::{
     path::Path,
 };
 
+use gateway::api::IdentityText;
 use identity::{Identity, IdentityConfig, Nobody, Proved, RawRequest, TokenBook};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use zeroize::Zeroizing;
 
 use super::Context;
 use crate::{
@@ -20,9 +22,84 @@ use crate::{
 /// More than any request that is read.
 const REQUEST_BYTES_MAX: u64 = 17 * 1024 * 1024;
 
+/// `identity …`
+pub(super) async fn identity(context: &Context, args: cli::Identity) -> Result<(), Failure> {
+    let out = &context.out;
+    match args {
+        cli::Identity::Check(args) => return check(context, &args),
+        cli::Identity::Show => {
+            let found = context.client()?.identity().await?;
+            out.answer(&found, |found| found.text.clone());
+        }
+        cli::Identity::Set { file } => {
+            let text = with_files(&super::read_text(&file)?, &file)?;
+            let client = context.client()?;
+            let set = client.set_identity(&IdentityText { text: text.to_string() }).await?;
+            let tenant = &client.session().tenant;
+            out.answer(&set, |_| format!("{tenant} accepts it from the next request on"));
+        }
+    }
+    Ok(())
+}
+
+/// The same text with what its `…_file` keys point to in place: a node reads no files of its callers.
+fn with_files(text: &str, file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let invalid = |why: &dyn std::fmt::Display| {
+        let failure = Failure::new(Exit::Invalid, format!("`{}`: {why}", file.display()));
+        failure.next("docs/identity.md says what each key takes")
+    };
+    // It says which line is wrong, and never what stands there.
+    IdentityConfig::parse(text).map_err(|e| invalid(&e))?;
+    let mut table: toml::Table = toml::from_str(text).map_err(|e| invalid(&e.message()))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fill(&mut table, folder)?;
+    toml::to_string(&table).map(Zeroizing::new).map_err(|e| invalid(&e))
+}
+
+fn fill(table: &mut toml::Table, folder: &Path) -> Result<(), Failure> {
+    let read = |path: &toml::Value| {
+        let path = folder.join(path.as_str().unwrap_or_default());
+        let text = fs::read_to_string(&path).map_err(|e| Failure::file("read", &path, &e))?;
+        Ok::<_, Failure>(toml::Value::String(text.trim_end_matches(['\r', '\n']).to_owned()))
+    };
+    let pointing = |name: &String| name.ends_with("_file") || name.ends_with("_files");
+    let names: Vec<String> = table.keys().filter(|name| pointing(name)).cloned().collect();
+    for name in names {
+        match (table.remove(&name), name.strip_suffix("_file")) {
+            (Some(path), Some(place)) => {
+                // What stands in both places is the node's to refuse: it says which key it is.
+                let found = read(&path)?;
+                if table.insert(place.to_owned(), found).is_some() {
+                    let why = format!("`{place}` and `{name}` exclude each other");
+                    return Err(Failure::new(Exit::Invalid, why));
+                }
+            }
+            (Some(toml::Value::Array(paths)), None) => {
+                let place = format!("{}s", name.strip_suffix("_files").unwrap_or(&name));
+                let found = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let list = table.entry(place).or_insert_with(|| toml::Value::Array(Vec::new()));
+                list.as_array_mut().into_iter().for_each(|list| list.extend(found.iter().cloned()));
+            }
+            _ => {}
+        }
+    }
+    for value in table.iter_mut().map(|(_, value)| value) {
+        match value {
+            toml::Value::Table(inner) => fill(inner, folder)?,
+            toml::Value::Array(list) => {
+                list.iter_mut()
+                    .filter_map(toml::Value::as_table_mut)
+                    .try_for_each(|one| fill(one, folder))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// `identity check`
-pub(super) fn check(context: &Context, args: &cli::IdentityCheck) -> Result<(), Failure> {
-    let identity = open(&args.config)?;
+fn check(context: &Context, args: &cli::IdentityCheck) -> Result<(), Failure> {
+    let identity = open(context, &args.config)?;
     let bytes = read_request(args.request.as_deref())?;
     let request = RawRequest::parse(&bytes).map_err(|e| {
         Failure::new(Exit::Invalid, e).next("write it as it is sent: `casemate identity check --help`")
@@ -39,19 +116,20 @@ pub(super) fn check(context: &Context, args: &cli::IdentityCheck) -> Result<(), 
     }
 }
 
-fn open(file: &Path) -> Result<Identity, Failure> {
+/// Entries without a tenant are those of the one to act in.
+fn open(context: &Context, file: &Path) -> Result<Identity, Failure> {
     let invalid =
         |why: &dyn std::fmt::Display| Failure::new(Exit::Invalid, format!("`{}`: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|e| Failure::file("read", file, &e))?;
-    // The text of an error of TOML repeats the line, which may hold a secret.
-    let config: IdentityConfig = toml::from_str(&text).map_err(|e| {
-        let line =
-            e.span().map_or(1, |span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
-        invalid(&format!("line {line}: {}", e.message()))
-    })?;
+    let config = IdentityConfig::parse(&text).map_err(|e| invalid(&e))?;
+    let tenant = match &context.global.tenant {
+        Some(tenant) => tenant.clone(),
+        None => "default".parse().map_err(|e: model::IdError| invalid(&e))?,
+    };
     let folder = file.parent().unwrap_or(Path::new("."));
     let files = |path: &str| fs::read(folder.join(path)).map_err(|e| e.to_string());
-    Identity::new(config, &files).map_err(|e| invalid(&e).next("docs/identity.md says what each key takes"))
+    let identity = Identity::new(config.in_tenant(&tenant), &files);
+    identity.map_err(|e| invalid(&e).next("docs/identity.md says what each key takes"))
 }
 
 fn read_request(file: Option<&Path>) -> Result<Vec<u8>, Failure> {

@@ -104,8 +104,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let (later, turns) = (Arc::new(Later::new()), Arc::new(Turns::new(1)));
-        let line = Line { tls: tls.map(TlsAcceptor::from), closing, patience, later, turns };
+        let (tls, later) = (tls.map(TlsAcceptor::from), Arc::new(Later::new()));
+        let turns = Arc::new(Turns::new(1));
+        let line = Line { tls, clients: None, ended: None, closing, patience, later, turns };
         let refusals = Refusals::default();
         let host =
             Echo { shield: Arc::new(Shield::new(ShieldConfig::default())), refusals: refusals.clone() };

@@ -34,6 +34,8 @@ pub(super) enum Operation {
     Records,
     ReadPolicy,
     SetPolicy,
+    ReadIdentity,
+    SetIdentity,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -216,6 +218,7 @@ fn put_component() -> Endpoint {
 
 fn tenant_endpoints() -> Vec<Endpoint> {
     use Operation as Op;
+    const IDENTITY: &str = "/v1/tenants/{tenant}/identity";
     const POLICY: &str = "/v1/tenants/{tenant}/policy";
     let none = Shape::Nothing;
     let text = json::<api::PolicyText>;
@@ -261,6 +264,22 @@ fn tenant_endpoints() -> Vec<Endpoint> {
         },
         endpoint(Method::GET, POLICY, Op::ReadPolicy, "A tenant's own policies", none, (200, text())),
         endpoint(Method::PUT, POLICY, Op::SetPolicy, "Replace them", text(), (200, text())),
+        endpoint(
+            Method::GET,
+            IDENTITY,
+            Op::ReadIdentity,
+            "Whom a tenant accepts beside API tokens, without secrets",
+            none,
+            (200, json::<api::IdentityText>()),
+        ),
+        endpoint(
+            Method::PUT,
+            IDENTITY,
+            Op::SetIdentity,
+            "Accept these from the next request on",
+            json::<api::IdentityText>(),
+            (200, json::<api::IdentityText>()),
+        ),
     ]
 }
 

@@ -6,7 +6,7 @@ use model::{TenantId, TokenId};
 use platform::{NewToken, RecordQuery, Recorded};
 
 use super::{Call, answer, nothing};
-use crate::{api, problem::Problem, stage::respond::Body};
+use crate::{api, problem::Problem, stage::respond::Body, tls::clients};
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -168,4 +168,17 @@ pub(super) async fn set_policy(call: &Call<'_>) -> Answer {
     let wanted: api::PolicyText = call.json()?;
     call.plane.platform.set_policy(call.ctx, &tenant, &wanted.text).await?;
     answer(200, &wanted)
+}
+
+pub(super) async fn read_identity(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    answer(200, &api::IdentityText { text: call.plane.platform.identity(call.ctx, &tenant).await? })
+}
+
+pub(super) async fn set_identity(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let wanted: api::IdentityText = call.json()?;
+    let platform = &call.plane.platform;
+    let text = platform.set_identity(call.ctx, &tenant, &wanted.text, clients::check).await?;
+    answer(200, &api::IdentityText { text })
 }

@@ -1,9 +1,21 @@
-//! Asks who sends a request. It never reads a credential itself.
+//! Asks who sends a request, once all is there that must be for that. It never reads a credential itself.
 
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header;
 use identity::Caller;
-use model::RequestId;
+use model::{Fault, RequestId, limits};
 use platform::{Platform, Refused, RequestBody, Target};
 use shield::Screened;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::shape::ShapeError;
+use crate::problem::Problem;
+
+/// Bytes that one place of the memory for whole bodies stands for.
+const PLACE_BYTES: u64 = 1024;
 
 /// Turns the credential into a caller.
 pub(crate) fn identify(
@@ -12,5 +24,101 @@ pub(crate) fn identify(
     target: &Target,
     screened: &Screened<RequestBody>,
 ) -> Result<Caller, Refused> {
-    platform.identify(id, Some(target), screened.head(), screened.peer())
+    let body = match screened.body() {
+        RequestBody::Full(bytes) => bytes.as_ref(),
+        RequestBody::Stream(_) => &[],
+    };
+    platform.identify(id, Some(target), screened.head(), body, screened.peer())
+}
+
+/// The memory for bodies that are read whole before it is known who sent them.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole(Arc<Semaphore>);
+
+impl Default for Whole {
+    fn default() -> Self {
+        let places = usize::try_from(limits::PROVED_BODIES_BYTES_MAX / PLACE_BYTES).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+impl Whole {
+    /// Waits for what a function needs that takes other credentials than API tokens: an issuer's first keys, and
+    /// the whole body where a webhook or a signature is to prove it. The body is handed on unchanged.
+    pub(crate) async fn ready(
+        &self,
+        platform: &Platform,
+        id: RequestId,
+        target: &Target,
+        screened: Screened<RequestBody>,
+    ) -> Result<Screened<RequestBody>, Problem> {
+        platform.first_keys(target, screened.head()).await;
+        let is_stream = matches!(screened.body(), RequestBody::Stream(_));
+        if !is_stream || !platform.wants_body(target, screened.head()) {
+            return Ok(screened);
+        }
+        let said = screened.head().headers.get(header::CONTENT_LENGTH);
+        let said = said.and_then(|said| said.to_str().ok()?.parse::<u64>().ok());
+        let (screened, body) = screened.with_body(());
+        match self.read(target, said, body).await {
+            Ok(body) => Ok(screened.with_body(body).0),
+            Err(Unread::Fault(fault)) => {
+                let (code, sentence) = (fault.code(), fault.sentence());
+                platform.note_refusal(id, Some(target), screened.peer(), code, sentence);
+                Err(fault.into())
+            }
+            Err(Unread::Shape(error)) => Err(error.into()),
+        }
+    }
+
+    async fn read(
+        &self,
+        target: &Target,
+        said: Option<u64>,
+        body: RequestBody,
+    ) -> Result<RequestBody, Unread> {
+        let most = target.limits().request_body_bytes;
+        let RequestBody::Stream(mut pieces) = body else { return Ok(body) };
+        let room = said.unwrap_or(most);
+        if room > most {
+            return Err(Unread::Fault(Fault::RequestBodyLimit));
+        }
+        let places = u32::try_from(room.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX);
+        let permit = self.0.clone().try_acquire_many_owned(places);
+        let permit = permit.map_err(|_| Unread::Fault(Fault::NodeBusy))?;
+        let collect = async {
+            let mut bytes = Vec::new();
+            while let Some(piece) = pieces.next().await {
+                // What went wrong is known to the upload itself.
+                let piece = piece.map_err(|_| Unread::Shape(ShapeError::BodyBroken))?;
+                if (bytes.len() + piece.len()) as u64 > room {
+                    return Err(Unread::Fault(Fault::RequestBodyLimit));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(bytes)
+        };
+        let wait = Duration::from_millis(target.limits().wall_ms);
+        let bytes = tokio::time::timeout(wait, collect).await;
+        let bytes = bytes.map_err(|_| Unread::Shape(ShapeError::BodySlow))??;
+        Ok(RequestBody::Full(Bytes::from_owner(Held { bytes, _permit: permit })))
+    }
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    Fault(Fault),
+    Shape(ShapeError),
+}
+
+/// A body with its place in memory, given back with it.
+struct Held {
+    bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }

@@ -340,7 +340,7 @@ mod tests {
         }
         let (mut head, ()) = request.body(()).unwrap().into_parts();
         let address = "192.0.2.1:1".parse().unwrap();
-        let peer = Peer { address, tls: true, server_name: server_name.map(Into::into) };
+        let peer = Peer { address, tls: true, server_name: server_name.map(Into::into), certificate: None };
         let settled = settle(&mut head, &peer);
         let seen = (head.uri.to_string(), head.headers.get(header::HOST).map(|h| h.to_str().unwrap()));
         let found = settled.map(|()| (seen.0.as_str(), seen.1.unwrap_or_default()));
@@ -390,7 +390,12 @@ mod tests {
                 request = request.header("expect", *line);
             }
             let (mut head, ()) = request.body(()).unwrap().into_parts();
-            let peer = Peer { address: "192.0.2.1:1".parse().unwrap(), tls: true, server_name: None };
+            let peer = Peer {
+                address: "192.0.2.1:1".parse().unwrap(),
+                tls: true,
+                server_name: None,
+                certificate: None,
+            };
             settle(&mut head, &peer)
         };
         assert_eq!(settled(&[]), Ok(()));

@@ -66,7 +66,7 @@ impl EntryNames {
         if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
             return wrong(key, "write 1 to 63 characters of a-z, 0-9 and `-`");
         }
-        if ["tokens", "webhook", "signature"].contains(&name) {
+        if ["token", "tokens", "webhook", "signature"].contains(&name) {
             return wrong(key, format!("`{name}` is not free to be taken"));
         }
         if !self.0.insert(name.to_owned()) {
@@ -140,4 +140,32 @@ impl Secret {
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+}
+
+/// Where an issuer's metadata may be fetched from: `https`, or this very machine.
+pub(super) fn discoverable(key: &str, issuer: &str) -> Checked<()> {
+    let uri = issuer.parse::<http::Uri>().ok();
+    let good = uri.is_some_and(|uri| {
+        let host = uri.host().unwrap_or_default();
+        let here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let plain = uri.query().is_none() && !issuer.contains(['#', '@']);
+        plain && !host.is_empty() && (scheme == "https" || (scheme == "http" && here))
+    });
+    let why = "its keys are fetched only over `https`: write such a URL, or the keys as `jwks`";
+    if good { Ok(()) } else { wrong(key, why) }
+}
+
+/// What may stand in place or in a file, or not at all.
+pub(super) fn some_source(
+    key: &str,
+    inline: Option<&str>,
+    file: Option<&str>,
+    files: &Files<'_>,
+) -> Checked<Option<String>> {
+    if inline.is_none() && file.is_none() {
+        return Ok(None);
+    }
+    let bytes = one_source(key, inline.map(str::as_bytes), file, files)?;
+    secret_text(key, &bytes).map(|text| Some(text.to_string()))
 }

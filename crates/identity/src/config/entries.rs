@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use keyring::{PublicKey, SharedKey, SignatureAlgorithm};
 use model::{Principal, PrincipalKind, TenantId};
-use parking_lot::RwLock;
 
 use super::{
     CertificateConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig, SignatureConfig,
@@ -64,6 +63,8 @@ impl Entry {
 pub(crate) struct IssuerRule {
     pub(crate) entry: Entry,
     pub(crate) require_bound: bool,
+    /// Its keys are fetched.
+    pub(crate) remote: bool,
     pub(crate) rules: jwt::Rules,
 }
 
@@ -76,6 +77,8 @@ pub(crate) enum Matches {
 pub(crate) struct CertificateRule {
     pub(crate) entry: Entry,
     pub(crate) matches: Matches,
+    pub(crate) ca: Option<String>,
+    pub(crate) crl: Option<String>,
 }
 
 pub(crate) struct WebhookRule {
@@ -117,7 +120,7 @@ impl Accepted {
         let known = TokenBook::new();
         config.tokens.known.into_iter().for_each(|record| known.put(record));
         let mut accepted = Self {
-            tokens: config.tokens.accept,
+            tokens: config.tokens.accept.unwrap_or(false),
             known,
             issuers: Vec::new(),
             dpop: config.dpop.map(|dpop| dpop_rules(&dpop, files)).transpose()?,
@@ -142,7 +145,7 @@ impl Accepted {
         for (at, entry) in config.certificates.into_iter().enumerate() {
             let key = format!("certificates[{at}]");
             names.take(&format!("{key}.name"), &entry.name)?;
-            accepted.certificates.push(certificate(&key, entry)?);
+            accepted.certificates.push(certificate(&key, entry, files)?);
         }
         for (at, entry) in config.webhooks.into_iter().enumerate() {
             let key = format!("webhooks[{at}]");
@@ -162,7 +165,16 @@ impl Accepted {
     }
 }
 
-fn entry(key: &str, name: &str, tenant: TenantId, kind: PrincipalKind, scopes: &[String]) -> Checked<Entry> {
+fn entry(
+    key: &str,
+    name: &str,
+    tenant: Option<TenantId>,
+    kind: PrincipalKind,
+    scopes: &[String],
+) -> Checked<Entry> {
+    let Some(tenant) = tenant else {
+        return wrong(&format!("{key}.tenant"), "name the tenant of its principals");
+    };
     if !matches!(kind, PrincipalKind::User | PrincipalKind::Service) {
         return wrong(&format!("{key}.kind"), "write `User` or `Service`");
     }
@@ -174,17 +186,20 @@ fn issuer(key: &str, config: IssuerConfig, files: &Files<'_>) -> Checked<IssuerR
     let at = |name: &str| format!("{key}.{name}");
     let entry = entry(key, &config.name, config.tenant, config.kind, &config.scopes)?;
     check::texts(&at("issuer"), std::slice::from_ref(&config.issuer), 1)?;
-    let jwks = check::one_source(
-        &at("jwks"),
-        config.jwks.as_deref().map(str::as_bytes),
-        config.jwks_file.as_deref(),
-        files,
-    )?;
-    let keys = KeySet::parse(&jwks).or_else(|why| wrong(&at("jwks"), why))?;
     let algorithms = check::list(&at("algorithms"), &config.algorithms, 5)?.to_vec();
-    if !algorithms.iter().any(|algorithm| keys.fits(*algorithm)) {
-        return wrong(&at("jwks"), "no key fits any of the algorithms");
-    }
+    let remote = config.jwks.is_none() && config.jwks_file.is_none();
+    let keys = if remote {
+        check::discoverable(&at("issuer"), &config.issuer)?;
+        None
+    } else {
+        let inline = config.jwks.as_deref().map(str::as_bytes);
+        let jwks = check::one_source(&at("jwks"), inline, config.jwks_file.as_deref(), files)?;
+        let keys = KeySet::parse(&jwks).or_else(|why| wrong(&at("jwks"), why))?;
+        if !algorithms.iter().any(|algorithm| keys.fits(*algorithm)) {
+            return wrong(&at("jwks"), "no key fits any of the algorithms");
+        }
+        Some(keys)
+    };
     let attribute = |(name, path): (&String, &super::ClaimPath)| {
         check::path(&at(&format!("claims.attributes.{name}")), path).map(|path| (name.clone(), path))
     };
@@ -195,7 +210,7 @@ fn issuer(key: &str, config: IssuerConfig, files: &Files<'_>) -> Checked<IssuerR
         audiences: check::texts(&at("audiences"), &config.audiences, 64)?,
         algorithms,
         types: check::texts(&at("types"), &config.types, 8)?,
-        keys: RwLock::new(Arc::new(keys)),
+        keys: jwt::Keys::new(keys),
         skew_ms: check::within(&at("skew_s"), config.skew_s, 0, SKEW_S_MAX)? * 1000,
         lifetime_s_max: config.lifetime_s_max,
         claims: jwt::Claims {
@@ -204,7 +219,7 @@ fn issuer(key: &str, config: IssuerConfig, files: &Files<'_>) -> Checked<IssuerR
             attributes: claims.attributes.iter().map(attribute).collect::<Checked<BTreeMap<_, _>>>()?,
         },
     };
-    Ok(IssuerRule { entry, require_bound: config.require_bound, rules })
+    Ok(IssuerRule { entry, require_bound: config.require_bound, remote, rules })
 }
 
 fn dpop_rules(config: &DpopConfig, files: &Files<'_>) -> Checked<dpop::Rules> {
@@ -226,8 +241,13 @@ fn dpop_rules(config: &DpopConfig, files: &Files<'_>) -> Checked<dpop::Rules> {
     })
 }
 
-fn certificate(key: &str, config: CertificateConfig) -> Checked<CertificateRule> {
+fn certificate(key: &str, config: CertificateConfig, files: &Files<'_>) -> Checked<CertificateRule> {
     let at = |name: &str| format!("{key}.{name}");
+    let ca = check::some_source(&at("ca"), config.ca.as_deref(), config.ca_file.as_deref(), files)?;
+    let crl = check::some_source(&at("crl"), config.crl.as_deref(), config.crl_file.as_deref(), files)?;
+    if ca.is_none() && crl.is_some() {
+        return wrong(&at("crl"), "a list of revoked certificates is of no use without `ca`");
+    }
     let entry = entry(key, &config.name, config.tenant, PrincipalKind::Service, &config.scopes)?;
     let matches = match (config.spiffe_trust_domain, config.dns.as_slice(), config.subjects.as_slice()) {
         (Some(trust_domain), [], []) => {
@@ -256,7 +276,7 @@ fn certificate(key: &str, config: CertificateConfig) -> Checked<CertificateRule>
         }
         _ => return wrong(key, "write exactly one of `spiffe_trust_domain`, `dns` and `subjects`"),
     };
-    Ok(CertificateRule { entry, matches })
+    Ok(CertificateRule { entry, matches, ca, crl })
 }
 
 fn webhook(key: &str, config: &WebhookConfig, files: &Files<'_>) -> Checked<WebhookRule> {

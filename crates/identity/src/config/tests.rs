@@ -32,6 +32,9 @@ fn the_documentation_holds() {
     let ed = testing::ED.jwk().to_string();
     let files: HashMap<&str, Vec<u8>> = HashMap::from([
         ("/etc/casemate/corp.jwks.json", testing::jwks().into_bytes()),
+        ("/etc/casemate/mesh-ca.pem", b"read by TLS".to_vec()),
+        ("/etc/casemate/mesh.crl.pem", b"read by TLS".to_vec()),
+        ("/etc/casemate/edge-ca.pem", b"read by TLS".to_vec()),
         ("/etc/casemate/nonce.secret", data_encoding::BASE64.encode(&[1; 32]).into_bytes()),
         ("/etc/casemate/partner.jwk.json", ed.into_bytes()),
         ("/run/credentials/casemate/orders", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".to_vec()),
@@ -40,7 +43,8 @@ fn the_documentation_holds() {
     ]);
     let read = |path: &str| files.get(path).cloned().ok_or_else(|| format!("no {path}"));
     for example in examples.iter().copied().chain([examples.concat().as_str()]) {
-        let config: IdentityConfig = toml::from_str(example).unwrap_or_else(|e| panic!("{e}\n{example}"));
+        let config = IdentityConfig::parse(example).unwrap_or_else(|e| panic!("{e}\n{example}"));
+        let config = config.in_tenant(&"default".parse().unwrap());
         Identity::new(config, &read).map(|_| ()).unwrap_or_else(|e| panic!("{e}\n{example}"));
     }
     for reason in crate::Reason::ALL {

@@ -22,11 +22,34 @@ pub(crate) struct Rules {
     pub(crate) audiences: Vec<String>,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) types: Vec<String>,
-    /// Handed in anew where the issuer changed them.
-    pub(crate) keys: RwLock<Arc<KeySet>>,
+    pub(crate) keys: Keys,
     pub(crate) skew_ms: u64,
     pub(crate) lifetime_s_max: Option<u64>,
     pub(crate) claims: Claims,
+}
+
+/// An issuer's keys, handed in anew where the issuer changed them, and how often they were.
+pub(crate) struct Keys(RwLock<(Option<Arc<KeySet>>, u64)>);
+
+impl Keys {
+    pub(crate) fn new(keys: Option<KeySet>) -> Self {
+        Self(RwLock::new((keys.map(Arc::new), 0)))
+    }
+
+    /// None: they are not there any more. What was proved by those before is proved no longer.
+    pub(crate) fn replace(&self, keys: Option<KeySet>) {
+        let mut now = self.0.write();
+        *now = (keys.map(Arc::new), now.1 + 1);
+    }
+
+    /// The keys, and their number.
+    pub(crate) fn now(&self) -> (Option<Arc<KeySet>>, u64) {
+        self.0.read().clone()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.read().1
+    }
 }
 
 /// Where a token says what; each a way of members from the outermost object inwards.
@@ -63,8 +86,13 @@ pub(crate) fn claimed_issuer<'a>(token: &'a Jws<'_>) -> Result<&'a str, Reason> 
 }
 
 impl Rules {
-    /// Proves `token` by these rules at the time `now`.
-    pub(crate) fn verify(&self, token: &Jws<'_>, now: Timestamp) -> Result<Token, Reason> {
+    /// Proves `token` by these rules and keys at the time `now`.
+    pub(crate) fn verify(
+        &self,
+        token: &Jws<'_>,
+        keys: Option<&KeySet>,
+        now: Timestamp,
+    ) -> Result<Token, Reason> {
         if claimed_issuer(token)? != self.issuer {
             return Err(Reason::JwtIssuer);
         }
@@ -72,7 +100,7 @@ impl Rules {
             return Err(Reason::JwtAlgorithm);
         }
         self.check_type(token)?;
-        let keys = Arc::clone(&self.keys.read());
+        let keys = keys.ok_or(Reason::JwtKeysAbsent)?;
         let key = keys.choose(token.kid.as_deref(), token.algorithm).map_err(|choice| match choice {
             Choice::Unknown => Reason::JwtKeyUnknown,
             Choice::Unfit => Reason::JwtKeyUnfit,

@@ -45,6 +45,18 @@ fn a_ceiling_below_a_default_lowers_it() {
 }
 
 #[test]
+fn api_tokens_alone_unless_more_is_named() {
+    let accept = |text: &str| Manifest::parse(&format!("{HEAD}{text}"), &Limits::CEILING).unwrap().access;
+    assert_eq!(accept("").accept, ["token"]);
+    assert_eq!(accept("[access]\nallow = \"tenant\"").accept, ["token"]);
+    let more = accept("[access]\naccept = [\"corp\", \"webhook:orders\", \"signature:partner\"]");
+    assert_eq!(more.accept, ["corp", "webhook:orders", "signature:partner"]);
+    // What was stored before there was a choice is read as it was meant.
+    assert_eq!(serde_json::from_str::<Access>("{\"allow\":\"tenant\"}").unwrap().accept, ["token"]);
+    assert!(!serde_json::to_string(&accept("")).unwrap().contains("accept"));
+}
+
+#[test]
 fn what_does_not() {
     check("name = 1", Err("line 1"));
     check("name = \"Hello\"\ncomponent = \"x\"", Err("not a function name"));
@@ -56,6 +68,12 @@ fn what_does_not() {
     check(&format!("{HEAD}[access]\nallow = \"publik\""), Err("did you mean `public`?"));
     check(&format!("{HEAD}[access]\nallow = \"public\""), Err("wants a waiver"));
     check(&format!("{HEAD}[access]\nallow = \"tenant\"\npolicy = \"\""), Err("exclude each other"));
+    for word in ["", "Token", "webhook:", "webhook:a:b", "hook:a", "a b", "*", "tokеn"] {
+        let says = format!("`{word}` is no credential");
+        check(&format!("{HEAD}[access]\naccept = [\"{word}\"]"), Err(&says));
+    }
+    check(&format!("{HEAD}[access]\naccept = []"), Err("must name from 1 to"));
+    check(&format!("{HEAD}[access]\naccept = [\"corp\", \"corp\"]"), Err("stands twice"));
     for path in ["", "a", "/a/../b", "/a//b", "/a%2e", "/.../b", "/a?x"] {
         check(&format!("{HEAD}[[route]]\npath = \"{path}\""), Err("is no route"));
     }

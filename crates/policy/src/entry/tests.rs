@@ -212,6 +212,7 @@ fn decide(slice: &crate::Slice) {
         on_behalf_of: "",
         chain: &[],
         now,
+        proof: crate::Proof::default(),
     };
     let resource = crate::Resource::Tenant(&home);
     let _ = slice.decide(&crate::Question {

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use model::{Grants, Limits, Role, World};
 use proptest::prelude::*;
@@ -43,11 +43,11 @@ fn revision(access: Access) -> Revision {
 
 fn preset(allow: Preset) -> Access {
     let waiver = (allow == Preset::Public).then(|| waiver(NOW.plus_ms(HOUR_MS)));
-    Access { allow: Some(allow), policy: None, waiver }
+    Access { allow: Some(allow), policy: None, waiver, ..Access::default() }
 }
 
 fn own(policy: &str) -> Access {
-    Access { allow: None, policy: Some(policy.into()), waiver: None }
+    Access { allow: None, policy: Some(policy.into()), ..Access::default() }
 }
 
 fn slice(access: Access, policies: &str) -> Slice {
@@ -82,6 +82,7 @@ const CONTEXT: Context<'static> = Context {
     on_behalf_of: "User::\"default/alice\"",
     chain: &[],
     now: NOW,
+    proof: Proof::of("api-token"),
 };
 
 fn ask(slice: &Slice, principal: &Principal, context: &Context<'_>) -> Result<Permit, Denial> {
@@ -150,7 +151,7 @@ fn an_end_within_a_second_is_never_late() {
 
 #[test]
 fn a_waiver_alone_lets_nobody_in() {
-    let access = Access { allow: None, policy: None, waiver: Some(waiver(NOW.plus_ms(HOUR_MS))) };
+    let access = Access { allow: None, waiver: Some(waiver(NOW.plus_ms(HOUR_MS))), ..Access::default() };
     check(&slice(access, ""), "-", &CONTEXT, "-no-permit");
     let everyone = "permit (principal, action == Action::\"invoke\", resource);";
     check(&slice(own(everyone), ""), "-", &CONTEXT, "-forbidden guard/anonymous");
@@ -417,7 +418,7 @@ proptest! {
         for (principal, method, path, host, source, tls, later, chain) in &questions {
             let now = NOW.plus_ms(*later);
             let (source, tls, on_behalf_of) = (source.parse().unwrap(), *tls, *host);
-            let context = Context { method, path, host, source, tls, on_behalf_of, chain, now };
+            let context = Context { method, path, host, source, tls, on_behalf_of, chain, now, ..CONTEXT };
             let resource = Resource::Function(&home, &name);
             let question = Question { principal, action: Action::Invoke, resource, context: &context };
             let view = |got: Result<Permit, Denial>| match got {
@@ -496,4 +497,43 @@ fn deciding_is_quick() {
     println!("decide: {remembered} ns remembered, {fresh} ns fresh");
     assert!(remembered < 10_000, "{remembered} ns");
     assert!(fresh < 1_000_000, "{fresh} ns");
+}
+
+/// What an issuer says of a principal counts in the decision, and in what is remembered of it.
+#[test]
+fn groups_attributes_and_the_proof_count() {
+    let policy = "permit (principal is User, action == Action::\"invoke\", resource) when { \
+                  principal.groups.contains(\"buyers\") && principal.hasTag(\"team\") && \
+                  principal.getTag(\"team\").contains(\"red\") && context.token.bound && \
+                  context.token.age_s < 60 && context.token has issuer && \
+                  context.token.issuer == \"https://id.example\" };";
+    let slice = slice(own(policy), "");
+    let (red, blue) = (
+        BTreeMap::from([("team".to_owned(), vec!["red".to_owned()])]),
+        BTreeMap::from([("team".to_owned(), vec!["blue".to_owned()])]),
+    );
+    let buyers = ["buyers".to_owned()];
+    let issuer = Some("https://id.example");
+    let good = Proof {
+        kind: "access-token",
+        bound: true,
+        issuer,
+        age_s: 59,
+        groups: &buyers,
+        attributes: Some(&red),
+    };
+    let alice = who("default/alice - invoke");
+    for (proof, expect) in [
+        (good, true),
+        (Proof { groups: &[], ..good }, false),
+        (Proof { attributes: Some(&blue), ..good }, false),
+        (Proof { attributes: None, ..good }, false),
+        (Proof { bound: false, ..good }, false),
+        (Proof { age_s: 60, ..good }, false),
+        (Proof { issuer: None, ..good }, false),
+        (Proof { issuer: Some("https://other.example"), ..good }, false),
+        (good, true),
+    ] {
+        assert_eq!(ask(&slice, &alice, &Context { proof, ..CONTEXT }).is_ok(), expect, "{proof:?}");
+    }
 }

@@ -5,7 +5,7 @@ use super::*;
 const PEER: &str = "192.0.2.7:5000";
 
 fn peer(text: &str) -> Peer {
-    Peer { address: text.parse().unwrap(), tls: true, server_name: None }
+    Peer { address: text.parse().unwrap(), tls: true, server_name: None, certificate: None }
 }
 
 fn shield() -> Shield {
@@ -201,6 +201,20 @@ fn failed_proofs_slow_their_source_alone() {
     assert!(shield.screen(plain(&proof), (), &from, 0).is_ok(), "one that holds is still taken");
     assert_eq!(shield.failed_proof(peer("192.0.2.8:1").address.ip(), 0), Ok(()));
     assert_eq!(shield.failed_proof(from.address.ip(), 1_000), Ok(()));
+}
+
+/// Whoever guesses at one name from many addresses is slowed, and nobody with another name.
+#[test]
+fn failed_proofs_slow_whom_they_claim_to_be() {
+    let shield = shield();
+    for _ in 0..limits::FAILED_CLAIMS_PER_MINUTE {
+        assert_eq!(shield.failed_claim("default/corp:alice", 0), Ok(()));
+    }
+    let blocked = shield.failed_claim("default/corp:alice", 0).unwrap_err();
+    assert_eq!(blocked, Blocked::FailedClaims { retry_after_ms: 500 });
+    assert_eq!((blocked.status(), blocked.retry_after_s()), (429, Some(1)));
+    assert_eq!(shield.failed_claim("default/corp:bob", 0), Ok(()));
+    assert_eq!(shield.failed_claim("default/corp:alice", 500), Ok(()));
 }
 
 #[test]

@@ -118,14 +118,59 @@ fn keys_are_the_issuers_own() {
 #[test]
 fn keys_that_change() {
     let identity = identity(&issuer_toml(""));
+    let old = token(json!({}), json!({}));
+    for _ in 0..2 {
+        assert_eq!(said(&Ask::bearer(&old).ask(&identity, NOW)), "corp:alice");
+    }
     let new = jws(&P256_OTHER, &with(header(), json!({ "kid": "next" })), &claims());
     let nobody = identity.prove(&Ask::bearer(&new).request(), &crate::TokenBook::new(), NOW).unwrap_err();
     assert_eq!((nobody.code(), nobody.entry.as_deref()), ("jwt-key-unknown", Some("corp")));
     let set = json!({ "keys": [with(P256_OTHER.jwk(), json!({ "kid": "next" }))] }).to_string();
-    assert!(identity.replace_keys("corp", KeySet::parse(set.as_bytes()).unwrap()));
-    assert!(!identity.replace_keys("nobody", KeySet::parse(set.as_bytes()).unwrap()));
+    assert!(identity.replace_keys("corp", Some(KeySet::parse(set.as_bytes()).unwrap())));
+    assert!(!identity.replace_keys("nobody", Some(KeySet::parse(set.as_bytes()).unwrap())));
     assert_eq!(said(&Ask::bearer(&new).ask(&identity, NOW)), "corp:alice");
-    assert_eq!(said(&Ask::bearer(&token(json!({}), json!({}))).ask(&identity, NOW)), "jwt-key-unknown");
+    assert_eq!(
+        said(&Ask::bearer(&old).ask(&identity, NOW)),
+        "jwt-key-unknown",
+        "though it was proved before"
+    );
+    assert!(identity.replace_keys("corp", None));
+    assert_eq!(said(&Ask::bearer(&new).ask(&identity, NOW)), "jwt-keys-absent");
+}
+
+#[test]
+fn a_token_that_was_proved_before_ends_with_its_time() {
+    let (identity, text) = (identity(&issuer_toml("")), token(json!({}), json!({})));
+    for (after_s, expect) in [(0, "corp:alice"), (1, "corp:alice"), (329, "corp:alice"), (330, "jwt-expired")]
+    {
+        assert_eq!(
+            said(&Ask::bearer(&text).ask(&identity, NOW.plus_ms(after_s * 1000))),
+            expect,
+            "{after_s}"
+        );
+    }
+    let ask = Ask::bearer(&text);
+    let asked = |accept: &[&str]| {
+        let names: Vec<String> = accept.iter().map(|name| (*name).into()).collect();
+        let (book, accept) = (crate::TokenBook::new(), crate::Accept::named(&names));
+        identity.identify(&ask.request(), &book, &accept, NOW).map_err(|nobody| nobody.code())
+    };
+    assert_eq!(asked(&["corp"]).unwrap().principal().name, "corp:alice");
+    let nobody = asked(&["token", "other"]).unwrap_err();
+    assert_eq!(nobody, "credential-not-taken-here", "a token that was proved, where it is not taken");
+}
+
+#[test]
+fn keys_that_are_still_to_be_fetched() {
+    let toml = "[[issuers]]\nname = \"corp\"\nissuer = \"https://id.example\"\nkind = \"User\"\n\
+                audiences = [\"https://api.example\"]\nalgorithms = [\"ES256\"]\ntenant = \"default\"\n";
+    let identity = identity(toml);
+    let remote: Vec<_> = identity.remote_issuers().map(|(name, issuer)| (name.to_string(), issuer)).collect();
+    assert_eq!(remote, [("corp".to_owned(), "https://id.example")]);
+    let text = token(json!({}), json!({}));
+    assert_eq!(said(&Ask::bearer(&text).ask(&identity, NOW)), "jwt-keys-absent");
+    assert!(identity.replace_keys("corp", Some(KeySet::parse(jwks().as_bytes()).unwrap())));
+    assert_eq!(said(&Ask::bearer(&text).ask(&identity, NOW)), "corp:alice");
 }
 
 #[test]

@@ -1,0 +1,232 @@
+//! Who asks: from a request to a caller, by the credentials that its function takes. It never decides what the
+//! caller may do, and never reads a body that no credential is about.
+
+use std::net::IpAddr;
+
+use http::{header, request::Parts};
+use identity::{Caller, Credentials, Nobody, Reason, Refusal, Request};
+use ledger::Kind;
+use model::RequestId;
+use shield::Peer;
+
+use crate::{
+    Platform, call::Call, catalog::Target, identities::Configured, recorder::About, refused::Refused,
+};
+
+/// Why a request is nobody's, for its record and for its answer.
+struct Failed<'a> {
+    code: &'static str,
+    detail: String,
+    /// Whose it claims to be.
+    claimed: Option<&'a str>,
+    challenge: &'static str,
+    nonce: Option<String>,
+}
+
+impl Platform {
+    /// Proves who asks, by the credentials in the head that the function takes; without a function, by an API
+    /// token. What does not hold is in the record, and slows its source and whom it claims to be. `body` is the
+    /// whole of it where [`Platform::wants_body`] says so.
+    ///
+    /// # Errors
+    /// [`Refused::Challenged`], [`Refused::TooMany`].
+    pub fn identify(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        head: &Parts,
+        body: &[u8],
+        peer: &Peer,
+    ) -> Result<Caller, Refused> {
+        let other = target.filter(|target| !target.accept.is_tokens_alone());
+        let proved = match other.and_then(|target| target.identity.now().map(|now| (target, now))) {
+            None => self.by_token(other, head).map_err(|refusal| Failed {
+                code: refusal.code(),
+                detail: refusal.to_string(),
+                claimed: None,
+                challenge: Refusal::CHALLENGE_INVALID,
+                nonce: None,
+            }),
+            Some((target, now)) => match self.by_any(target, &now, head, body, peer) {
+                Err(nobody) => return Err(self.failed(id, Some(target), head, peer, of_nobody(&nobody))),
+                Ok(caller) => Ok(caller),
+            },
+        };
+        match proved {
+            Ok(caller) => self.admitted(id, target, head, peer, caller),
+            Err(failed) => Err(self.failed(id, target, head, peer, failed)),
+        }
+    }
+
+    /// By an API token of this node's, or anonymous: what all functions take that say nothing else.
+    fn by_token(&self, named: Option<&Target>, head: &Parts) -> Result<Caller, Refusal> {
+        let credentials = Credentials::from_head(&head.headers, &head.uri)?;
+        if named.is_some_and(|target| !target.accept.takes_tokens()) && !credentials.is_none() {
+            return Err(Refusal::Elsewhere);
+        }
+        identity::identify(&credentials, &self.tokens, self.clock.now())
+    }
+
+    /// By whatever the tenant's configuration names and the function takes.
+    fn by_any(
+        &self,
+        target: &Target,
+        now: &Configured,
+        head: &Parts,
+        body: &[u8],
+        peer: &Peer,
+    ) -> Result<Caller, Nobody> {
+        let (certificate, unfit) = match peer.certificate.as_deref() {
+            None => (None, None),
+            Some(found) if found.tenant() != target.tenant() => (None, Some(Reason::CertificateForeign)),
+            Some(found) if found.is_ended() => (None, Some(Reason::CertificateStale)),
+            Some(found) => (Some(found), None),
+        };
+        let request = Request {
+            method: head.method.as_str(),
+            scheme: if peer.tls { "https" } else { "http" },
+            authority: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+            headers: &head.headers,
+            body,
+            certificate: certificate.map(shield::ClientCertificate::der),
+            vouched: certificate.map(shield::ClientCertificate::vouched),
+        };
+        match now.identity.identify(&request, &self.tokens, &target.accept, self.clock.now()) {
+            Err(nobody) if matches!(nobody.reason, Reason::CredentialNone | Reason::CertificateMissing) => {
+                match unfit {
+                    Some(reason) => Err(reason.into()),
+                    None if nobody.is_anonymous() => Ok(self.anonymous()),
+                    None => Err(nobody),
+                }
+            }
+            Err(nobody) => {
+                if nobody.reason == Reason::JwtKeyUnknown {
+                    now.want_keys(nobody.entry.as_deref());
+                }
+                Err(nobody)
+            }
+            Ok(caller) => Ok(caller),
+        }
+    }
+
+    /// Whether the whole body of a request must be there before anyone can say who sent it: it is a webhook or a
+    /// signed message that the function takes.
+    pub fn wants_body(&self, target: &Target, head: &Parts) -> bool {
+        let wants = || {
+            let now = target.identity.now()?;
+            Some(now.identity.wants_body(head.uri.path(), &head.headers, &target.accept))
+        };
+        !target.accept.is_tokens_alone() && wants().unwrap_or(false)
+    }
+
+    /// Waits, for a bounded time, until an issuer's keys were fetched that nobody has tried to fetch before; only
+    /// where a request presents what could be an access token.
+    pub async fn first_keys(&self, target: &Target, head: &Parts) {
+        if target.accept.is_tokens_alone() || !head.headers.contains_key(header::AUTHORIZATION) {
+            return;
+        }
+        if let Some(now) = target.identity.now() {
+            now.first_keys().await;
+        }
+    }
+
+    fn admitted(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        head: &Parts,
+        peer: &Peer,
+        caller: Caller,
+    ) -> Result<Caller, Refused> {
+        let key = caller.key();
+        match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
+            Ok(()) => Ok(caller),
+            Err(blocked) => {
+                let code = blocked.code();
+                self.log_nobody(id, target, head, peer, key, code);
+                let retry_after_s = blocked.retry_after_s().unwrap_or(1);
+                self.note_nobody(id, target, peer.address.ip(), code, &blocked.to_string());
+                Err(Refused::TooMany { code, retry_after_s })
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        head: &Parts,
+        peer: &Peer,
+        failed: Failed<'_>,
+    ) -> Refused {
+        let (source, now_ms) = (peer.address.ip(), self.clock.monotonic_ms());
+        // Both are counted, whichever is over first.
+        let by_source = self.shield.failed_proof(source, now_ms);
+        let by_claim = match (failed.claimed, target) {
+            (Some(name), Some(target)) => {
+                self.shield.failed_claim(&format!("{}/{name}", target.tenant()), now_ms)
+            }
+            _ => Ok(()),
+        };
+        let (code, detail, refused) = match by_source.and(by_claim) {
+            Ok(()) => {
+                let (code, challenge, nonce) = (failed.code, failed.challenge, failed.nonce);
+                (code, failed.detail, Refused::Challenged { code, challenge, nonce })
+            }
+            Err(blocked) => {
+                let (code, retry_after_s) = (blocked.code(), blocked.retry_after_s().unwrap_or(1));
+                (code, format!("{blocked}: {}", failed.detail), Refused::TooMany { code, retry_after_s })
+            }
+        };
+        self.log_nobody(id, target, head, peer, "", code);
+        self.note_nobody(id, target, source, code, &detail);
+        refused
+    }
+
+    fn log_nobody(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        head: &Parts,
+        peer: &Peer,
+        who: &str,
+        code: &str,
+    ) {
+        if let Some(target) = target {
+            self.log_refused(target, &Call::new(id, who.into(), peer.address.ip(), head), code);
+        }
+    }
+
+    fn note_nobody(
+        &self,
+        id: RequestId,
+        target: Option<&Target>,
+        source: IpAddr,
+        code: &'static str,
+        detail: &str,
+    ) {
+        let about = About { request: Some(id), tenant: target.map(Target::tenant), source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.code = code.into();
+        event.detail = detail.into();
+        self.note_refused(code, &event);
+    }
+
+    /// Who presents no credential.
+    fn anonymous(&self) -> Caller {
+        self.tokens.nobody()
+    }
+}
+
+fn of_nobody(nobody: &Nobody) -> Failed<'_> {
+    let entry = nobody.entry.as_ref().map(|entry| format!(" (entry `{entry}`)")).unwrap_or_default();
+    let claimed = nobody.claimed.as_ref().map(|name| format!("; it says it is `{name}`")).unwrap_or_default();
+    Failed {
+        code: nobody.code(),
+        detail: format!("{}{entry}{claimed}", nobody.reason.sentence()),
+        claimed: nobody.claimed.as_deref(),
+        challenge: nobody.challenge(),
+        nonce: nobody.nonce.clone(),
+    }
+}
