@@ -18,6 +18,7 @@ pub(crate) struct Problem {
     detail: Option<String>,
     header: Option<Box<(HeaderName, String)>>,
     closes: bool,
+    lets_in: Option<Box<serde_json::Value>>,
     /// Whether the record has it already.
     recorded: bool,
 }
@@ -29,7 +30,8 @@ const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
-        Self { status, code, title: title.into(), detail: None, header: None, closes: false, recorded: false }
+        let title = title.into();
+        Self { status, code, title, detail: None, header: None, closes: false, lets_in: None, recorded: false }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -73,6 +75,7 @@ impl Problem {
             detail: self.detail,
             code: self.code.to_owned(),
             request_id: Some(id),
+            lets_in: self.lets_in.map(|value| *value),
         };
         let bytes = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::full(Bytes::from(bytes)));
@@ -174,6 +177,12 @@ impl From<ControlError> for Problem {
             }
             ControlError::NotFound(_) => (404, "there is no such thing"),
             ControlError::Invalid { .. } => (422, "what was sent is not valid"),
+            ControlError::Widens(widening) => {
+                let mut problem = Self::new(409, error.code(), "it would let in whom the policies refuse now");
+                let request = widening.request.as_ref().and_then(|one| serde_json::to_value(one).ok());
+                problem.lets_in = request.map(Box::new);
+                return problem.detail(error.to_string()).recorded();
+            }
             ControlError::Conflict(_) => (409, "it is in the way of something else"),
             ControlError::TooLarge { .. } => (413, "it is too large"),
             ControlError::Compile(_) => (422, "the component does not compile"),

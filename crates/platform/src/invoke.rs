@@ -19,7 +19,7 @@ use policy::{Action, Context, Question, Resource};
 use shield::{Peer, Screened};
 
 use crate::{
-    Platform, broker::RunBroker, call::Call, catalog::Target, recorder::About, refused::Refused,
+    Platform, broker::RunBroker, call::Call, catalog::Target, glass, recorder::About, refused::Refused,
     routes::RouteMiss,
 };
 
@@ -206,6 +206,11 @@ impl Platform {
                 event.policies = permit.policies().to_vec();
                 event.allowed = true;
                 self.recorder.record(&event)?;
+                if let Some(policy) = glass::used(permit.policies()) {
+                    let (request, principal, resource) = (asked.id, &event.principal, &event.resource);
+                    let said = "a break-glass permit was used";
+                    tracing::warn!(%request, %principal, %action, %resource, %policy, "{said}");
+                }
                 Ok(permit)
             }
             Err(denial) => {

@@ -7,10 +7,12 @@
 mod broker;
 mod call;
 mod catalog;
+mod changes;
 mod code;
 mod control;
 mod functions;
 mod gate;
+mod glass;
 mod ids;
 mod invoke;
 mod logs;
@@ -18,6 +20,7 @@ mod meter;
 mod node;
 mod open;
 mod quota;
+mod reach;
 mod recorder;
 mod recover;
 mod refused;
@@ -25,6 +28,7 @@ mod routes;
 mod shelf;
 mod tenants;
 mod tokens;
+mod widening;
 
 use std::sync::Arc;
 
@@ -32,17 +36,22 @@ use model::{Clock, Entropy, Limits, RequestId, Timestamp};
 
 pub use catalog::Target;
 pub use cell::Walls;
+pub use changes::{Change, Proposed};
 pub use control::{Follow, RecordQuery, Recorded};
-pub use functions::{Deployed, FunctionView, Stored};
+pub use functions::{Deployed, FunctionView, Order, Stored};
+pub use glass::{GivenGlass, NewGlass};
 pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody, WAIVER_ENDED};
 pub use logs::LogLine;
 pub use meter::Totals;
 pub use node::{FunctionMetrics, Metrics, NodeView};
 pub use open::{FirstStart, OpenError, Parts, PlatformConfig};
 pub use recover::{Recovered, recover};
+pub use prover::{Prover, Witness};
+pub use reach::Reached;
 pub use refused::{ControlError, Ctx, Refused};
 pub use routes::RouteMiss;
 pub use tokens::{CreatedToken, NewToken};
+pub use widening::{Consent, Widening};
 
 /// One node's platform: everything between the gateway's bytes and the cells.
 pub struct Platform {
@@ -53,6 +62,7 @@ pub struct Platform {
     shield: Arc<shield::Shield>,
     tokens: identity::TokenBook,
     node_slice: policy::Slice,
+    proofs: widening::Proofs,
     recorder: Arc<recorder::Recorder>,
     logs: logs::LogBook,
     code: code::CodeRoom,

@@ -24,6 +24,7 @@ use crate::{
     code::CodeRoom,
     functions::view_error,
     gate::Places,
+    glass::{glass_of, with_glass},
     logs::{LogBook, LogLine},
     recorder::Recorder,
     refused::ControlError,
@@ -32,6 +33,7 @@ use crate::{
         USAGE,
     },
     tokens::NewToken,
+    widening::Proofs,
 };
 
 /// The tenant that the first start makes.
@@ -62,6 +64,8 @@ pub struct Parts {
     pub cells: Arc<cell::Cells>,
     /// The way out.
     pub egress: Arc<egress::Egress>,
+    /// What proves that a change of policies lets nobody in, where there is a solver.
+    pub prover: Option<prover::Prover>,
     /// The screen.
     pub shield: Arc<shield::Shield>,
     /// The time.
@@ -136,6 +140,7 @@ impl Platform {
             shield: parts.shield,
             tokens: TokenBook::new(),
             node_slice: Slice::for_node().map_err(|e| internal(&e))?,
+            proofs: Proofs::new(parts.prover),
             recorder,
             logs: LogBook::default(),
             places: Places::new(config.places),
@@ -205,6 +210,7 @@ impl Platform {
         let text = store.get(POLICY, CURRENT).await?.map(|entry| entry.value).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
+        let policies = with_glass(&policies, &glass_of(&store).await?).await?;
         let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
         let home = Home::new(tenant, store, empty, self.tenant_ceiling);
         let mut records = Vec::new();

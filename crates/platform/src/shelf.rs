@@ -16,6 +16,10 @@ pub(crate) const REVISIONS: Space = Space::new("revisions");
 pub(crate) const TOKENS: Space = Space::new("tokens");
 /// Tenant: the text of its policies, under [`CURRENT`].
 pub(crate) const POLICY: Space = Space::new("policy");
+/// Tenant: changes that wait to be approved, by id.
+pub(crate) const CHANGES: Space = Space::new("changes");
+/// Tenant: permits that end by themselves, by id.
+pub(crate) const GLASS: Space = Space::new("glass");
 /// Tenant: uploaded components by digest.
 pub(crate) const COMPONENTS: Space = Space::new("components");
 /// Tenant: [`CodeRecord`] by component and world.

@@ -83,4 +83,15 @@ impl TenantPolicies {
         };
         Ok(Self { glass: Arc::from(entries), ..self.clone() })
     }
+
+    /// The same with the permits that stand beside others.
+    #[must_use]
+    pub fn with_glass_of(self, others: &Self) -> Self {
+        Self { glass: Arc::clone(&others.glass), ..self }
+    }
+
+    /// Whether there are such permits, over or not.
+    pub fn has_glass(&self) -> bool {
+        !self.glass.is_empty()
+    }
 }

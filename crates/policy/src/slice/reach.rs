@@ -35,6 +35,15 @@ pub enum Reach {
 }
 
 impl Slice {
+    /// Whether such a question is asked of this slice at all: the schema says which principals ask for what.
+    pub fn is_asked(&self, question: &Question<'_>) -> bool {
+        let Ok(shipped) = Shipped::get() else { return false };
+        let action = Terms { shipped }.uid(&shipped.types.action, question.action.as_str());
+        let kind = crate::question::kind_name(question.principal.kind);
+        let askers = shipped.validator.schema().principals_for_action(&action);
+        self.covers(question) && askers.into_iter().flatten().any(|name| name.basename() == kind)
+    }
+
     /// In which circumstances a principal may do something. The question's context is not looked at.
     ///
     /// # Errors
