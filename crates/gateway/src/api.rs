@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use policy::{
-    BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting, WaitingList,
+    BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting,
+    WaitingList,
 };
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.

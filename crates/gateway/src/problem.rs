@@ -31,7 +31,16 @@ const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
         let title = title.into();
-        Self { status, code, title, detail: None, header: None, closes: false, lets_in: None, recorded: false }
+        Self {
+            status,
+            code,
+            title,
+            detail: None,
+            header: None,
+            closes: false,
+            lets_in: None,
+            recorded: false,
+        }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -178,7 +187,8 @@ impl From<ControlError> for Problem {
             ControlError::NotFound(_) => (404, "there is no such thing"),
             ControlError::Invalid { .. } => (422, "what was sent is not valid"),
             ControlError::Widens(widening) => {
-                let mut problem = Self::new(409, error.code(), "it would let in whom the policies refuse now");
+                let mut problem =
+                    Self::new(409, error.code(), "it would let in whom the policies refuse now");
                 let request = widening.request.as_ref().and_then(|one| serde_json::to_value(one).ok());
                 problem.lets_in = request.map(Box::new);
                 return problem.detail(error.to_string()).recorded();

@@ -252,7 +252,11 @@ impl Platform {
         let now = self.clock.now();
         shelf::every(&home.store, Span::all(CHANGES), |_, value, _| {
             let change: Change = shelf::decode(CHANGES, value)?;
-            if change.until > now { waiting.push(change) } else { ended.push(change.id) }
+            if change.until > now {
+                waiting.push(change)
+            } else {
+                ended.push(change.id)
+            }
             Ok(true)
         })
         .await?;

@@ -96,16 +96,12 @@ impl Platform {
         let NewGlass { kind, name, action, function, minutes, .. } = new;
         let until = now.plus_ms(minutes * MINUTE_MS);
         let glass = Glass { id: self.short_id("g")?, kind, name, action, function, until };
-        let one = GivenGlass {
-            glass,
-            reason: reason.to_owned(),
-            by: ctx.caller.principal().to_string(),
-            at: now,
-        };
-        let text = one.glass.text(&home.tenant.id).map_err(|e| ControlError::Invalid {
-            code: "break-glass",
-            message: e.to_string(),
-        })?;
+        let one =
+            GivenGlass { glass, reason: reason.to_owned(), by: ctx.caller.principal().to_string(), at: now };
+        let text = one
+            .glass
+            .text(&home.tenant.id)
+            .map_err(|e| ControlError::Invalid { code: "break-glass", message: e.to_string() })?;
         given.push(one.clone());
         let policies = with_glass(&home.view().policies, &given).await?;
         let view = home.view();

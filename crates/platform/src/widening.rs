@@ -145,8 +145,7 @@ impl Platform {
             }
             _ => None,
         };
-        let passed =
-            |accepted| Ok(Passed { policies: view.policy_text.clone(), function, accepted });
+        let passed = |accepted| Ok(Passed { policies: view.policy_text.clone(), function, accepted });
         let Some(widening) = Widening::of(verdict) else { return passed(None) };
         let action = match consent {
             Consent::None => return Err(ControlError::Widens(Box::new(widening))),

@@ -213,9 +213,8 @@ const READ_STACK_BYTES: usize = 32 << 20;
 /// Parses, names and validates the policies of a text, on a stack of its own.
 pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
     bounded(text)?;
-    deep(|| read_here(validator, text, layer)).unwrap_or_else(|| {
-        Err(PolicyErrors::from(PolicyError::new("the policies could not be read")))
-    })
+    deep(|| read_here(validator, text, layer))
+        .unwrap_or_else(|| Err(PolicyErrors::from(PolicyError::new("the policies could not be read"))))
 }
 
 /// Does something that recurses as deep as policies are nested, on a stack that is deep enough; nothing where there

@@ -43,7 +43,8 @@ pub fn lint(
         let mut found = among(tenant, &policies.entries, 0)?;
         for (name, access) in functions {
             let own = own_policies(tenant, name, access)?;
-            let above = policies.entries.iter().filter(|e| e.speaks_of_function(tenant.as_str(), name.as_str()));
+            let above =
+                policies.entries.iter().filter(|e| e.speaks_of_function(tenant.as_str(), name.as_str()));
             let mut all: Vec<_> = above.cloned().collect();
             let from = all.len();
             all.extend(own);
@@ -78,7 +79,9 @@ fn among(tenant: &TenantId, entries: &[Arc<Entry>], from: usize) -> Result<Vec<F
         });
         // Of two that say the same, the later one is too much.
         let same = |m: usize, other: &Entry| {
-            conditions.get(m) == conditions.get(n) && covers(entry, other) && other.permits() == entry.permits()
+            conditions.get(m) == conditions.get(n)
+                && covers(entry, other)
+                && other.permits() == entry.permits()
         };
         let mut covering = covering.filter(|(m, other)| !same(*m, other) || *m < n).map(|(_, other)| other);
         let shadow = covering.clone().find(|other| entry.permits() && !other.permits());
@@ -159,7 +162,9 @@ fn covers_entity(wide: Scope<'_>, narrow: Scope<'_>) -> bool {
         (None, _) => true,
         (Some(_), None) => false,
         // A function is in its tenant: its id begins with it.
-        (Some(wide_in), Some(one)) => (wide_in == one && (wide.2 || !narrow.2)) || (wide.2 && is_within(one, wide_in)),
+        (Some(wide_in), Some(one)) => {
+            (wide_in == one && (wide.2 || !narrow.2)) || (wide.2 && is_within(one, wide_in))
+        }
     };
     kind && entity
 }

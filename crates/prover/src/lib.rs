@@ -66,7 +66,9 @@ impl Prover {
             return Verdict::Harmless;
         }
         if difference.asked.len() > QUESTIONS_MAX {
-            return Verdict::Unproved(format!("there are more than {QUESTIONS_MAX} kinds of requests to look at"));
+            return Verdict::Unproved(format!(
+                "there are more than {QUESTIONS_MAX} kinds of requests to look at"
+            ));
         }
         let until = Instant::now() + PROOF_MAX;
         apart(|| async { Ok(question::all(self, difference, until).await) }).unwrap_or_else(Verdict::Unproved)

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use cedar_policy::{
-    Authorizer, Decision, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, RequestEnv, Schema,
+    Authorizer, Decision, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, RequestEnv,
+    Schema,
 };
 use cedar_policy_symcc::{CedarSymCompiler, CompiledPolicy, CompiledPolicySet, Env};
 use policy::{Asked, Difference, SCHEMA};
@@ -48,7 +49,8 @@ async fn one(compiler: &mut Compiler, schema: &Schema, asked: &Asked) -> Result<
     let (before, after) = (compiled(&old)?, compiled(&new)?);
     let found = compiler.check_implies_with_counterexample_opt(&after, &before).await.map_err(said)?;
     let Some(found) = found else { return Ok(None) };
-    let plain = readable(compiler, schema, asked, &env).await.filter(|plain| holds(plain, &old, &new).is_some());
+    let plain =
+        readable(compiler, schema, asked, &env).await.filter(|plain| holds(plain, &old, &new).is_some());
     let shown = plain.unwrap_or(found);
     match holds(&shown, &old, &new) {
         Some(deciding) => Ok(Some(Witness::new(asked, &shown.request, &shown.entities, deciding))),

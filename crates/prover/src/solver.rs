@@ -115,7 +115,8 @@ pub(crate) async fn answers(prover: &Prover) -> Result<(), String> {
         solver.smtlib_input().set_logic("ALL").await?;
         solver.check_sat().await
     };
-    let said = tokio::time::timeout(PROOF_MAX, asked).await.map_err(|_| "the solver does not answer".to_owned())?;
+    let said =
+        tokio::time::timeout(PROOF_MAX, asked).await.map_err(|_| "the solver does not answer".to_owned())?;
     match said {
         Ok(Decision::Sat) => Ok(()),
         Ok(other) => Err(format!("the solver says {other:?} to nothing")),

@@ -27,7 +27,8 @@ fn prover() -> Option<Prover> {
 }
 
 fn allow(preset: Preset) -> Access {
-    let waiver = Waiver { reason: "the landing page".into(), until: Timestamp::from_unix_ms(1_900_000_000_000) };
+    let waiver =
+        Waiver { reason: "the landing page".into(), until: Timestamp::from_unix_ms(1_900_000_000_000) };
     let waiver = (preset == Preset::Public).then_some(waiver);
     Access { allow: Some(preset), policy: None, waiver }
 }
@@ -133,11 +134,12 @@ fn a_deploy_changes_who_may_call() {
     }
     let none = TenantPolicies::none(tenant());
     let deploy = |old: &Access, new: &Access| Difference::of_function(&none, &hello(), old, new).unwrap();
-    let (nobody, in_tenant, public) =
-        (allow(Preset::Nobody), allow(Preset::Tenant), allow(Preset::Public));
-    let gets = own("permit (principal, action == Action::\"invoke\", resource) when { principal has tenant && \
+    let (nobody, in_tenant, public) = (allow(Preset::Nobody), allow(Preset::Tenant), allow(Preset::Public));
+    let gets =
+        own("permit (principal, action == Action::\"invoke\", resource) when { principal has tenant && \
                     resource in principal.tenant && context.method == \"GET\" };");
-    for (old, new) in [(&in_tenant, &nobody), (&in_tenant, &in_tenant), (&in_tenant, &gets), (&gets, &nobody)] {
+    for (old, new) in [(&in_tenant, &nobody), (&in_tenant, &in_tenant), (&in_tenant, &gets), (&gets, &nobody)]
+    {
         harmless(&deploy(old, new));
     }
     assert_eq!(widens(&deploy(&nobody, &in_tenant)).policies, ["function/preset-tenant"]);

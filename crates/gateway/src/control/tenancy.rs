@@ -44,7 +44,8 @@ pub(super) fn node(call: &Call<'_>) -> Answer {
             true,
             match view.proves {
                 true => "changes of policies are proved harmless, or stopped with a request".into(),
-                false => "no cvc5: every change of policies that may let somebody in counts as one that does".into(),
+                false => "no cvc5: every change of policies that may let somebody in counts as one that does"
+                    .into(),
             },
         ),
         check("draining", !view.draining, if view.draining { "the node is stopping" } else { "no" }.into()),

@@ -155,8 +155,12 @@ impl Difference {
             shipped.types.action.clone(),
             cedar_policy::EntityId::new(action.as_str()),
         );
-        let askers: Vec<String> =
-            schema.principals_for_action(&uid).into_iter().flatten().map(|t| t.basename().to_owned()).collect();
+        let askers: Vec<String> = schema
+            .principals_for_action(&uid)
+            .into_iter()
+            .flatten()
+            .map(|t| t.basename().to_owned())
+            .collect();
         for kind in KINDS.into_iter().filter(|kind| askers.iter().any(|name| name == kind_name(*kind))) {
             for resource in ["Function", "Tenant"] {
                 if action.applies_to(resource) && (action != Action::Invoke || resource == "Function") {
@@ -209,7 +213,8 @@ fn ask(sides: &Sides<'_>, kind: PrincipalKind, action: Action, resource: &'stati
     if narrows {
         return None;
     }
-    let named = |side: Vec<Said>| side.into_iter().map(|(entry, json)| (entry.id.to_string(), json)).collect();
+    let named =
+        |side: Vec<Said>| side.into_iter().map(|(entry, json)| (entry.id.to_string(), json)).collect();
     Some(Asked {
         principal: kind_name(kind),
         action,
@@ -235,7 +240,8 @@ fn facts(sides: &Sides<'_>, kind: PrincipalKind, resource: &str) -> String {
     };
     match (resource, sides.functions.as_slice()) {
         ("Function", names) => {
-            facts.push(format!("resource.tenant == Tenant::\"{tenant}\" && resource in Tenant::\"{tenant}\""));
+            facts
+                .push(format!("resource.tenant == Tenant::\"{tenant}\" && resource in Tenant::\"{tenant}\""));
             if !names.is_empty() && names.len() <= NAMED_MAX {
                 let named = names.iter().map(|name| {
                     format!("(resource == Function::\"{tenant}/{name}\" && resource.name == \"{name}\")")
@@ -299,9 +305,7 @@ fn take(counted: &mut HashMap<String, usize>, json: &Value) -> bool {
     }
 }
 
-fn deep<T: Send>(
-    work: impl FnOnce() -> Result<T, PolicyErrors> + Send,
-) -> Result<T, PolicyErrors> {
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, PolicyErrors> + Send) -> Result<T, PolicyErrors> {
     let broken = || Err(PolicyError::new("the policies could not be compared").into());
     crate::entry::deep(work).unwrap_or_else(broken)
 }

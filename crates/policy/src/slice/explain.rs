@@ -124,14 +124,18 @@ pub(super) fn no_permit(prepared: &Prepared, request: &Request, entities: &Entit
     let failed = |entry: &Arc<Entry>| -> Vec<String> {
         let seen = consider(entry, request, entities);
         let no = seen.parts.into_iter().filter(|part| !part.holds);
-        no.map(|part| format!("`{}{}`", if part.kind == "unless" { "unless " } else { "" }, part.text)).collect()
+        no.map(|part| format!("`{}{}`", if part.kind == "unless" { "unless " } else { "" }, part.text))
+            .collect()
     };
     let nearest = candidates.into_iter().map(|entry| (failed(entry), entry));
     match nearest.min_by_key(|(failed, _)| failed.len()) {
         Some((failed, entry)) => {
             let failed = failed.join(" and ");
             let text = est::one_line(&entry.text);
-            format!("no policy permits; the nearest is `{}`, of which {failed} does not hold: {text}", entry.id)
+            format!(
+                "no policy permits; the nearest is `{}`, of which {failed} does not hold: {text}",
+                entry.id
+            )
         }
         None => "no policy permits".to_owned(),
     }

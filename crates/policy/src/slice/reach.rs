@@ -75,7 +75,8 @@ impl Slice {
         let request = request.map_err(|e| said(&e))?;
         let entities = PartialEntities::from_concrete(entities, schema).map_err(|e| said(&e))?;
         let response = set.tpe(&request, &entities, schema).map_err(|e| said(&e))?;
-        let ids = |found: &mut dyn Iterator<Item = &PolicyId>| found.map(ToString::to_string).collect::<Vec<_>>();
+        let ids =
+            |found: &mut dyn Iterator<Item = &PolicyId>| found.map(ToString::to_string).collect::<Vec<_>>();
         if response.error_permits().next().is_some() || response.error_forbids().next().is_some() {
             return Ok(Reach::Never { reason: Reason::Error, policies: Vec::new() });
         }

@@ -19,7 +19,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             (200, text()),
         ),
         Endpoint {
-            query: &[("action", "What is asked for"), ("function", "Of which function; of the tenant where absent")],
+            query: &[
+                ("action", "What is asked for"),
+                ("function", "Of which function; of the tenant where absent"),
+            ],
             ..endpoint(
                 Method::GET,
                 "/v1/tenants/{tenant}/who-can",
