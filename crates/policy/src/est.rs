@@ -111,6 +111,18 @@ fn replace(node: &mut Value, with: &mut impl FnMut(&Value) -> Option<Value>) {
     }
 }
 
+/// The entities that a policy names: type and id.
+pub(crate) fn named(node: &Value) -> Vec<(String, String)> {
+    let text = |of: &Value, name: &str| Some(of.get(name)?.as_str()?.to_owned());
+    let mut found: Vec<(String, String)> = text(node, "type").zip(text(node, "id")).into_iter().collect();
+    match node {
+        Value::Array(list) => found.extend(list.iter().flat_map(named)),
+        Value::Object(object) => found.extend(object.values().flat_map(named)),
+        _ => {}
+    }
+    found
+}
+
 /// Whether the text may look at a waiver of anything but the resource.
 pub(crate) fn asks_odd_waiver(node: &Value) -> bool {
     match node {

@@ -50,7 +50,7 @@ impl Glass {
         if !of_tenant || !on_function {
             return Err(PolicyError::new(format!("`{action}` is not done on that")));
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+:/".contains(&b);
         let named = !self.name.is_empty() && self.name.bytes().all(plain);
         if !named || !matches!(self.kind, PrincipalKind::User | PrincipalKind::Service) {
             let name: String = self.name.chars().take(80).collect();

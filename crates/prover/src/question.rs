@@ -60,11 +60,17 @@ async fn one(compiler: &mut Compiler, schema: &Schema, asked: &Asked) -> Result<
 
 /// A request that is easier to read, where there is one. Whether it holds is for others to say.
 async fn readable(compiler: &mut Compiler, schema: &Schema, asked: &Asked, env: &RequestEnv) -> Option<Env> {
-    let mut facts = policies(&asked.facts, "fact").ok()?;
-    facts.extend(policies(&pretty::facts(asked), "pretty").ok()?);
-    let compiled = |side| CompiledPolicySet::compile(&set(side, &facts).ok()?, env, schema).ok();
-    let (old, new) = (compiled(&asked.old)?, compiled(&asked.new)?);
-    compiler.check_implies_with_counterexample_opt(&new, &old).await.ok()?
+    for names in &asked.names {
+        let mut facts = policies(&asked.facts, "fact").ok()?;
+        facts.extend(policies(&format!("{}{names}", pretty::facts(asked)), "pretty").ok()?);
+        let compiled = |side| CompiledPolicySet::compile(&set(side, &facts).ok()?, env, schema).ok();
+        let (old, new) = (compiled(&asked.old)?, compiled(&asked.new)?);
+        let found = compiler.check_implies_with_counterexample_opt(&new, &old).await.ok()?;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
 /// The node takes an evaluation that fails for a denial, so a policy that fails and goes away may let someone in.

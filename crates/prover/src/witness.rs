@@ -63,12 +63,21 @@ fn context_of(context: &cedar_policy::Context) -> BTreeMap<String, Value> {
     }
 }
 
-/// Cedar's escapes for addresses and times (`{"__extn": {"fn": "ip", "arg": "…"}}`) as what they stand for.
+/// Cedar's escapes for addresses and times as what they stand for: `{"__extn": {"fn": "ip", "arg": "…"}}`, and a
+/// time as the length by which it is after, or before, the first of January 1970.
 fn shown(value: Value) -> Value {
-    let inner = value.get("__extn").map(|call| call.get("arg").or_else(|| call.get("args")).cloned());
-    match inner {
-        Some(Some(text)) => text,
-        _ => value,
+    let Some(call) = value.get("__extn") else { return value };
+    if let Some(text) = call.get("arg") {
+        return text.clone();
+    }
+    let length = call.get("args").and_then(|args| args.get(1)?.get("__extn")?.get("arg")?.as_str());
+    let ms = length.and_then(|text| text.strip_suffix("ms")?.parse::<i64>().ok());
+    match ms {
+        Some(ms) => u64::try_from(ms).map_or_else(
+            |_| Value::from(format!("{} ms before 1970", ms.unsigned_abs())),
+            |ms| Value::from(model::Timestamp::from_unix_ms(ms).to_string()),
+        ),
+        None => value,
     }
 }
 

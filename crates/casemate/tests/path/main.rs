@@ -16,6 +16,7 @@ mod hostile;
 mod languages;
 mod lifecycle;
 mod load;
+mod policies;
 mod rates;
 mod rest;
 #[path = "../support/mod.rs"]

@@ -2,7 +2,7 @@
 //! and after differ. It never solves one, and what it clears by itself is certain.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -34,6 +34,8 @@ pub struct Asked {
     pub new: Vec<(String, Value)>,
     /// Cedar text that forbids what no request can be, for both sides.
     pub facts: String,
+    /// Cedar text that forbids what is harder to read, the strictest first: to be tried, not believed.
+    pub names: Vec<String>,
     /// Ids of those that go away and whose evaluation may fail, which is a denial.
     pub may_fail: Vec<String>,
 }
@@ -213,6 +215,8 @@ fn ask(sides: &Sides<'_>, kind: PrincipalKind, action: Action, resource: &'stati
     if narrows {
         return None;
     }
+    let mut facts = facts(sides, kind, resource);
+    facts.extend(old.iter().chain(&new).flat_map(|(_, json)| est::named(json)).filter_map(|uid| known(&uid)));
     let named =
         |side: Vec<Said>| side.into_iter().map(|(entry, json)| (entry.id.to_string(), json)).collect();
     Some(Asked {
@@ -221,38 +225,67 @@ fn ask(sides: &Sides<'_>, kind: PrincipalKind, action: Action, resource: &'stati
         resource,
         old: named(old),
         new: named(new),
-        facts: facts(sides, kind, resource),
+        facts: facts.iter().map(|fact| forbid(fact)).collect(),
+        names: names(sides, kind, resource),
         may_fail,
     })
 }
 
 /// What holds of every request of this kind that the node asks about; a solver does not know it of itself.
-fn facts(sides: &Sides<'_>, kind: PrincipalKind, resource: &str) -> String {
+fn facts(sides: &Sides<'_>, kind: PrincipalKind, resource: &str) -> BTreeSet<String> {
     let tenant = sides.tenant;
-    let mut facts: Vec<String> = match kind {
-        PrincipalKind::Anonymous => {
-            vec!["principal == Anonymous::\"anonymous\" && principal.scopes == [\"invoke\"]".into()]
-        }
-        _ => vec![
-            "principal in principal.tenant".into(),
-            format!("!(principal in Tenant::\"{tenant}\") || principal.tenant == Tenant::\"{tenant}\""),
-        ],
-    };
-    match (resource, sides.functions.as_slice()) {
-        ("Function", names) => {
-            facts
-                .push(format!("resource.tenant == Tenant::\"{tenant}\" && resource in Tenant::\"{tenant}\""));
-            if !names.is_empty() && names.len() <= NAMED_MAX {
-                let named = names.iter().map(|name| {
-                    format!("(resource == Function::\"{tenant}/{name}\" && resource.name == \"{name}\")")
-                });
-                facts.push(named.collect::<Vec<_>>().join(" || "));
-            }
-        }
-        _ => facts.push(format!("resource == Tenant::\"{tenant}\"")),
+    let mut facts = BTreeSet::new();
+    if kind == PrincipalKind::Anonymous {
+        facts.insert("principal == Anonymous::\"anonymous\" && principal.scopes == [\"invoke\"]".to_owned());
+    } else {
+        let own = format!("Tenant::\"{tenant}\"");
+        facts.insert("principal in principal.tenant".to_owned());
+        facts.insert(format!("!(principal in {own}) || principal.tenant == {own}"));
     }
-    let forbid = |fact: String| format!("forbid (principal, action, resource) unless {{ {fact} }};\n");
-    facts.into_iter().map(forbid).collect()
+    if resource == "Tenant" {
+        facts.insert(format!("resource == Tenant::\"{tenant}\""));
+        return facts;
+    }
+    if kind != PrincipalKind::Anonymous {
+        let own = format!("principal.tenant == Tenant::\"{tenant}\"");
+        facts.insert(format!("!(resource in principal.tenant) || {own}"));
+    }
+    facts.insert(format!("resource.tenant == Tenant::\"{tenant}\" && resource in Tenant::\"{tenant}\""));
+    if !sides.functions.is_empty() && sides.functions.len() <= NAMED_MAX {
+        let named = sides.functions.iter().map(|name| {
+            format!("(resource == Function::\"{tenant}/{name}\" && resource.name == \"{name}\")")
+        });
+        facts.insert(named.collect::<Vec<_>>().join(" || "));
+    }
+    facts
+}
+
+fn forbid(fact: &str) -> String {
+    format!("forbid (principal, action, resource) unless {{ {fact} }};\n")
+}
+
+/// What the id of a principal that a policy names says of it: its tenant and its name.
+fn known((kind, id): &(String, String)) -> Option<String> {
+    let (home, name) = id.split_once('/')?;
+    let plain = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
+    if !matches!(kind.as_str(), "User" | "Service" | "Function") || !plain(id) {
+        return None;
+    }
+    let is = format!("principal == {kind}::\"{id}\"");
+    let tenant = format!("principal.tenant == Tenant::\"{home}\"");
+    Some(format!("!({is}) || (principal has tenant && {tenant} && principal.name == \"{name}\")"))
+}
+
+/// Cedar text that leaves only names that can be read, the strictest first.
+fn names(sides: &Sides<'_>, kind: PrincipalKind, resource: &str) -> Vec<String> {
+    let (tenant, kind) = (sides.tenant, kind_name(kind));
+    let is = |var: &str, kind: &str, name: &str| {
+        forbid(&format!("{var} == {kind}::\"{tenant}/{name}\" && {var}.name == \"{name}\""))
+    };
+    let somebody = if kind == "Anonymous" { String::new() } else { is("principal", kind, "somebody") };
+    let any = resource == "Function" && sides.functions.is_empty();
+    let something = if any { is("resource", "Function", "something") } else { String::new() };
+    vec![format!("{somebody}{something}"), something, somebody, String::new()]
 }
 
 /// Functions by who may call them.

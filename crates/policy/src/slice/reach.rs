@@ -102,7 +102,7 @@ impl Slice {
 
 /// What stands in the one condition of what is left of a policy.
 fn condition(policy: &Policy) -> String {
-    let text = policy.to_cedar().map_or_else(|| policy.to_string(), |text| text);
+    let text = policy.to_cedar().unwrap_or_else(|| policy.to_string());
     let text = est::one_line(&text);
     let inner = text.find('{').zip(text.rfind('}')).and_then(|(from, to)| text.get(from + 1..to));
     inner.map_or(text.clone(), |inner| inner.trim().to_owned())

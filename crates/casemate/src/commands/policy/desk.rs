@@ -153,13 +153,16 @@ fn principal(tenant: &TenantId, text: &str) -> Result<Principal, Failure> {
         "Function" | "function" => Some(PrincipalKind::Function),
         _ => None,
     };
-    let (kind, home, name) = match text.split_once("::\"").or_else(|| text.split_once(':')) {
-        Some((kind, rest)) => {
-            let rest = rest.trim_end_matches('"');
-            let (home, name) = rest.split_once('/').unwrap_or((tenant.as_str(), rest));
+    let (kind, home, name) = match (text.split_once("::\""), text.split_once(':')) {
+        (Some((kind, rest)), _) => {
+            let (home, name) = rest.trim_end_matches('"').split_once('/').ok_or_else(bad)?;
             (named(kind).ok_or_else(bad)?, home.parse().map_err(|_| bad())?, name)
         }
-        None => (PrincipalKind::User, tenant.clone(), text),
+        // `corp:alice` is a name of its own.
+        (None, Some((kind, name))) if named(kind).is_some() => {
+            (named(kind).ok_or_else(bad)?, tenant.clone(), name)
+        }
+        _ => (PrincipalKind::User, tenant.clone(), text),
     };
     if name.is_empty() {
         return Err(bad());
