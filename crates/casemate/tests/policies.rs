@@ -1,6 +1,14 @@
 //! The examples of docs/policies.md, and the commands about policies that need no node.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test: what is not as expected stops it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
 mod support;
 
@@ -48,7 +56,8 @@ fn solver() -> Option<String> {
 fn the_policies_and_the_table_of_the_page_hold() {
     let home = home();
     for file in ["tenant.cedar", "four-eyes.cedar"] {
-        let said = home.run(&["policy", "check", file, "--function", "hello", "--strict", "--output", "json"]).ok();
+        let said =
+            home.run(&["policy", "check", file, "--function", "hello", "--strict", "--output", "json"]).ok();
         assert_eq!(said.json()["findings"], serde_json::json!([]), "{file}");
     }
     let said = home.run(&["policy", "test", "policies.toml"]).ok();
@@ -60,8 +69,10 @@ fn the_commands_of_the_page_are_commands() {
     let home = home();
     for line in page().lines().filter_map(|line| line.strip_prefix("    casemate ")) {
         let line = line.split(" #").next().unwrap();
-        let words: Vec<String> = line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).take_while(|w| !w.starts_with("12")).collect();
+        let words: Vec<String> =
+            line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect();
+        let words: Vec<&str> =
+            words.iter().map(String::as_str).take_while(|w| !w.starts_with("12")).collect();
         let ran = home.run(&[&words[..], &["--help"]].concat());
         assert_eq!(ran.code, 0, "{line}: {ran:?}");
     }
@@ -93,7 +104,9 @@ fn a_row_that_is_not_so_is_shown_with_its_clauses() {
                  do = \"invoke\"\non = \"hello\"\ncontext = { path = \"/internal/x\" }\nexpect = \"permit\"\n";
     fs::write(home.path().join("t.toml"), table).unwrap();
     let ran = home.run(&["policy", "test", "t.toml"]).fails(7, "1 of 1");
-    for part in ["eve reads", "tenant/internal", "context.path like \"/internal/*\"", "Service::\"default/ci\""] {
+    for part in
+        ["eve reads", "tenant/internal", "context.path like \"/internal/*\"", "Service::\"default/ci\""]
+    {
         assert!(ran.out.contains(part), "`{part}` is not in {ran:?}");
     }
     let ran = home.run(&["policy", "test", "t.toml", "--output", "json"]);
@@ -137,10 +150,13 @@ fn an_explanation_names_what_failed() {
     let home = home();
     let ask = ["policy", "explain", "--policies", "tenant.cedar", "--function", "hello", "--who", "alice"];
     let said = home.run(&[&ask[..], &["--do", "deploy", "--on", "hello"]].concat()).ok().out;
-    for part in ["no-permit", "does not apply: permit `role/developer`", "no  principal in Role::\"developer\""] {
+    for part in
+        ["no-permit", "does not apply: permit `role/developer`", "no  principal in Role::\"developer\""]
+    {
         assert!(said.contains(part), "`{part}` is not in\n{said}");
     }
-    let said = home.run(&[&ask[..], &["--do", "invoke", "--on", "hello", "--method", "DELETE"]].concat()).ok().out;
+    let said =
+        home.run(&[&ask[..], &["--do", "invoke", "--on", "hello", "--method", "DELETE"]].concat()).ok().out;
     assert!(said.contains("decided by forbid `tenant/no-deletes-from-outside`"), "{said}");
     home.run(&[&ask[..], &["--do", "invoke", "--on", "hello"]].concat()).ok();
     home.run(&["policy", "explain"]).fails(2, "--who");
@@ -156,7 +172,8 @@ fn a_difference_is_proved_or_shown() {
     let diff = |solver: &str, new: &str| {
         let mut command = home.command(&["policy", "diff", "old.cedar", new, "--output", "json"]);
         let done = command.env("CVC5", solver).output().expect("it runs");
-        let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{e}: {done:?}"));
+        let json: serde_json::Value =
+            serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{e}: {done:?}"));
         (done.status.code(), json)
     };
     let (code, said) = diff("/nowhere/cvc5", "narrow.cedar");
@@ -166,5 +183,8 @@ fn a_difference_is_proved_or_shown() {
     let Some(solver) = solver() else { return };
     let (code, said) = diff(&solver, "new.cedar");
     assert_eq!((code, &said["verdict"]), (Some(1), &"widens".into()), "{said}");
-    assert_eq!((&said["request"]["action"], &said["request"]["context"]["tls"]), (&"invoke".into(), &true.into()));
+    assert_eq!(
+        (&said["request"]["action"], &said["request"]["context"]["tls"]),
+        (&"invoke".into(), &true.into())
+    );
 }

@@ -77,7 +77,7 @@ pub(crate) enum Policy {
         #[command(flatten)]
         offline: Offline,
         #[command(flatten)]
-        asked: Asked,
+        asked: Box<Asked>,
     },
     /// Prove that new policies let nobody in whom the old ones refuse, or show a request that they let in, offline
     #[command(after_help = "Example:\n  CVC5=/usr/bin/cvc5 casemate policy diff old.cedar new.cedar")]
@@ -126,7 +126,7 @@ pub(crate) enum Policy {
     },
     /// Give somebody a permit that ends by itself
     #[command(after_help = GLASS)]
-    BreakGlass(BreakGlass),
+    BreakGlass(Box<BreakGlass>),
     /// List the permits that end by themselves
     #[command(after_help = "Example:\n  casemate policy glass")]
     Glass,

@@ -61,7 +61,7 @@ pub(super) async fn policy(context: &Context, args: Policy) -> Result<(), Failur
             changes(out, &client, args).await?;
         }
         Policy::BreakGlass(args) => {
-            let given = client.break_glass(&asked(args)).await?;
+            let given = client.break_glass(&asked(*args)).await?;
             out.answer(&given, |given| {
                 format!("{} until {}; each use is in the record and the log", glass_line(given), given.until)
             });

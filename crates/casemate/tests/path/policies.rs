@@ -20,7 +20,8 @@ fn what_lets_somebody_in_stops_until_it_is_accepted() {
     let forbids = "@id(\"no-deploys\") forbid (principal == User::\"default/eve\", action == Action::\"deploy\", resource);\n";
     set(&node, forbids, &[]).ok();
 
-    let permits = "@id(\"eve\") permit (principal == User::\"default/eve\", action == Action::\"invoke\", resource);\n";
+    let permits =
+        "@id(\"eve\") permit (principal == User::\"default/eve\", action == Action::\"invoke\", resource);\n";
     let text = format!("{forbids}{permits}");
     let stopped = set(&node, &text, &[]).fails(1, "widens-access");
     assert!(stopped.err.contains("--accept-widening"), "{stopped:?}");
@@ -50,7 +51,8 @@ fn what_lets_somebody_in_stops_until_it_is_accepted() {
 fn four_eyes() {
     let node = TestNode::start();
     node.deploy("hello", &guest("hello"), NOBODY);
-    set(&node, "@id(\"four-eyes\") forbid (principal, action == Action::\"acceptWidening\", resource);", &[]).ok();
+    set(&node, "@id(\"four-eyes\") forbid (principal, action == Action::\"acceptWidening\", resource);", &[])
+        .ok();
     let wide = "permit (principal, action == Action::\"invoke\", resource);";
     set(&node, wide, &["--accept-widening"]).fails(5, "four-eyes");
     set(&node, wide, &["--propose"]).ok();
@@ -92,7 +94,8 @@ fn break_glass_is_loud_and_ends() {
     let logs = "/v1/tenants/default/functions/hello/logs";
     assert_eq!(node.api("GET", logs, Some(&alice), b"").status, 403);
     let give = ["policy", "break-glass", "--for", "alice", "--reason", "incident 12", "--output", "json"];
-    let given = node.run(&[&give[..], &["--action", "readLogs", "--function", "hello", "--minutes", "30"]].concat());
+    let given =
+        node.run(&[&give[..], &["--action", "readLogs", "--function", "hello", "--minutes", "30"]].concat());
     let given = given.ok().json();
     let id = given["id"].as_str().unwrap();
     assert_eq!(node.api("GET", logs, Some(&alice), b"").status, 200);
@@ -100,14 +103,20 @@ fn break_glass_is_loud_and_ends() {
     assert!(node.log().contains("a break-glass permit was used"), "{}", node.log());
     let used = format!("glass/{id}");
     let events = node.records(&["--limit", "1000"]);
-    let uses = |e: &&serde_json::Value| e["policies"].as_array().is_some_and(|p| p.contains(&used.as_str().into()));
+    let uses =
+        |e: &&serde_json::Value| e["policies"].as_array().is_some_and(|p| p.contains(&used.as_str().into()));
     assert_eq!(events.iter().filter(uses).count(), 1, "{events:?}");
     assert!(events.iter().any(|e| e["detail"].as_str().is_some_and(|d| d.contains("incident 12"))));
 
     // It outlives a restart, stands below every forbid, and ends when it is ended.
     let node = TestNode::start_with(node.stop(), "");
     assert_eq!(node.api("GET", logs, Some(&alice), b"").status, 200);
-    set(&node, "forbid (principal == User::\"default/alice\", action == Action::\"readLogs\", resource);", &[]).ok();
+    set(
+        &node,
+        "forbid (principal == User::\"default/alice\", action == Action::\"readLogs\", resource);",
+        &[],
+    )
+    .ok();
     assert_eq!(node.api("GET", logs, Some(&alice), b"").status, 403, "a forbid stands above it");
     set(&node, "", &["--accept-widening"]).ok();
     assert_eq!(node.api("GET", logs, Some(&alice), b"").status, 200);
@@ -128,14 +137,16 @@ fn who_can_what_can_and_why_not() {
     set(&node, "@id(\"no-deletes\") forbid (principal, action == Action::\"invoke\", resource) when { context.method == \"DELETE\" };", &[]).ok();
     let eve = node.token(&["--name", "eve", "--scope", "invoke"]);
     let found = node.run(&["policy", "who-can", "invoke", "hello", "--output", "json"]).ok().json();
-    let of = |who: &str| found["reached"].as_array().unwrap().iter().find(|r| r["who"] == who).cloned().unwrap();
+    let of =
+        |who: &str| found["reached"].as_array().unwrap().iter().find(|r| r["who"] == who).cloned().unwrap();
     let reached = of("User::\"default/eve\"");
     assert_eq!(reached["may"], "when", "{reached}");
     assert!(reached["forbidden_when"][0]["condition"].as_str().unwrap().contains("DELETE"), "{reached}");
     assert_eq!(of("Anonymous::\"anonymous\"")["may"], "never");
     let found = node.run(&["policy", "what-can", "eve", "--output", "json"]).ok().json();
     let may = |r: &&serde_json::Value| r["may"] != "never";
-    let actions: Vec<_> = found["reached"].as_array().unwrap().iter().filter(may).map(|r| r["action"].clone()).collect();
+    let actions: Vec<_> =
+        found["reached"].as_array().unwrap().iter().filter(may).map(|r| r["action"].clone()).collect();
     assert_eq!(actions, ["invoke"]);
     node.run(&["policy", "who-can", "invoke", "nothing"]).fails(1, "nothing");
     assert_eq!(node.api("GET", "/v1/tenants/default/who-can?action=invoke", Some(&eve), b"").status, 403);
