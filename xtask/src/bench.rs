@@ -5,6 +5,7 @@ mod first_call;
 mod identity;
 mod neighbour;
 mod overload;
+mod policy;
 mod report;
 mod stages;
 mod thousand;
@@ -70,6 +71,7 @@ const PARTS: &[(&str, &str, Part)] = &[
     ("first_call", "first calls of functions that are on disk and not in memory", first_call::run),
     ("overload", "twice the capacity: goodput, refusals, memory", overload::run),
     ("neighbour", "a function's latency while another misbehaves", neighbour::run),
+    ("policy", "decisions in a tenant of 10,000 policies and 10,000 principals, beside 10", policy::run),
     ("thousand", "a thousand functions: deploys, and memory when idle", thousand::run),
 ];
 

@@ -9,6 +9,7 @@ mod servers;
 mod soak;
 mod test;
 mod tidy;
+mod tools;
 
 use std::{
     path::{Path, PathBuf},

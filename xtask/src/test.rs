@@ -23,6 +23,10 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
     if !fast {
         say("guests");
         crate::guests::for_tests(root)?;
+        say("cvc5");
+        if let Err(error) = crate::tools::cvc5(root) {
+            println!("   skipped: {error:#}");
+        }
     }
     step("build", cargo(root).args(["build", "--release", "--workspace", "--all-targets"]))?;
     step("tests", cargo(root).args(["test", "--release", "--workspace", "--no-fail-fast"]))?;

@@ -3,6 +3,7 @@
 
 mod attack;
 mod calls;
+mod decisions;
 mod deploys;
 mod hyper_server;
 mod line;
@@ -38,6 +39,7 @@ fn run() -> Result<(), Wrong> {
             Order::EachOnce { to, paths } => calls::each_once(&to, &paths).await,
             Order::Deploys { to, run } => deploys::run(&to, &run).await,
             Order::Attack { to, run } => attack::run(&to, &run).await,
+            Order::Decisions { wanted } => decisions::run(&wanted),
         }
     })?;
     println!("{answer}");

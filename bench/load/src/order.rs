@@ -18,6 +18,17 @@ pub(crate) enum Order {
     Deploys { to: To, run: Deploys },
     /// Misbehave for a while.
     Attack { to: To, run: Attack },
+    /// Decide by policies, in this process.
+    Decisions { wanted: Decisions },
+}
+
+/// Decisions in a tenant of so many policies and principals.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Decisions {
+    pub(crate) policies: usize,
+    pub(crate) principals: usize,
+    pub(crate) decisions: usize,
 }
 
 /// Where to, and as whom.

@@ -1,6 +1,7 @@
 //! The words of the command line. It never acts on them.
 
 mod identity;
+pub(crate) mod policy;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,7 +12,10 @@ use model::{
     limits::{TOKEN_DAYS_MAX, TOKEN_OVERLAP_DAYS_MAX},
 };
 
-pub(crate) use self::identity::{Identity, IdentityCheck};
+pub(crate) use self::{
+    identity::{Identity, IdentityCheck},
+    policy::{Asked, BreakGlass, Offline, Policy},
+};
 use crate::output::Format;
 
 /// A serverless platform in which every function runs in a chamber of its own.
@@ -125,8 +129,8 @@ pub(crate) enum Command {
     /// Make, change and list tenants
     #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
     Tenant(Tenant),
-    /// Read and write the tenant's own policies
-    #[command(subcommand, after_help = "Example:\n  casemate policy get > tenant.cedar")]
+    /// Who may do what: read, check, test, explain, prove and change the tenant's policies
+    #[command(subcommand, after_help = policy::POLICY)]
     Policy(Policy),
     /// Read the record: every decision, deploy, token and policy change
     #[command(
@@ -245,6 +249,12 @@ pub(crate) struct Deploy {
     /// Deploy the component as it lies there
     #[arg(long)]
     pub(crate) no_build: bool,
+    /// Go on where the new revision lets in whom the active one refuses
+    #[arg(long, conflicts_with = "propose")]
+    pub(crate) accept_widening: bool,
+    /// Leave it to a second person: `casemate policy approve`
+    #[arg(long)]
+    pub(crate) propose: bool,
 }
 
 /// `invoke`
@@ -297,6 +307,9 @@ pub(crate) struct Rollback {
     /// The revision; the one before the active one where it is absent
     #[arg(long, value_name = "REVISION")]
     pub(crate) to: Option<RevisionNumber>,
+    /// Go on where it lets in whom the active revision refuses
+    #[arg(long)]
+    pub(crate) accept_widening: bool,
 }
 
 /// `remove`
@@ -415,26 +428,6 @@ pub(crate) enum Tenant {
     /// List tenants
     #[command(after_help = "Example:\n  casemate tenant list")]
     List,
-}
-
-/// `policy …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Policy {
-    /// Print the tenant's own policies
-    #[command(after_help = "Example:\n  casemate policy get > tenant.cedar")]
-    Get,
-    /// Replace the tenant's own policies
-    #[command(after_help = "Example:\n  casemate policy set tenant.cedar")]
-    Set {
-        /// Cedar text; `-` reads it from stdin
-        file: PathBuf,
-    },
-    /// Check Cedar text against the schema, offline
-    #[command(after_help = "Example:\n  casemate policy check tenant.cedar")]
-    Check {
-        /// Cedar text; `-` reads it from stdin
-        file: PathBuf,
-    },
 }
 
 /// `records`

@@ -1,5 +1,7 @@
 //! The control API as functions. It never prints, and sends the token to nobody but the session's node.
 
+mod policy;
+
 use bytes::Bytes;
 use cell::BodyStream;
 use futures_util::StreamExt;
@@ -95,8 +97,9 @@ impl Client {
         &self,
         name: &FunctionName,
         to: Option<RevisionNumber>,
+        accept_widening: bool,
     ) -> Result<api::RollbackResult, Failure> {
-        let request = api::RollbackRequest { to };
+        let request = api::RollbackRequest { to, accept_widening };
         self.send(Method::POST, &self.path(&format!("functions/{name}/rollback")), &request).await
     }
 
@@ -181,8 +184,8 @@ impl Client {
     }
 
     /// `PUT …/policy`
-    pub(crate) async fn set_policy(&self, text: &api::PolicyText) -> Result<api::PolicyText, Failure> {
-        self.send(Method::PUT, &self.path("policy"), text).await
+    pub(crate) async fn set_policy(&self, wanted: &api::SetPolicy) -> Result<api::PolicyText, Failure> {
+        self.send(Method::PUT, &self.path("policy"), wanted).await
     }
 
     /// `GET …/identity`
@@ -326,10 +329,14 @@ fn next_of(status: StatusCode, code: &str, message: &str, request_id: Option<&st
             "`casemate inspect NAME` shows the function's routes".to_owned()
         }
         StatusCode::UNAUTHORIZED => "log in with `casemate login`, or set CASEMATE_TOKEN".to_owned(),
+        _ if code == "widens-access" => {
+            "if that is meant, say so with `--accept-widening`; or leave it to a second person with `--propose`"
+                .to_owned()
+        }
         StatusCode::FORBIDDEN => match request_id {
             Some(id) => format!(
-                "`casemate whoami` shows your roles; `casemate records --request {id}` shows an auditor which \
-                 policy said no"
+                "`casemate whoami` shows your roles; `casemate policy explain {id}` shows an auditor which policy \
+                 said no"
             ),
             None => "`casemate whoami` shows your roles".to_owned(),
         },

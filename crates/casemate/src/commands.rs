@@ -9,6 +9,7 @@ mod invoke;
 mod login;
 mod new;
 mod offline;
+mod policy;
 mod records;
 mod recover;
 mod ship;
@@ -67,7 +68,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Remove(args) => functions::remove(context, &args).await,
         Command::Token(args) => access::token(context, args).await,
         Command::Tenant(args) => access::tenant(context, args).await,
-        Command::Policy(args) => access::policy(context, args).await,
+        Command::Policy(args) => policy::policy(context, args).await,
         Command::Records(args) => records::records(context, &args).await,
         Command::Manifest(args) => offline::manifest(context, args),
         Command::Config(args) => offline::config(context, args),

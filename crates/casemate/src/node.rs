@@ -61,6 +61,8 @@ impl Node {
                 firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
                 ..config.rates.shield()
             })),
+            // It is asked something, so that one that does not work is none.
+            prover: blocking(platform::Prover::find).await?,
             clock: Arc::new(SystemClock),
             entropy,
         };

@@ -116,7 +116,7 @@ fn tokens_tenants_and_policies() {
     };
     let (code, said) = as_ada(&["list"]);
     assert_eq!(code, 5, "{said}");
-    assert!(said.contains("casemate records --request"), "{said}");
+    assert!(said.contains("casemate policy explain"), "{said}");
 
     let listed = node.run(&["token", "list", "--output", "json"]).ok();
     assert!(!listed.out.contains(&ada), "a token's text is shown twice");

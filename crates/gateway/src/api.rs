@@ -4,6 +4,8 @@
 //! fields, so a client must not refuse what it does not know. Times are RFC 3339, ids and digests as `model`
 //! writes them.
 
+mod policy;
+
 use std::fmt;
 
 use model::{
@@ -12,6 +14,11 @@ use model::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use policy::{
+    BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting,
+    WaitingList,
+};
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +38,9 @@ pub struct Problem {
     /// Names the request in the node's log and record. None where none could be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
+    /// Of `widens-access`: a request that the change would let in, where one was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lets_in: Option<serde_json::Value>,
 }
 
 /// `GET /healthz`, `GET /readyz`.
@@ -155,6 +165,9 @@ pub struct DeployRequest {
     pub manifest: String,
     /// The component, uploaded before.
     pub component: Digest,
+    /// Whether it may let in whom the active revision refuses.
+    #[serde(default)]
+    pub accept_widening: bool,
 }
 
 /// What a deploy made, 201.
@@ -191,6 +204,9 @@ pub struct RollbackRequest {
     /// The revision to go back to; the one before the active one where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<RevisionNumber>,
+    /// Whether it may let in whom the active revision refuses.
+    #[serde(default)]
+    pub accept_widening: bool,
 }
 
 /// What a rollback did.
@@ -420,7 +436,7 @@ pub struct RecordList {
     pub records: Vec<Record>,
 }
 
-/// `GET` and `PUT /v1/tenants/{tenant}/policy`.
+/// What `GET` and `PUT /v1/tenants/{tenant}/policy` answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyText {

@@ -3,6 +3,7 @@
 
 mod functions;
 mod openapi;
+mod policy;
 mod table;
 mod tenancy;
 
@@ -175,10 +176,20 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::RotateToken => tenancy::rotate_token(&call).await,
         Op::RevokeToken => tenancy::revoke_token(&call).await,
         Op::Records => tenancy::records(&call).await,
-        Op::ReadPolicy => tenancy::read_policy(&call),
-        Op::SetPolicy => tenancy::set_policy(&call).await,
         Op::ReadIdentity => tenancy::read_identity(&call).await,
         Op::SetIdentity => tenancy::set_identity(&call).await,
+        Op::ReadPolicy => policy::read(&call),
+        Op::SetPolicy => policy::set(&call).await,
+        Op::WhoCan => policy::who_can(&call),
+        Op::WhatCan => policy::what_can(&call),
+        Op::Changes => policy::changes(&call).await,
+        Op::Propose => policy::propose(&call).await,
+        Op::Change => policy::change(&call).await,
+        Op::Approve => policy::approve(&call).await,
+        Op::Reject => policy::reject(&call).await,
+        Op::ListGlass => policy::list_glass(&call).await,
+        Op::BreakGlass => policy::break_glass(&call).await,
+        Op::EndGlass => policy::end_glass(&call).await,
         Op::ListFunctions => functions::list(&call),
         Op::Inspect => functions::inspect(&call).await,
         Op::Remove => functions::remove(&call).await,

@@ -20,6 +20,7 @@ pub(crate) struct Problem {
     closes: bool,
     /// What it is counted as, where that is more than the caller is told.
     counted: Option<&'static str>,
+    lets_in: Option<Box<serde_json::Value>>,
     /// Whether the record has it already.
     recorded: bool,
 }
@@ -33,8 +34,18 @@ const CHALLENGE: &str = "Bearer realm=\"casemate\"";
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, title: impl Into<String>) -> Self {
-        let (title, headers) = (title.into(), Vec::new());
-        Self { status, code, title, detail: None, headers, closes: false, counted: None, recorded: false }
+        let title = title.into();
+        Self {
+            status,
+            code,
+            title,
+            detail: None,
+            headers: Vec::new(),
+            closes: false,
+            counted: None,
+            lets_in: None,
+            recorded: false,
+        }
     }
 
     /// A sentence about this very request, for callers of the control API.
@@ -83,6 +94,7 @@ impl Problem {
             detail: self.detail,
             code: self.code.to_owned(),
             request_id: Some(id),
+            lets_in: self.lets_in.map(|value| *value),
         };
         let bytes = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::full(Bytes::from(bytes)));
@@ -193,6 +205,13 @@ impl From<ControlError> for Problem {
             }
             ControlError::NotFound(_) => (404, "there is no such thing"),
             ControlError::Invalid { .. } => (422, "what was sent is not valid"),
+            ControlError::Widens(widening) => {
+                let mut problem =
+                    Self::new(409, error.code(), "it would let in whom the policies refuse now");
+                let request = widening.request.as_ref().and_then(|one| serde_json::to_value(one).ok());
+                problem.lets_in = request.map(Box::new);
+                return problem.detail(error.to_string()).recorded();
+            }
             ControlError::Conflict(_) => (409, "it is in the way of something else"),
             ControlError::TooLarge { .. } => (413, "it is too large"),
             ControlError::Compile(_) => (422, "the component does not compile"),

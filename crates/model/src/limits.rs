@@ -237,3 +237,13 @@ pub const TOKEN_OVERLAP_DAYS_MAX: u64 = 30;
 pub const WAIVER_DAYS_MAX: u64 = 365;
 /// Policies of one tenant, in bytes of text.
 pub const POLICY_BYTES_MAX: u64 = MIB;
+/// Changes of one tenant that wait for somebody to approve them.
+pub const CHANGES_WAITING_MAX: usize = 32;
+/// How long a change waits at most, in days.
+pub const CHANGE_WAITS_DAYS: u64 = 7;
+/// How long a permit of `casemate policy break-glass` lasts at most, in minutes.
+pub const GLASS_MINUTES_MAX: u64 = 240;
+/// Permits of `casemate policy break-glass` of one tenant at once.
+pub const GLASS_MAX: usize = 32;
+/// Changes of policies that are compared and proved at once on a node.
+pub const PROOFS_AT_ONCE: usize = 2;

@@ -15,11 +15,13 @@ use crate::{
     Platform, Totals,
     call::Refusals,
     catalog::{Home, Life, Placed, Target, View, ViewError},
+    changes::Proposed,
     control::What,
     gate::Gate,
     meter::Meter,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
+    widening::Consent,
 };
 
 /// Revisions of a function that are kept to go back to.
@@ -34,6 +36,19 @@ pub struct Stored {
     pub bytes: u64,
     /// Whether it was there already.
     pub existed: bool,
+}
+
+/// What is to be deployed.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The function.
+    pub function: &'a FunctionName,
+    /// The text of its manifest.
+    pub manifest: &'a str,
+    /// The component, uploaded before.
+    pub component: Digest,
+    /// Whether it may let in whom the active revision refuses.
+    pub consent: Consent<'a>,
 }
 
 /// What a deploy made.
@@ -137,14 +152,13 @@ impl Platform {
         &self,
         ctx: Ctx<'_>,
         tenant: &TenantId,
-        function: &FunctionName,
-        manifest: &str,
-        component: Digest,
+        order: &Order<'_>,
     ) -> Result<Deployed, ControlError> {
         let home = self.home(tenant)?;
-        self.permit(ctx, &home, Action::Deploy, Resource::Function(tenant, function))?;
-        let what = What { kind: Kind::Deploy, tenant, resource: Resource::Function(tenant, function) };
-        let done = self.deploy_permitted(ctx, &home, function, manifest, component, what).await;
+        let resource = Resource::Function(tenant, order.function);
+        self.permit(ctx, &home, Action::Deploy, resource)?;
+        let what = What { kind: Kind::Deploy, tenant, resource };
+        let done = self.deploy_permitted(ctx, &home, order, what).await;
         self.note_failure(ctx, what, done)
     }
 
@@ -152,11 +166,10 @@ impl Platform {
         &self,
         ctx: Ctx<'_>,
         home: &Home,
-        function: &FunctionName,
-        text: &str,
-        component: Digest,
+        order: &Order<'_>,
         what: What<'_>,
     ) -> Result<Deployed, ControlError> {
+        let &Order { function, manifest: text, component, consent } = order;
         let manifest = Manifest::parse(text, &self.ceiling)?;
         if manifest.name != *function {
             let message = format!("the manifest is of `{}`, not of `{function}`", manifest.name);
@@ -164,6 +177,10 @@ impl Platform {
         }
         manifest.check_waiver(self.clock.now())?;
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
+        let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
+        let view = home.view();
+        let verdict = self.access_verdict(&view, function, &manifest.access, first).await?;
+        let passed = self.pass(ctx, (home, &view), what.resource, verdict, consent)?;
         let missing = || ControlError::NotFound(format!("component `{component}`: upload it first"));
         let bytes = home.store.get_blob(component).await?.ok_or_else(missing)?;
         let admitted = admission::admit(bytes, Some(component), &manifest).map_err(|refusal| {
@@ -176,6 +193,7 @@ impl Platform {
 
         let _one = home.changing.lock().await;
         let view = home.view();
+        passed.holds(&view)?;
         let entry = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?;
         let before: Option<FunctionRecord> =
             entry.as_ref().map(|e| shelf::decode(FUNCTIONS, &e.value)).transpose()?;
@@ -191,7 +209,7 @@ impl Platform {
         let next = view.with(function, Some(Placed { record: record.clone(), target: target.clone() }));
         let next = next.map_err(view_error)?;
 
-        let detail = format!("{number} of {component}");
+        let detail = format!("{number} of {component}{}", passed.said());
         self.record_act(ctx, what, &detail).await?;
         let oldest = number.0.saturating_sub(REVISIONS_KEPT);
         let batch = Batch::new()
@@ -219,10 +237,11 @@ impl Platform {
         tenant: &TenantId,
         function: &FunctionName,
         to: Option<RevisionNumber>,
+        consent: Consent<'_>,
     ) -> Result<(Arc<Revision>, RevisionNumber), ControlError> {
         let home = self.home(tenant)?;
-        self.permit(ctx, &home, Action::Rollback, Resource::Function(tenant, function))?;
-        let _one = home.changing.lock().await;
+        let resource = Resource::Function(tenant, function);
+        self.permit(ctx, &home, Action::Rollback, resource)?;
         let view = home.view();
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
         let now = placed.target.revision.number;
@@ -235,12 +254,19 @@ impl Platform {
                 format!("`limits.{name}` of {} is {value}; this node allows {max}", revision.number);
             return Err(ControlError::Invalid { code: "limits", message });
         }
+        let what = What { kind: Kind::Rollback, tenant, resource };
+        let verdict = self.access_verdict(&view, function, &revision.access, false).await?;
+        let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
+        let passed = self.note_failure(ctx, what, passed)?;
+        let _one = home.changing.lock().await;
+        let view = home.view();
+        passed.holds(&view)?;
+        let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
         let target = self.target(&home, revision.clone(), &view.policies, placed.target.life.clone())?;
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
-        let what = What { kind: Kind::Rollback, tenant, resource: Resource::Function(tenant, function) };
-        self.record_act(ctx, what, &format!("from {now} to {}", revision.number)).await?;
+        self.record_act(ctx, what, &format!("from {now} to {}{}", revision.number, passed.said())).await?;
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
         home.show(next);
@@ -382,6 +408,11 @@ impl Platform {
             Ok(true)
         })
         .await?;
+        let waiting = self.waiting(home).await?.into_iter().filter_map(|change| match change.what {
+            Proposed::Deploy { component, .. } => Some(*component.as_bytes()),
+            Proposed::Policy { .. } => None,
+        });
+        named.extend(waiting);
         let mut unnamed = Vec::new();
         let now = self.clock.now();
         shelf::every(&home.store, Span::all(COMPONENTS), |id, value, _| {

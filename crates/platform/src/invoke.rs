@@ -23,6 +23,7 @@ use crate::{
     call::Call,
     catalog::Target,
     chain::{self, Hop},
+    glass,
     recorder::About,
     refused::Refused,
     routes::RouteMiss,
@@ -206,6 +207,11 @@ impl Platform {
                     event.detail = format!("by {}", proof.said()).into();
                 }
                 self.recorder.record(&event)?;
+                if let Some(policy) = glass::used(permit.policies()) {
+                    let (request, principal, resource) = (asked.id, &event.principal, &event.resource);
+                    let said = "a break-glass permit was used";
+                    tracing::warn!(%request, %principal, %action, %resource, %policy, "{said}");
+                }
                 Ok(permit)
             }
             Err(denial) => {

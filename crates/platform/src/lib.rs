@@ -8,11 +8,13 @@ mod broker;
 mod call;
 mod catalog;
 mod chain;
+mod changes;
 mod code;
 mod control;
 mod forward;
 mod functions;
 mod gate;
+mod glass;
 mod identify;
 mod identities;
 mod ids;
@@ -23,6 +25,7 @@ mod meter;
 mod node;
 mod open;
 mod quota;
+mod reach;
 mod recorder;
 mod recover;
 mod refused;
@@ -30,6 +33,7 @@ mod routes;
 mod shelf;
 mod tenants;
 mod tokens;
+mod widening;
 
 use std::sync::Arc;
 
@@ -37,18 +41,23 @@ use model::{Clock, Entropy, Limits, RequestId, Timestamp};
 
 pub use catalog::Target;
 pub use cell::Walls;
+pub use changes::{Change, Proposed};
 pub use control::{Follow, RecordQuery, Recorded};
-pub use functions::{Deployed, FunctionView, Stored};
+pub use functions::{Deployed, FunctionView, Order, Stored};
+pub use glass::{GivenGlass, NewGlass};
 pub use identities::Trust;
 pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody, WAIVER_ENDED};
 pub use logs::LogLine;
 pub use meter::Totals;
 pub use node::{FunctionMetrics, Metrics, NodeView};
 pub use open::{FirstStart, OpenError, Parts, PlatformConfig};
+pub use prover::{Prover, Witness};
+pub use reach::Reached;
 pub use recover::{Recovered, recover};
 pub use refused::{ControlError, Ctx, Refused};
 pub use routes::RouteMiss;
 pub use tokens::{CreatedToken, NewToken};
+pub use widening::{Consent, Widening};
 
 /// One node's platform: everything between the gateway's bytes and the cells.
 pub struct Platform {
@@ -61,6 +70,7 @@ pub struct Platform {
     /// Makes callers of runs that call; nobody else can.
     functions: identity::Functions,
     node_slice: policy::Slice,
+    proofs: widening::Proofs,
     recorder: Arc<recorder::Recorder>,
     logs: logs::LogBook,
     code: code::CodeRoom,

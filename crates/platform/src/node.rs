@@ -49,6 +49,8 @@ pub struct NodeView {
     pub workers_replaced: u64,
     /// Events recorded so far.
     pub recorded: u64,
+    /// Whether a solver is there that proves changes of policies.
+    pub proves: bool,
 }
 
 /// The counters of one function.
@@ -100,6 +102,7 @@ impl Platform {
             workers: self.cells.worker_pids(&TrustLabel::default()).len(),
             workers_replaced: self.cells.replaced(),
             recorded: self.recorder.recorded(),
+            proves: self.proofs.is_there(),
         })
     }
 
@@ -174,6 +177,9 @@ impl Platform {
                 platform.note_repeated(false);
                 if let Err(error) = platform.save().await {
                     tracing::warn!(%error, "logs and totals could not be saved; trying again");
+                }
+                if let Err(error) = platform.forget_glass().await {
+                    tracing::warn!(%error, "permits that are over could not be forgotten; trying again");
                 }
             }
         });

@@ -25,6 +25,7 @@ use crate::{
     forward::{Behind, Forward},
     functions::view_error,
     gate::Places,
+    glass::{glass_of, with_glass},
     logs::{LogBook, LogLine},
     recorder::Recorder,
     refused::ControlError,
@@ -33,6 +34,7 @@ use crate::{
         TOKENS, USAGE,
     },
     tokens::NewToken,
+    widening::Proofs,
 };
 
 /// The tenant that the first start makes.
@@ -67,6 +69,8 @@ pub struct Parts {
     pub cells: Arc<cell::Cells>,
     /// The way out.
     pub egress: Arc<egress::Egress>,
+    /// What proves that a change of policies lets nobody in, where there is a solver.
+    pub prover: Option<prover::Prover>,
     /// The screen.
     pub shield: Arc<shield::Shield>,
     /// The time.
@@ -160,6 +164,7 @@ impl Platform {
             tokens: TokenBook::new(),
             functions: identity::Functions::new(&config.trust_domain).map_err(|e| internal(&e))?,
             node_slice: Slice::for_node().map_err(|e| internal(&e))?,
+            proofs: Proofs::new(parts.prover),
             recorder,
             logs: LogBook::default(),
             places: Places::new(config.places),
@@ -231,6 +236,7 @@ impl Platform {
         let text = store.get(POLICY, CURRENT).await?.map(|entry| entry.value).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
+        let policies = with_glass(&policies, &glass_of(&store).await?).await?;
         let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
         let home = Home::new(tenant, store, empty, self.tenant_ceiling);
         let mut records = Vec::new();

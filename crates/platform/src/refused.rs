@@ -5,6 +5,8 @@ use policy::PolicyErrors;
 use shield::Peer;
 use store::{CommitError, StoreError};
 
+use crate::widening::Widening;
+
 /// A request was not let through, at any door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
@@ -93,6 +95,9 @@ pub enum ControlError {
     /// Somebody else changed it meanwhile, or it is there already.
     #[error("{0}")]
     Conflict(String),
+    /// It would let in whom the policies refuse now, and nobody said that this is meant.
+    #[error("{0}")]
+    Widens(Box<Widening>),
     /// Larger than is allowed.
     #[error("{what} has {bytes} bytes, more than {max}")]
     TooLarge {
@@ -122,6 +127,7 @@ impl ControlError {
             Self::NotFound(_) => "not-found",
             Self::Invalid { code, .. } => code,
             Self::Conflict(_) => "conflict",
+            Self::Widens(_) => "widens-access",
             Self::TooLarge { .. } => "too-large",
             Self::Compile(_) => "compile-failed",
             Self::Store(_) => "store-failed",

@@ -18,6 +18,10 @@ pub(crate) const TOKENS: Space = Space::new("tokens");
 pub(crate) const POLICY: Space = Space::new("policy");
 /// Tenant: the text of its identity configuration, secrets and all, under [`CURRENT`].
 pub(crate) const IDENTITY: Space = Space::new("identity");
+/// Tenant: changes that wait to be approved, by id.
+pub(crate) const CHANGES: Space = Space::new("changes");
+/// Tenant: permits that end by themselves, by id.
+pub(crate) const GLASS: Space = Space::new("glass");
 /// Tenant: uploaded components by digest.
 pub(crate) const COMPONENTS: Space = Space::new("components");
 /// Tenant: [`CodeRecord`] by component and world.

@@ -14,6 +14,7 @@ use crate::{
     functions::{off_the_loop, view_error},
     refused::{ControlError, Ctx},
     shelf::{self, CURRENT, POLICY, TENANTS},
+    widening::Consent,
 };
 
 impl Platform {
@@ -124,11 +125,17 @@ impl Platform {
     ///
     /// # Errors
     /// [`ControlError`], with every place of the text that is wrong.
-    pub async fn set_policy(&self, ctx: Ctx<'_>, tenant: &TenantId, text: &str) -> Result<(), ControlError> {
+    pub async fn set_policy(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        text: &str,
+        consent: Consent<'_>,
+    ) -> Result<(), ControlError> {
         let home = self.home(tenant)?;
         self.permit(ctx, &home, Action::ManagePolicy, Resource::Tenant(tenant))?;
         let what = What { kind: Kind::Policy, tenant, resource: Resource::Tenant(tenant) };
-        let done = self.set_policy_permitted(ctx, &home, text, what).await;
+        let done = self.set_policy_permitted(ctx, &home, text, consent, what).await;
         self.note_failure(ctx, what, done)
     }
 
@@ -137,6 +144,7 @@ impl Platform {
         ctx: Ctx<'_>,
         home: &Home,
         text: &str,
+        consent: Consent<'_>,
         what: What<'_>,
     ) -> Result<(), ControlError> {
         let bytes = text.len() as u64;
@@ -147,20 +155,34 @@ impl Platform {
         let (id, own) = (home.tenant.id.clone(), text.to_owned());
         let parse = move || TenantPolicies::parse(id, &own);
         let policies = off_the_loop(parse).await??;
+        let view = home.view();
+        let verdict = self.policies_verdict(&view, &policies).await?;
+        let passed = self.pass(ctx, (home, &view), what.resource, verdict, consent)?;
         let _one = home.changing.lock().await;
         let view = home.view();
+        passed.holds(&view)?;
+        let next = self.view_with(home, policies.with_glass_of(&view.policies), text.into())?;
+        let digest = keyring::sha256(text.as_bytes());
+        self.record_act(ctx, what, &format!("replaced by {digest}{}", passed.said())).await?;
+        home.store.commit(Batch::new().put(POLICY, CURRENT, text.to_owned())).await?;
+        home.show(next);
+        Ok(())
+    }
+
+    /// What stands, decided by other policies.
+    pub(crate) fn view_with(
+        &self,
+        home: &Home,
+        policies: TenantPolicies,
+        text: Arc<str>,
+    ) -> Result<View, ControlError> {
         let mut functions = BTreeMap::new();
-        for (name, placed) in &view.functions {
+        for (name, placed) in &home.view().functions {
             let Placed { record, target } = placed.clone();
             let life = target.life.clone();
             let target = self.target(home, target.revision.clone(), &policies, life)?;
             functions.insert(name.clone(), Placed { record, target });
         }
-        let next = View::new(functions, policies, text.into()).map_err(view_error)?;
-        let digest = keyring::sha256(text.as_bytes());
-        self.record_act(ctx, what, &format!("replaced by {digest}")).await?;
-        home.store.commit(Batch::new().put(POLICY, CURRENT, text.to_owned())).await?;
-        home.show(next);
-        Ok(())
+        View::new(functions, policies, text).map_err(view_error)
     }
 }

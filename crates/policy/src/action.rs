@@ -48,6 +48,12 @@ actions! {
     ReadPolicy = "readPolicy" on Tenant;
     /// Replace a tenant's policies.
     ManagePolicy = "managePolicy" on Tenant;
+    /// Let a change of one's own that widens access be done at once.
+    AcceptWidening = "acceptWidening" on Function | Tenant;
+    /// Let a change that somebody else proposed, and that widens access, be done.
+    ApproveWidening = "approveWidening" on Function | Tenant;
+    /// Give somebody a permit that ends by itself, and take it back.
+    BreakGlass = "breakGlass" on Tenant;
     /// See a tenant's tokens (never the secrets).
     ListTokens = "listTokens" on Tenant;
     /// Make and revoke a tenant's tokens.

@@ -1,7 +1,10 @@
 //! Policies read from text: parsed, named, checked against the schema, with what their scopes and conditions
 //! look at. It never decides.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
@@ -13,6 +16,7 @@ use serde_json::Value;
 use crate::{
     Action,
     errors::{PolicyError, PolicyErrors},
+    est,
     question::{Uses, kind_name},
     shipped::Shipped,
 };
@@ -25,6 +29,7 @@ pub(crate) enum Layer {
     Tenant,
     Preset,
     Function,
+    Glass,
 }
 
 /// One policy, ready to be put into slices.
@@ -36,12 +41,37 @@ pub(crate) struct Entry {
     /// Its Cedar text, as it was written.
     pub(crate) text: Arc<str>,
     pub(crate) uses: Uses,
-    principal: PrincipalConstraint,
-    action: ActionConstraint,
-    resource: ResourceConstraint,
+    pub(crate) principal: PrincipalConstraint,
+    pub(crate) action: ActionConstraint,
+    pub(crate) resource: ResourceConstraint,
+    /// Its parts, each with what it says, once somebody asks which of them fails.
+    pub(crate) parts: OnceLock<Vec<Clause>>,
+}
+
+/// One part of a policy, ready to be evaluated by itself.
+#[derive(Debug)]
+pub(crate) struct Clause {
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+    pub(crate) set: PolicySet,
 }
 
 impl Entry {
+    /// The parts of its scope and its conditions, one by one.
+    pub(crate) fn parts(&self) -> &[Clause] {
+        self.parts.get_or_init(|| deep(|| self.read_parts()).unwrap_or_default())
+    }
+
+    fn read_parts(&self) -> Vec<Clause> {
+        let Ok(whole) = est::of(&self.policy) else { return Vec::new() };
+        let clause = |part: est::Part| {
+            let policy = Policy::from_json(Some(PolicyId::new(&*self.id)), part.policy.clone()).ok()?;
+            let text = est::text_of(&part, &policy);
+            Some(Clause { kind: part.kind, text, set: PolicySet::from_policies([policy]).ok()? })
+        };
+        est::parts(&whole).into_iter().filter_map(clause).collect()
+    }
+
     pub(crate) fn permits(&self) -> bool {
         self.policy.effect() == Effect::Permit
     }
@@ -88,14 +118,16 @@ impl Entry {
 /// A tenant's own policies, proved valid.
 #[derive(Debug, Clone)]
 pub struct TenantPolicies {
-    tenant: TenantId,
+    pub(crate) tenant: TenantId,
     pub(crate) entries: Arc<[Arc<Entry>]>,
+    /// Permits that end by themselves, which are not the tenant's text.
+    pub(crate) glass: Arc<[Arc<Entry>]>,
 }
 
 impl TenantPolicies {
     /// A tenant without policies of its own.
     pub fn none(tenant: TenantId) -> Self {
-        Self { tenant, entries: Arc::new([]) }
+        Self { tenant, entries: Arc::new([]), glass: Arc::new([]) }
     }
 
     /// Reads a tenant's policies. Each is named `tenant/N` by its place, or `tenant/ID` by its annotation
@@ -109,7 +141,7 @@ impl TenantPolicies {
         let entries = read(&Shipped::get()?.validator, text, Layer::Tenant)?;
         let errors: Vec<_> = entries.iter().filter_map(|entry| speaks_of_policies(entry)).collect();
         if errors.is_empty() {
-            Ok(Self { tenant, entries: entries.into() })
+            Ok(Self { tenant, entries: entries.into(), glass: Arc::new([]) })
         } else {
             Err(PolicyErrors(errors))
         }
@@ -181,11 +213,16 @@ const READ_STACK_BYTES: usize = 32 << 20;
 /// Parses, names and validates the policies of a text, on a stack of its own.
 pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
     bounded(text)?;
-    let broken = || PolicyErrors::from(PolicyError::new("the policies could not be read"));
+    deep(|| read_here(validator, text, layer))
+        .unwrap_or_else(|| Err(PolicyErrors::from(PolicyError::new("the policies could not be read"))))
+}
+
+/// Does something that recurses as deep as policies are nested, on a stack that is deep enough; nothing where there
+/// is no thread for it.
+pub(crate) fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().stack_size(READ_STACK_BYTES);
-        let reading = reader.spawn_scoped(scope, || read_here(validator, text, layer));
-        reading.map_err(|_| broken())?.join().map_err(|_| broken())?
+        reader.spawn_scoped(scope, work).ok()?.join().ok()
     })
 }
 
@@ -239,6 +276,7 @@ fn name(layer: Layer, place: usize, annotation: Option<&str>) -> Result<String, 
         Layer::Guard | Layer::Role | Layer::Preset => return Ok(annotation.unwrap_or_default().to_owned()),
         Layer::Tenant => "tenant",
         Layer::Function => "function",
+        Layer::Glass => "glass",
     };
     match annotation {
         None => Ok(format!("{prefix}/{place}")),
@@ -329,6 +367,7 @@ fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {
         principal: policy.principal_constraint(),
         action: policy.action_constraint(),
         resource: policy.resource_constraint(),
+        parts: OnceLock::new(),
         policy,
         id,
     })

@@ -69,9 +69,20 @@ impl Slice {
     /// # Errors
     /// Everything that is wrong with the function's own policies; more text than a slice holds.
     pub fn for_function(revision: &Revision, policies: &TenantPolicies) -> Result<Self, PolicyErrors> {
-        let Revision { tenant, function, .. } = revision;
+        Self::for_access((&revision.tenant, &revision.function, revision.number), &revision.access, policies)
+    }
+
+    /// The same for a function that need not be deployed, with who may call it as its manifest says it.
+    ///
+    /// # Errors
+    /// As [`Slice::for_function`].
+    pub fn for_access(
+        (tenant, function, revision): (&TenantId, &FunctionName, RevisionNumber),
+        access: &Access,
+        policies: &TenantPolicies,
+    ) -> Result<Self, PolicyErrors> {
         let shipped = Shipped::get()?;
-        let own = own_policies(tenant, function, &revision.access)?;
+        let own = own_policies(tenant, function, access)?;
         let all = shipped.guards.iter().chain(&shipped.roles).chain(tenant_entries(policies, tenant)?);
         let mut entries: Vec<_> = all
             .filter(|entry| {
@@ -85,8 +96,8 @@ impl Slice {
         let subject = Subject::Function {
             tenant: tenant.clone(),
             name: function.clone(),
-            revision: revision.number,
-            waiver: revision.access.waiver.clone(),
+            revision,
+            waiver: access.waiver.clone(),
         };
         Ok(Self::new(subject, entries))
     }
@@ -102,7 +113,7 @@ impl Slice {
             let mut actions = Action::ALL.iter().filter(|action| **action != Action::Invoke);
             actions.any(|action| entry.speaks_of_action(*action))
         };
-        let own = policies.entries.iter().filter(control);
+        let own = policies.entries.iter().chain(policies.glass.iter()).filter(control);
         let entries: Vec<_> = shipped.guards.iter().chain(&shipped.roles).chain(own).cloned().collect();
         bounded(&entries)?;
         Ok(Self::new(Subject::Tenant(policies.tenant().clone()), entries))
@@ -229,7 +240,7 @@ impl Slice {
         let (reason, clause) = match deciding.first() {
             _ if !errors.is_empty() => (Reason::Error, "the policies could not be evaluated".to_owned()),
             Some(entry) => (Reason::Forbidden, entry.text.to_string()),
-            None => (Reason::NoPermit, no_permit(prepared)),
+            None => (Reason::NoPermit, explain::no_permit(prepared, &request, &entities)),
         };
         let permitted = response.decision() == CedarDecision::Allow;
         let policies = deciding.iter().filter(|_| !permitted).map(|entry| entry.id.to_string()).collect();
@@ -263,7 +274,7 @@ impl Slice {
     }
 }
 
-fn own_policies(
+pub(crate) fn own_policies(
     tenant: &TenantId,
     function: &FunctionName,
     access: &Access,
@@ -296,7 +307,7 @@ fn tenant_entries<'a>(
         let message = format!("the policies are those of `{}`, not of `{tenant}`", policies.tenant());
         return Err(crate::PolicyError::new(message).into());
     }
-    Ok(policies.entries.iter())
+    Ok(policies.entries.iter().chain(policies.glass.iter()))
 }
 
 fn undecidable(question: &Question<'_>, error: &str) -> Why {
@@ -308,20 +319,6 @@ fn undecidable(question: &Question<'_>, error: &str) -> Why {
         policies: Vec::new(),
         clause: "it could not be decided".to_owned(),
         errors: vec![error.to_owned()],
-    }
-}
-
-/// Names the policy that comes nearest: one of the function's own, or of the tenant's, or the narrowest role.
-fn no_permit(prepared: &Prepared) -> String {
-    let own = |layer: &[Layer]| {
-        prepared.entries.iter().find(|entry| entry.permits() && layer.contains(&entry.layer))
-    };
-    let nearest = own(&[Layer::Function, Layer::Preset])
-        .or_else(|| own(&[Layer::Tenant]))
-        .or_else(|| own(&[Layer::Role]));
-    match nearest {
-        Some(entry) => format!("no policy permits; the nearest is `{}`: {}", entry.id, entry.text),
-        None => "no policy permits".to_owned(),
     }
 }
 
@@ -470,9 +467,21 @@ fn token(proof: &Proof<'_>) -> Result<RestrictedExpression, String> {
 /// A time cut to its second: the grain at which decisions are remembered. Both sides of a comparison are cut,
 /// so a waiver ends up to a second early, never late.
 fn datetime(time: Timestamp) -> RestrictedExpression {
-    let second = Timestamp::from_unix_ms(time.unix_ms() / 1_000 * 1_000);
-    RestrictedExpression::new_datetime(second.to_string())
+    RestrictedExpression::new_datetime(cut_to_second(time))
 }
+
+/// A time as policies see it: `2026-11-23T10:00:00.000Z`, the milliseconds always zero.
+pub(crate) fn cut_to_second(time: Timestamp) -> String {
+    Timestamp::from_unix_ms(time.unix_ms() / 1_000 * 1_000).to_string()
+}
+
+mod change;
+mod explain;
+mod reach;
+
+pub use change::{Asked, Difference};
+pub use explain::{Considered, Explanation, Part};
+pub use reach::Reach;
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,9 @@ fn the_list_of_commands() {
     each(&built(), "casemate", &mut |path, _| paths.push(path.to_owned()));
     let expect = "casemate; up; demo; login; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
                   rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
-                  tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; records; manifest; \
+                  tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; \
+                  policy test; policy explain; policy diff; policy who-can; policy what-can; policy pending; \
+                  policy approve; policy reject; policy break-glass; policy glass; policy end-glass; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
                   identity set; identity show; identity check; doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();

@@ -1,13 +1,11 @@
-//! `token`, `tenant` and `policy`: who is there and what they may do. It never shows a token twice.
+//! `token` and `tenant`: who is there. It never shows a token twice.
 
-use gateway::api::{
-    CreateTenant, CreateToken, IssuedToken, PolicyText, RotateToken, TenantLimits, TokenInfo,
-};
+use gateway::api::{CreateTenant, CreateToken, IssuedToken, RotateToken, TenantLimits, TokenInfo};
 use model::{PrincipalKind, TokenId, TrustLabel};
 
-use super::{Context, functions::day_and_minute, read_text, recover};
+use super::{Context, functions::day_and_minute, recover};
 use crate::{
-    cli::{Kind, Policy, Tenant, Token, TokenCreate},
+    cli::{Kind, Tenant, Token, TokenCreate},
     client::Client,
     clock,
     exit::{Exit, Failure},
@@ -159,49 +157,4 @@ pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-/// `policy …`
-pub(super) async fn policy(context: &Context, args: Policy) -> Result<(), Failure> {
-    let out = &context.out;
-    match args {
-        Policy::Get => {
-            let found = context.client()?.policy().await?;
-            out.answer(&found, |found| found.text.clone());
-        }
-        Policy::Set { file } => {
-            let text = read_text(&file)?;
-            let client = context.client()?;
-            client.set_policy(&PolicyText { text }).await?;
-            let tenant = &client.session().tenant;
-            let answer = serde_json::json!({ "tenant": tenant, "set": true });
-            out.answer(&answer, |_| format!("the policies of {tenant} are in force"));
-        }
-        Policy::Check { file } => {
-            let text = read_text(&file)?;
-            check(&text, &file)?;
-            let answer = serde_json::json!({ "file": file, "valid": true });
-            out.answer(&answer, |_| format!("{}: {}", file.display(), out.paint(Ink::Good, "holds")));
-        }
-    }
-    Ok(())
-}
-
-/// Any tenant will do: what a policy may say is the same for all.
-fn check(text: &str, file: &std::path::Path) -> Result<(), Failure> {
-    let tenant = "default".parse().map_err(|e: model::IdError| Failure::new(Exit::Failed, e))?;
-    let checked = policy::TenantPolicies::parse(tenant, text).map(drop);
-    checked.map_err(|errors| {
-        let one = |error: &policy::PolicyError| {
-            let place = match error.at {
-                Some((line, column)) => format!("{}:{line}:{column}", file.display()),
-                None => file.display().to_string(),
-            };
-            let help = error.suggestion.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-            format!("{place}: {}{help}", error.message)
-        };
-        let all: Vec<String> = errors.0.iter().map(one).collect();
-        Failure::new(Exit::Invalid, all.join("\n"))
-            .next("the schema's entities are Function, Tenant, Node, User, Service and Role")
-    })
 }

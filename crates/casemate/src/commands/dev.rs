@@ -74,7 +74,7 @@ async fn attempt(
     let start = Instant::now();
     project.build(out).await?;
     let built = Instant::now();
-    let result = ship(client, &project, out).await?;
+    let result = ship(client, &project, out, false).await?;
     let took = Took { build: (built - start).as_millis(), deploy: built.elapsed().as_millis() };
     Ok((result, took))
 }

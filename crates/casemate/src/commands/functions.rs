@@ -51,7 +51,7 @@ pub(super) async fn inspect(context: &Context, args: &Named) -> Result<(), Failu
 /// `rollback`
 pub(super) async fn rollback(context: &Context, args: &Rollback) -> Result<(), Failure> {
     let out = &context.out;
-    let result = context.client()?.rollback(&args.name, args.to).await;
+    let result = context.client()?.rollback(&args.name, args.to, args.accept_widening).await;
     let result = result.map_err(|failure| match failure.message.contains("revision") {
         true => failure.next(format!("`casemate inspect {}` shows the revisions that there are", args.name)),
         false => failure,

@@ -1,7 +1,7 @@
 //! `build`, `test` and `deploy`: from a folder to a revision that answers. It never skips a check.
 
 use gateway::api::{DeployRequest, DeployResult};
-use model::Grants;
+use model::{Digest, Grants};
 
 use super::Context;
 use crate::{
@@ -59,7 +59,10 @@ pub(super) async fn deploy(context: &Context, args: &Deploy) -> Result<(), Failu
     if !args.no_build {
         project.build(out).await?;
     }
-    let result = ship(&client, &project, out).await?;
+    if args.propose {
+        return super::policy::propose_deploy(&client, &project, out).await;
+    }
+    let result = ship(&client, &project, out, args.accept_widening).await?;
     out.answer(&result, |result| describe(out, result));
     Ok(())
 }
@@ -68,14 +71,25 @@ pub(super) async fn deploy(context: &Context, args: &Deploy) -> Result<(), Failu
 ///
 /// # Errors
 /// If the component cannot be read, or the node refuses it.
-pub(crate) async fn ship(client: &Client, project: &Project, out: &Output) -> Result<DeployResult, Failure> {
+pub(crate) async fn ship(
+    client: &Client,
+    project: &Project,
+    out: &Output,
+    accept_widening: bool,
+) -> Result<DeployResult, Failure> {
+    let component = upload(client, project, out).await?;
+    let _progress = out.spinner("checking and compiling");
+    let request = DeployRequest { manifest: project.text.clone(), component, accept_widening };
+    client.deploy(&project.manifest.name, &request).await
+}
+
+/// Uploads a project's component; the answer is its digest.
+pub(super) async fn upload(client: &Client, project: &Project, out: &Output) -> Result<Digest, Failure> {
     let component = project.component()?;
     let progress = out.transfer("uploading", component.bytes.len() as u64);
     client.put_component(component.digest, component.bytes, progress.teller()).await?;
     drop(progress);
-    let _progress = out.spinner("checking and compiling");
-    let request = DeployRequest { manifest: project.text.clone(), component: component.digest };
-    client.deploy(&project.manifest.name, &request).await
+    Ok(component.digest)
 }
 
 fn describe(out: &Output, result: &DeployResult) -> String {

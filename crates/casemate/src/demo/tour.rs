@@ -206,7 +206,10 @@ impl Tour<'_> {
         let digest = keyring::sha256(&guest.component);
         self.admin.put_component(digest, guest.component.into(), |_| ()).await?;
         let manifest = format!("name = \"{0}\"\ncomponent = \"{0}.wasm\"\n{1}", guest.name, guest.manifest);
-        self.admin.deploy(&name, &DeployRequest { manifest, component: digest }).await.map(drop)
+        self.admin
+            .deploy(&name, &DeployRequest { manifest, component: digest, accept_widening: false })
+            .await
+            .map(drop)
     }
 
     async fn call(

@@ -248,7 +248,7 @@ async fn policies(api: Api, book: Arc<Mutex<Book>>) -> Result<(), Cut> {
     loop {
         let next = book.lock().policy + 1;
         book.lock().policy_pending = Some(next);
-        let body = json!({ "text": policy(next) }).to_string().into();
+        let body = json!({ "text": policy(next), "accept_widening": true }).to_string().into();
         api.change(&book, Change { method: "PUT", path: "policy", body, status: 200, kind: "policy" })
             .await?;
         {

@@ -17,6 +17,7 @@ mod hostile;
 mod languages;
 mod lifecycle;
 mod load;
+mod policies;
 mod rates;
 mod rest;
 #[path = "../support/mod.rs"]

@@ -219,12 +219,12 @@ impl TestNode {
         self.home.run(args)
     }
 
-    /// Deploys a component with a manifest that begins with name and component.
+    /// Deploys a component with a manifest that begins with name and component; whom it lets in is meant.
     #[track_caller]
     pub(crate) fn deploy(&self, name: &str, component: &[u8], manifest: &str) -> Value {
         let folder = self.home.function(name, component, manifest);
         let folder = folder.to_str().unwrap();
-        self.run(&["deploy", folder, "--no-build", "--output", "json"]).ok().json()
+        self.run(&["deploy", folder, "--no-build", "--accept-widening", "--output", "json"]).ok().json()
     }
 
     /// Makes a token (`--name ci --scope invoke`) and gives its text.

@@ -9,10 +9,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use identity::Caller;
 use model::{Digest, Fault, FunctionName, Outcome, TenantId, Usage, limits};
-use platform::{AnswerBody, Follow, Platform, RequestBody, Target};
+use platform::{AnswerBody, Follow, Order, Platform, RequestBody, Target};
 use tokio::sync::watch;
 
-use super::{Call, answer, nothing};
+use super::{Call, answer, nothing, policy};
 use crate::{
     api,
     problem::Problem,
@@ -75,7 +75,13 @@ pub(super) async fn deploy(call: &Call<'_>) -> Answer {
     let (tenant, name): (TenantId, FunctionName) = (call.parameter("tenant")?, call.parameter("function")?);
     let wanted: api::DeployRequest = call.json()?;
     let platform = &call.plane.platform;
-    let done = platform.deploy(call.ctx, &tenant, &name, &wanted.manifest, wanted.component).await?;
+    let order = Order {
+        function: &name,
+        manifest: &wanted.manifest,
+        component: wanted.component,
+        consent: policy::consent(wanted.accept_widening),
+    };
+    let done = platform.deploy(call.ctx, &tenant, &order).await?;
     let revision = &done.revision;
     let result = api::DeployResult {
         function: name,
@@ -95,7 +101,9 @@ pub(super) async fn deploy(call: &Call<'_>) -> Answer {
 pub(super) async fn rollback(call: &Call<'_>) -> Answer {
     let (tenant, name): (TenantId, FunctionName) = (call.parameter("tenant")?, call.parameter("function")?);
     let wanted: api::RollbackRequest = call.json()?;
-    let (revision, previous) = call.plane.platform.rollback(call.ctx, &tenant, &name, wanted.to).await?;
+    let consent = policy::consent(wanted.accept_widening);
+    let (revision, previous) =
+        call.plane.platform.rollback(call.ctx, &tenant, &name, wanted.to, consent).await?;
     answer(200, &api::RollbackResult { function: name, revision: revision.number, previous })
 }
 

@@ -1,6 +1,8 @@
 //! Every endpoint of the control API, once: what dispatches requests is what the OpenAPI document is made of.
 //! It never serves one.
 
+mod policy;
+
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -36,6 +38,16 @@ pub(super) enum Operation {
     SetPolicy,
     ReadIdentity,
     SetIdentity,
+    WhoCan,
+    WhatCan,
+    Changes,
+    Propose,
+    Change,
+    Approve,
+    Reject,
+    ListGlass,
+    BreakGlass,
+    EndGlass,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -82,6 +94,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(function_endpoints());
     all.extend(tenant_endpoints());
     all.extend(token_endpoints());
+    all.extend(policy::endpoints());
     all
 }
 
@@ -219,9 +232,7 @@ fn put_component() -> Endpoint {
 fn tenant_endpoints() -> Vec<Endpoint> {
     use Operation as Op;
     const IDENTITY: &str = "/v1/tenants/{tenant}/identity";
-    const POLICY: &str = "/v1/tenants/{tenant}/policy";
     let none = Shape::Nothing;
-    let text = json::<api::PolicyText>;
     vec![
         endpoint(
             Method::GET,
@@ -262,8 +273,6 @@ fn tenant_endpoints() -> Vec<Endpoint> {
                 (200, json::<api::RecordList>()),
             )
         },
-        endpoint(Method::GET, POLICY, Op::ReadPolicy, "A tenant's own policies", none, (200, text())),
-        endpoint(Method::PUT, POLICY, Op::SetPolicy, "Replace them", text(), (200, text())),
         endpoint(
             Method::GET,
             IDENTITY,

@@ -39,6 +39,15 @@ pub(super) fn node(call: &Call<'_>) -> Answer {
                 false => format!("not standing: {}", all.join(", ")),
             },
         ),
+        check(
+            "prover",
+            true,
+            match view.proves {
+                true => "changes of policies are proved harmless, or stopped with a request".into(),
+                false => "no cvc5: every change of policies that may let somebody in counts as one that does"
+                    .into(),
+            },
+        ),
         check("draining", !view.draining, if view.draining { "the node is stopping" } else { "no" }.into()),
     ];
     let [p2, p3] = &view.engines;
@@ -155,19 +164,6 @@ fn list(found: Vec<Recorded>) -> Answer {
         api::Record { seq: recorded.number, event: serde_json::from_slice(&leaf).unwrap_or_default() }
     });
     answer(200, &api::RecordList { records: records.collect() })
-}
-
-pub(super) fn read_policy(call: &Call<'_>) -> Answer {
-    let tenant: TenantId = call.parameter("tenant")?;
-    let text = call.plane.platform.policy(call.ctx, &tenant)?;
-    answer(200, &api::PolicyText { text: text.to_string() })
-}
-
-pub(super) async fn set_policy(call: &Call<'_>) -> Answer {
-    let tenant: TenantId = call.parameter("tenant")?;
-    let wanted: api::PolicyText = call.json()?;
-    call.plane.platform.set_policy(call.ctx, &tenant, &wanted.text).await?;
-    answer(200, &wanted)
 }
 
 pub(super) async fn read_identity(call: &Call<'_>) -> Answer {

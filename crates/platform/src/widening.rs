@@ -1,0 +1,195 @@
+//! Changes that let in whom the policies refused before: they stop, with a request that shows it, and go on when
+//! somebody who may says that it is meant. It never changes anything itself.
+
+use std::sync::Arc;
+
+use model::{Access, FunctionName, RevisionNumber, limits};
+use policy::{Action, Difference, PolicyErrors, Resource, TenantPolicies};
+use prover::{Prover, Verdict, Witness};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Platform,
+    catalog::{Home, View},
+    functions::off_the_loop,
+    refused::{ControlError, Ctx},
+};
+
+/// Who says that a change may let somebody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent<'a> {
+    /// Nobody: such a change stops.
+    None,
+    /// Who makes the change.
+    Own,
+    /// Who approves what somebody else proposed.
+    Approved {
+        /// Who proposed it, as records name them.
+        by: &'a str,
+    },
+}
+
+/// Why a change stopped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Widening {
+    /// A sentence.
+    pub why: String,
+    /// A request that would be permitted and is refused now, where one was found.
+    pub request: Option<Box<Witness>>,
+}
+
+/// The solver of a node, and who may use it.
+pub(crate) struct Proofs {
+    prover: Option<Prover>,
+    places: Semaphore,
+}
+
+impl Proofs {
+    pub(crate) fn new(prover: Option<Prover>) -> Self {
+        Self { prover, places: Semaphore::new(limits::PROOFS_AT_ONCE) }
+    }
+
+    pub(crate) const fn is_there(&self) -> bool {
+        self.prover.is_some()
+    }
+
+    /// What is known about a change. The comparison and the solver run beside those who serve.
+    async fn verdict(
+        &self,
+        compare: impl FnOnce() -> Result<Difference, PolicyErrors> + Send + 'static,
+    ) -> Result<Verdict, ControlError> {
+        let _place = self.places.acquire().await.map_err(|e| ControlError::Internal(e.to_string()))?;
+        let prover = self.prover.clone();
+        let work = move || {
+            let difference = compare()?;
+            Ok(match &prover {
+                Some(prover) => prover.prove(&difference),
+                None => prover::without_solver(&difference),
+            })
+        };
+        off_the_loop(work).await?
+    }
+}
+
+/// Proof that a change may be done, as far as it widens access: it lets nobody in, or that is meant. It holds while
+/// what it was compared with stands.
+pub(crate) struct Passed {
+    policies: Arc<str>,
+    function: Option<(FunctionName, Option<RevisionNumber>)>,
+    accepted: Option<String>,
+}
+
+impl Passed {
+    /// What of it belongs in the record: nothing, where nobody is let in.
+    pub(crate) fn said(&self) -> String {
+        self.accepted.as_ref().map_or_else(String::new, |said| format!("; {said}"))
+    }
+
+    /// Checks, when nobody else changes anything any more, that it is still about what stands.
+    pub(crate) fn holds(&self, view: &View) -> Result<(), ControlError> {
+        let active = |name| view.functions.get(name).map(|placed| placed.target.revision.number);
+        let same = self.function.as_ref().is_none_or(|(name, number)| active(name) == *number);
+        if same && *self.policies == *view.policy_text {
+            return Ok(());
+        }
+        Err(ControlError::Conflict("it was changed meanwhile; look, and try again".into()))
+    }
+}
+
+impl Platform {
+    /// Compares a tenant's policies with those that would take their place.
+    pub(crate) async fn policies_verdict(
+        &self,
+        view: &View,
+        next: &TenantPolicies,
+    ) -> Result<Verdict, ControlError> {
+        let access = |(name, placed): (&FunctionName, &crate::catalog::Placed)| {
+            (name.clone(), placed.target.revision.access.clone())
+        };
+        let functions: Vec<(FunctionName, Access)> = view.functions.iter().map(access).collect();
+        let (old, new) = (view.policies.clone(), next.clone());
+        self.proofs.verdict(move || Difference::of_tenant(&old, &new, &functions)).await
+    }
+
+    /// Compares who may call a function with who may under another manifest. A function that there never was lets
+    /// in whom its first manifest says.
+    pub(crate) async fn access_verdict(
+        &self,
+        view: &View,
+        function: &FunctionName,
+        next: &Access,
+        first: bool,
+    ) -> Result<Verdict, ControlError> {
+        let active = view.functions.get(function).map(|placed| placed.target.revision.access.clone());
+        let old = match active {
+            Some(access) => access,
+            None if first => return Ok(Verdict::Harmless),
+            None => Access::default(),
+        };
+        let more = next.accept.iter().find(|word| !old.accept.contains(word)).cloned();
+        let (policies, name, new) = (view.policies.clone(), function.clone(), next.clone());
+        let verdict =
+            self.proofs.verdict(move || Difference::of_function(&policies, &name, &old, &new)).await?;
+        // Policies say who may call, and nothing of what proves it.
+        Ok(match (verdict, more) {
+            (Verdict::Harmless, Some(word)) => Verdict::Unproved(format!(
+                "it would take `{word}` for a proof of who calls, and does not now"
+            )),
+            (verdict, _) => verdict,
+        })
+    }
+
+    /// Lets a change pass that lets nobody in, or that somebody who may accepts.
+    pub(crate) fn pass(
+        &self,
+        ctx: Ctx<'_>,
+        (home, view): (&Home, &View),
+        resource: Resource<'_>,
+        verdict: Verdict,
+        consent: Consent<'_>,
+    ) -> Result<Passed, ControlError> {
+        let function = match resource {
+            Resource::Function(_, name) => {
+                Some((name.clone(), view.functions.get(name).map(|placed| placed.target.revision.number)))
+            }
+            _ => None,
+        };
+        let passed = |accepted| Ok(Passed { policies: view.policy_text.clone(), function, accepted });
+        let Some(widening) = Widening::of(verdict) else { return passed(None) };
+        let action = match consent {
+            Consent::None => return Err(ControlError::Widens(Box::new(widening))),
+            Consent::Own => Action::AcceptWidening,
+            Consent::Approved { .. } => Action::ApproveWidening,
+        };
+        self.permit(ctx, home, action, resource)?;
+        let by = ctx.caller.principal();
+        let of = match consent {
+            Consent::Approved { by } => format!(", proposed by `{by}`"),
+            _ => String::new(),
+        };
+        passed(Some(format!("widens access, accepted by `{by}`{of}: {}", widening.why)))
+    }
+}
+
+impl Widening {
+    /// None where nobody is let in.
+    pub(crate) fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Harmless => None,
+            Verdict::Widens(request) => {
+                let why = format!("{request}, which is refused now");
+                Some(Self { why, request: Some(request) })
+            }
+            Verdict::Unproved(why) => Some(Self { why, request: None }),
+        }
+    }
+}
+
+impl std::fmt::Display for Widening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.request {
+            Some(_) => write!(f, "this would let somebody in: {}", self.why),
+            None => write!(f, "this may let somebody in: {}", self.why),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Tools that tests want and the system need not have, fetched into `target/tools`, once. Without them tests say what
+//! they skip.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Result, ensure};
+
+/// The solver as `cedar-policy-symcc` names it.
+const CVC5: &str = "cvc5==1.3.1";
+/// What makes an executable of its bindings.
+const SOLVER: &str = include_str!("tools/solver.py");
+
+/// Where the solver is: the one that `CVC5` or the `PATH` names, or one of our own, made of what PyPI carries.
+pub fn cvc5(root: &Path) -> Result<PathBuf> {
+    let named = std::env::var_os("CVC5").filter(|name| !name.is_empty()).unwrap_or_else(|| "cvc5".into());
+    if Command::new(&named).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Ok(named.into());
+    }
+    let tools = root.join("target/tools/cvc5");
+    let solver = tools.join("bin/cvc5-smt");
+    if !solver.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&tools))?;
+        run(Command::new(tools.join("bin/pip")).args(["install", "--quiet", CVC5]))?;
+        let (script, python) = (tools.join("solver.py"), tools.join("bin/python"));
+        fs::write(&script, SOLVER)?;
+        let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), script.display());
+        fs::write(&solver, text)?;
+        fs::set_permissions(&solver, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(solver)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status()?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
