@@ -83,25 +83,37 @@ impl Whole {
         if room > most {
             return Err(Unread::Fault(Fault::RequestBodyLimit));
         }
-        let places = u32::try_from(room.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX);
-        let permit = self.0.clone().try_acquire_many_owned(places);
-        let permit = permit.map_err(|_| Unread::Fault(Fault::NodeBusy))?;
         let collect = async {
-            let mut bytes = Vec::new();
+            let mut held = Held { bytes: Vec::new(), places: None };
             while let Some(piece) = pieces.next().await {
                 // What went wrong is known to the upload itself.
                 let piece = piece.map_err(|_| Unread::Shape(ShapeError::BodyBroken))?;
-                if (bytes.len() + piece.len()) as u64 > room {
+                if (held.bytes.len() + piece.len()) as u64 > room {
                     return Err(Unread::Fault(Fault::RequestBodyLimit));
                 }
-                bytes.extend_from_slice(&piece);
+                held.bytes.extend_from_slice(&piece);
+                self.pay(&mut held)?;
             }
-            Ok(bytes)
+            Ok(held)
         };
         let wait = Duration::from_millis(target.limits().wall_ms);
-        let bytes = tokio::time::timeout(wait, collect).await;
-        let bytes = bytes.map_err(|_| Unread::Shape(ShapeError::BodySlow))??;
-        Ok(RequestBody::Full(Bytes::from_owner(Held { bytes, _permit: permit })))
+        let held = tokio::time::timeout(wait, collect).await;
+        let held = held.map_err(|_| Unread::Shape(ShapeError::BodySlow))??;
+        Ok(RequestBody::Full(Bytes::from_owner(held)))
+    }
+
+    /// Takes places for the memory that a body has by now: who only says that much will come takes none.
+    fn pay(&self, held: &mut Held) -> Result<(), Unread> {
+        let wanted = (held.bytes.capacity() as u64).div_ceil(PLACE_BYTES);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let more = wanted.saturating_sub(held.places.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        let places = self.0.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
+        let places = places.map_err(|_| Unread::Fault(Fault::NodeBusy))?;
+        match &mut held.places {
+            Some(own) => own.merge(places),
+            none => *none = Some(places),
+        }
+        Ok(())
     }
 }
 
@@ -111,10 +123,10 @@ enum Unread {
     Shape(ShapeError),
 }
 
-/// A body with its place in memory, given back with it.
+/// A body with its places in memory, given back with it.
 struct Held {
     bytes: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+    places: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Held {
