@@ -163,3 +163,126 @@ fn who_can_what_can_and_why_not() {
     let said = node.run(&["policy", "explain", id]).ok().out;
     assert!(said.contains("the nearest is") && said.contains("does not hold"), "{said}");
 }
+
+/// What each endpoint is sent, by its `operationId`; those that are not here take nothing.
+fn body(operation: &str, digest: &str) -> String {
+    let cedar = "permit (principal, action, resource);";
+    match operation {
+        "CreateTenant" => r#"{"id":"x"}"#.to_owned(),
+        "LimitTenant" => r#"{"concurrency":1}"#.to_owned(),
+        "Deploy" => format!(r#"{{"manifest":"","component":"{digest}"}}"#),
+        "Rollback" | "RotateToken" => "{}".to_owned(),
+        "Invoke" => r#"{"path":"/"}"#.to_owned(),
+        "CreateToken" => r#"{"name":"x","days":1}"#.to_owned(),
+        "SetPolicy" => format!(r#"{{"text":"{cedar}"}}"#),
+        "Propose" => format!(r#"{{"kind":"policy","text":"{cedar}"}}"#),
+        "BreakGlass" => {
+            r#"{"kind":"User","name":"x","action":"readLogs","reason":"x","minutes":1}"#.to_owned()
+        }
+        "PutComponent" => "not a component".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Answers whom it takes the caller for, and no more.
+const FOR_EVERYONE: &[&str] = &["WhoAmI"];
+
+#[test]
+fn every_endpoint_refuses_who_may_not() {
+    let node = TestNode::start();
+    node.deploy("hello", &guest("hello"), NOBODY);
+    node.run(&["tenant", "create", "acme"]).ok();
+    let nobody = node.token(&["--name", "nobody", "--scope", "*"]);
+    let other = node.token(&["--tenant", "acme", "--name", "other", "--role", "owner"]);
+    let digest = node.run(&["inspect", "hello", "--output", "json"]).ok().json();
+    let digest = digest["function"]["active"]["component"].as_str().unwrap().to_owned();
+    let token = node.run(&["token", "list", "--output", "json"]).ok().json();
+    let token = token["tokens"][0]["id"].as_str().unwrap().to_owned();
+    let document = node.api("GET", "/openapi.json", None, b"").json();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, endpoint) in methods.as_object().unwrap() {
+            let operation = endpoint["operationId"].as_str().unwrap();
+            if endpoint["security"].is_array() || FOR_EVERYONE.contains(&operation) {
+                continue;
+            }
+            let names =
+                [("tenant", "default"), ("function", "hello"), ("digest", &*digest), ("token", &*token)];
+            let filled = names
+                .iter()
+                .fold(path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
+            let filled = filled.replace("{change}", "cnone").replace("{glass}", "gnone");
+            let query = if operation == "WhoCan" { "?action=list" } else { "" };
+            let (url, method) = (format!("{filled}{query}"), method.to_ascii_uppercase());
+            let body = body(operation, &digest);
+            for (who, token, status) in [
+                ("no token", None, 401),
+                ("no role", Some(&*nobody), 403),
+                ("another tenant", Some(&*other), 403),
+            ] {
+                let answer = node.api(&method, &url, token, body.as_bytes());
+                assert_eq!(answer.status, status, "{operation}, {who}: {}", answer.text());
+                // Of those without a token the first is recorded by itself, and the others are counted.
+                if token.is_some() {
+                    let id = answer.headers["x-request-id"].to_str().unwrap();
+                    let of_node = node.records(&["--of-node", "--request", id]);
+                    let recorded = !of_node.is_empty() || !node.records(&["--request", id]).is_empty();
+                    assert!(recorded, "{operation}, {who}");
+                }
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked >= 30, "only {asked} endpoints");
+}
+
+#[test]
+fn policies_that_reach_for_more_come_to_nothing() {
+    let node = TestNode::start();
+    node.run(&["tenant", "create", "acme"]).ok();
+    let acme = node.token(&["--tenant", "acme", "--name", "eve", "--role", "owner"]);
+    node.deploy("hello", &guest("hello"), NOBODY);
+    // Another tenant's functions, its own policies, the node: taken as text, and worth nothing.
+    let text = "permit (principal, action == Action::\"invoke\", resource == Function::\"default/hello\");\
+                permit (principal == User::\"acme/eve\", action == Action::\"inspect\", resource);";
+    let body = serde_json::json!({ "text": text, "accept_widening": true }).to_string();
+    let set = node.api("PUT", "/v1/tenants/acme/policy", Some(&acme), body.as_bytes());
+    assert_eq!(set.status, 200, "{}", set.text());
+    assert_eq!(node.call("GET", "/hello", Some(&acme), b"").status, 403);
+    let inspect = node.api("GET", "/v1/tenants/default/functions/hello", Some(&acme), b"");
+    assert_eq!(inspect.status, 403, "{}", inspect.text());
+    let body =
+        serde_json::json!({ "text": "permit (principal, action == Action::\"managePolicy\", resource);" });
+    let own = node.api("PUT", "/v1/tenants/acme/policy", Some(&acme), body.to_string().as_bytes());
+    assert_eq!(own.status, 422, "{}", own.text());
+
+    // A function's policy cannot lift a guard rail, nor speak of another function.
+    for (name, policy, says) in [
+        (
+            "other",
+            "permit (principal, action == Action::\"invoke\", resource == Function::\"default/hello\");",
+            "alone",
+        ),
+        ("more", "permit (principal, action, resource);", "`invoke` alone"),
+    ] {
+        let manifest = format!("[access]\npolicy = '''\n{policy}\n'''\n");
+        let folder = node.home.function(name, &guest("hello"), &manifest);
+        node.run(&["deploy", folder.to_str().unwrap(), "--no-build"]).fails(7, says);
+    }
+    let all = "[access]\npolicy = '''\npermit (principal, action == Action::\"invoke\", resource);\n'''\n";
+    node.deploy("open", &guest("hello"), all);
+    assert_eq!(node.call("GET", "/open", None, b"").status, 401, "no credential and no waiver");
+    assert_eq!(node.call("GET", "/open", Some(&acme), b"").status, 403, "another tenant's");
+
+    // What looks like another name is another name, or none: a Cyrillic а in `admin`.
+    let like =
+        "permit (principal == User::\"default/\u{430}dmin\", action == Action::\"readLogs\", resource);";
+    let file = node.home.path().join("like.cedar");
+    std::fs::write(&file, like).unwrap();
+    node.run(&["policy", "set", file.to_str().unwrap(), "--accept-widening"]).ok();
+    let made = node.run(&["token", "create", "--name", "\u{430}dmin", "--scope", "*"]);
+    assert_ne!(made.code, 0, "a token has a name of plain letters: {made:?}");
+    let text = "permit (principal, action == Action::\"inv\u{43e}ke\", resource);";
+    std::fs::write(&file, text).unwrap();
+    node.run(&["policy", "set", file.to_str().unwrap()]).fails(1, "policy-invalid");
+}
