@@ -1,7 +1,5 @@
 //! The policies of manifests that the documentation shows: each fits the schema.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what is not as expected stops it")]
-
 use model::{Limits, Manifest};
 
 #[test]
