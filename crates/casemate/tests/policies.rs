@@ -126,7 +126,8 @@ fn a_row_that_is_not_so_is_shown_with_its_clauses() {
 fn policies_without_effect_are_found() {
     let home = home();
     let text = "@id(\"a\") permit (principal, action == Action::\"invoke\", resource);\n\
-                @id(\"b\") permit (principal == User::\"default/b\", action == Action::\"invoke\", resource) when { context.tls };\n\
+                @id(\"b\") permit (principal == User::\"default/b\", action == Action::\"invoke\", resource) \
+                when { context.tls };\n\
                 @id(\"c\") permit (principal == User::\"other/c\", action, resource);\n\
                 @id(\"d\") forbid (principal, action == Action::\"deploy\", resource);\n\
                 @id(\"e\") permit (principal, action == Action::\"deploy\", resource is Function);\n\

@@ -17,7 +17,8 @@ fn what_lets_somebody_in_stops_until_it_is_accepted() {
     let node = TestNode::start();
     node.deploy("hello", &guest("hello"), NOBODY);
     let eve = node.token(&["--name", "eve", "--scope", "invoke"]);
-    let forbids = "@id(\"no-deploys\") forbid (principal == User::\"default/eve\", action == Action::\"deploy\", resource);\n";
+    let forbids = "@id(\"no-deploys\") forbid (principal == User::\"default/eve\", action == Action::\"deploy\", \
+                   resource);\n";
     set(&node, forbids, &[]).ok();
 
     let permits =
@@ -44,6 +45,7 @@ fn what_lets_somebody_in_stops_until_it_is_accepted() {
     node.run(&["rollback", "hello"]).fails(1, "widens-access");
     node.run(&["rollback", "hello", "--accept-widening"]).ok();
     node.run(&["remove", "hello", "--yes"]).ok();
+    node.home.function("hello", &guest("hello"), TENANT);
     node.run(&["deploy", folder, "--no-build"]).fails(1, "widens-access");
 }
 
@@ -134,7 +136,9 @@ fn break_glass_is_loud_and_ends() {
 fn who_can_what_can_and_why_not() {
     let node = TestNode::start();
     node.deploy("hello", &guest("hello"), TENANT);
-    set(&node, "@id(\"no-deletes\") forbid (principal, action == Action::\"invoke\", resource) when { context.method == \"DELETE\" };", &[]).ok();
+    let text = "@id(\"no-deletes\") forbid (principal, action == Action::\"invoke\", resource) \
+                when { context.method == \"DELETE\" };";
+    set(&node, text, &[]).ok();
     let eve = node.token(&["--name", "eve", "--scope", "invoke"]);
     let found = node.run(&["policy", "who-can", "invoke", "hello", "--output", "json"]).ok().json();
     let of =
