@@ -11,6 +11,7 @@ use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
+    functions::off_the_loop,
     refused::{ControlError, Ctx},
     shelf::{self, CLOCK, CURRENT, LOGS, USAGE},
 };
@@ -199,7 +200,9 @@ impl Platform {
                 continue;
             }
             let id = shelf::numbered(&function, first.seq);
-            let mut batch = Batch::new().put(LOGS, id, shelf::encode(&lines)?);
+            // Where a function writes much, it is long work, and requests are served meanwhile.
+            let bytes = off_the_loop(move || shelf::encode(&lines)).await??;
+            let mut batch = Batch::new().put(LOGS, id, bytes);
             let rows = home
                 .store
                 .scan(Span::prefix(LOGS, shelf::prefix(&function)).descending(), store::PAGE_ROWS_MAX);

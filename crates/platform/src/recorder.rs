@@ -58,9 +58,16 @@ pub(crate) struct Recorder {
     durable: watch::Sender<u64>,
 }
 
+/// A segment that is to be written.
+struct Finished {
+    first: u64,
+    events: u64,
+    bytes: Bytes,
+}
+
 struct Pending {
     open: SegmentWriter,
-    finished: VecDeque<(u64, Bytes)>,
+    finished: VecDeque<Finished>,
     count: usize,
     broken: bool,
 }
@@ -197,17 +204,16 @@ impl Recorder {
     }
 
     async fn write_out(&self) -> Result<(), CommitError> {
-        let segments: Vec<(u64, Bytes)> = {
+        let segments: Vec<Finished> = {
             let mut pending = self.pending.lock();
             pending.turn();
             pending.count = 0;
             pending.finished.drain(..).collect()
         };
-        for (first, bytes) in segments {
+        for Finished { first, events, bytes } in segments {
             let id = first.to_be_bytes();
-            self.store.commit(Batch::new().check(RECORD, id, None).put(RECORD, id, bytes.clone())).await?;
-            let count = read(&bytes).map_err(CommitError::Failed)?.leaves().len() as u64;
-            self.durable.send_replace(first + count);
+            self.store.commit(Batch::new().check(RECORD, id, None).put(RECORD, id, bytes)).await?;
+            self.durable.send_replace(first + events);
         }
         Ok(())
     }
@@ -257,8 +263,8 @@ impl Pending {
         }
         let next = SegmentWriter::new(self.open.next());
         let done = std::mem::replace(&mut self.open, next);
-        let first = done.next() - done.len() as u64;
-        self.finished.push_back((first, done.finish()));
+        let events = done.len() as u64;
+        self.finished.push_back(Finished { first: done.next() - events, events, bytes: done.finish() });
     }
 }
 
