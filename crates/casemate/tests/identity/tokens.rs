@@ -44,7 +44,11 @@ fn an_issuer_is_discovered_and_its_keys_change() {
     // Another tenant accepts nobody of this one's, and whom it accepts is nobody's but its own.
     node.run(&["tenant", "create", "acme"]).ok();
     let folder = node.home.function("there", &guest("echo"), CORP);
-    node.run(&["deploy", folder.to_str().unwrap(), "--no-build", "--tenant", "acme"]).ok();
+    let owner = ["--tenant", "acme", "--name", "owner", "--role", "owner", "--scope", "deploy"];
+    let owner = node.token(&owner);
+    let args = ["deploy", folder.to_str().unwrap(), "--no-build", "--tenant", "acme"];
+    let done = node.home.command(&args).env("CASEMATE_TOKEN", &owner).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
     let port = node.functions().rsplit(':').next().unwrap();
     let there = format!("https://acme.localhost:{port}/there");
     assert_eq!(bearer(&node, &there, &token).status, 401);
