@@ -181,6 +181,7 @@ impl Platform {
         let view = home.view();
         let verdict = self.access_verdict(&view, function, &manifest.access, first).await?;
         let passed = self.pass(ctx, (home, &view), what.resource, verdict, consent)?;
+        let passed = passed.of_deploy(&manifest.access, first);
         let missing = || ControlError::NotFound(format!("component `{component}`: upload it first"));
         let bytes = home.store.get_blob(component).await?.ok_or_else(missing)?;
         let admitted = admission::admit(bytes, Some(component), &manifest).map_err(|refusal| {

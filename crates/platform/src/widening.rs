@@ -76,6 +76,8 @@ impl Proofs {
 pub(crate) struct Passed {
     policies: Arc<str>,
     function: Option<(FunctionName, Option<RevisionNumber>)>,
+    /// Who may call from now on, and whether there never was such a function.
+    next: Option<(Access, bool)>,
     accepted: Option<String>,
 }
 
@@ -85,11 +87,22 @@ impl Passed {
         self.accepted.as_ref().map_or_else(String::new, |said| format!("; {said}"))
     }
 
+    /// The same of a deploy, of which less has to stand still.
+    pub(crate) fn of_deploy(self, next: &Access, first: bool) -> Self {
+        Self { next: Some((next.clone(), first)), ..self }
+    }
+
+    /// Whether who may call stays what it is, or is said for the first time: then nothing is compared.
+    fn compares_nothing(&self, view: &View) -> bool {
+        let (Some((name, _)), Some((next, first))) = (&self.function, &self.next) else { return false };
+        view.functions.get(name).map_or(*first, |placed| placed.target.revision.access == *next)
+    }
+
     /// Checks, when nobody else changes anything any more, that it is still about what stands.
     pub(crate) fn holds(&self, view: &View) -> Result<(), ControlError> {
         let active = |name| view.functions.get(name).map(|placed| placed.target.revision.number);
         let same = self.function.as_ref().is_none_or(|(name, number)| active(name) == *number);
-        if same && *self.policies == *view.policy_text {
+        if self.compares_nothing(view) || (same && *self.policies == *view.policy_text) {
             return Ok(());
         }
         Err(ControlError::Conflict("it was changed meanwhile; look, and try again".into()))
@@ -154,7 +167,8 @@ impl Platform {
             }
             _ => None,
         };
-        let passed = |accepted| Ok(Passed { policies: view.policy_text.clone(), function, accepted });
+        let policies = view.policy_text.clone();
+        let passed = |accepted| Ok(Passed { policies, function, next: None, accepted });
         let Some(widening) = Widening::of(verdict) else { return passed(None) };
         let action = match consent {
             Consent::None => return Err(ControlError::Widens(Box::new(widening))),

@@ -20,7 +20,7 @@ docs/policies.md has the layers, the schema, the tools and the proofs.";
 const EXPLAIN: &str = "\
 Example:
   casemate policy explain 01jd3c5m7q8r9s0t1v2w3x4y5z
-  casemate policy explain --policies tenant.cedar --function ./hello --who alice --do invoke --on hello
+  casemate policy explain --policies t.cedar --function ./f --who alice --do invoke --on f
 
 Of a past request it shows what the node's record has; without an id it decides offline.";
 
@@ -80,7 +80,7 @@ pub(crate) enum Policy {
         asked: Box<Asked>,
     },
     /// Prove that new policies let nobody in whom the old ones refuse, or show a request that they let in, offline
-    #[command(after_help = "Example:\n  CVC5=/usr/bin/cvc5 casemate policy diff old.cedar new.cedar")]
+    #[command(after_help = "Example:\n  casemate policy diff old.cedar new.cedar")]
     Diff {
         /// The policies that are
         old: PathBuf,

@@ -108,10 +108,16 @@ impl Town {
         loop {
             let text = String::from_utf8_lossy(&said).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length: usize = header(&text, "content-length").parse().unwrap();
-                if body.len() >= length {
-                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-                    return (status, body.to_owned());
+                // In chunks where the end of the answer came after its head.
+                let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+                let whole = if chunked {
+                    body.strip_suffix("0\r\n\r\n").map(|chunks| chunks.lines().skip(1).step_by(2).collect())
+                } else {
+                    let length: usize = header(&text, "content-length").parse().unwrap();
+                    (body.len() >= length).then(|| body.to_owned())
+                };
+                if let Some(body) = whole {
+                    return (head.split(' ').nth(1).unwrap().parse().unwrap(), body);
                 }
             }
             let length = connection.read(&mut piece).unwrap();

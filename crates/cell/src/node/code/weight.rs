@@ -89,7 +89,7 @@ mod tests {
         assert!(weight.is_heavy());
         weight.spent(60_000_000);
         let cheap = (0..100).take_while(|_| {
-            weight.spent(300);
+            weight.spent(100);
             weight.is_heavy()
         });
         let cheap = cheap.count();
