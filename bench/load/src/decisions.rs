@@ -112,7 +112,7 @@ fn town(policies: usize, principals: usize) -> Result<Town, Wrong> {
         kind: PrincipalKind::User,
         tenant: Some(tenant.clone()),
         name: format!("u{n}"),
-        roles: if n % 10 == 0 { vec![Role::Developer] } else { Vec::new() },
+        roles: if n.is_multiple_of(10) { vec![Role::Developer] } else { Vec::new() },
         scopes: vec!["invoke".to_owned()],
         token: None,
     };

@@ -258,7 +258,7 @@ impl Platform {
         let what = What { kind: Kind::Rollback, tenant, resource };
         let verdict = self.access_verdict(&view, function, &revision.access, false).await?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
-        let passed = self.note_failure(ctx, what, passed)?;
+        let passed = self.note_failure(ctx, what, passed)?.of_deploy(&revision.access, false);
         let _one = home.changing.lock().await;
         let view = home.view();
         passed.holds(&view)?;

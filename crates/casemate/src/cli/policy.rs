@@ -26,7 +26,7 @@ Of a past request it shows what the node's record has; without an id it decides 
 
 const GLASS: &str = "\
 Example:
-  casemate policy break-glass --for alice --action readLogs --function hello --reason 'incident 12' --minutes 30
+  casemate policy break-glass --for alice --action readLogs --reason incident-12 --minutes 30
 
 It ends by itself. Guard rails and forbids stand above it. It is in the record when it is given, used and ended,
 and each use is a warning in the node's log.";
