@@ -28,8 +28,8 @@ const GLASS: &str = "\
 Example:
   casemate policy break-glass --for alice --action readLogs --reason incident-12 --minutes 30
 
-It ends by itself. Guard rails and forbids stand above it. It is in the record when it is given, used and ended,
-and each use is a warning in the node's log.";
+It ends by itself. Guard rails and forbids stand above it. It is in the record when it is given, used and
+ended, and each use is a warning in the node's log.";
 
 /// `policy …`
 #[derive(Debug, Subcommand)]
