@@ -79,6 +79,8 @@ pub(crate) struct Passed {
     /// Who may call from now on, and whether there never was such a function.
     next: Option<(Access, bool)>,
     accepted: Option<String>,
+    /// Who makes the change means it, whatever it lets in.
+    meant: bool,
 }
 
 impl Passed {
@@ -102,7 +104,7 @@ impl Passed {
     pub(crate) fn holds(&self, view: &View) -> Result<(), ControlError> {
         let active = |name| view.functions.get(name).map(|placed| placed.target.revision.number);
         let same = self.function.as_ref().is_none_or(|(name, number)| active(name) == *number);
-        if self.compares_nothing(view) || (same && *self.policies == *view.policy_text) {
+        if self.meant || self.compares_nothing(view) || (same && *self.policies == *view.policy_text) {
             return Ok(());
         }
         Err(ControlError::Conflict("it was changed meanwhile; look, and try again".into()))
@@ -168,7 +170,8 @@ impl Platform {
             _ => None,
         };
         let policies = view.policy_text.clone();
-        let passed = |accepted| Ok(Passed { policies, function, next: None, accepted });
+        let meant = consent == Consent::Own;
+        let passed = |accepted| Ok(Passed { policies, function, next: None, accepted, meant });
         let Some(widening) = Widening::of(verdict) else { return passed(None) };
         let action = match consent {
             Consent::None => return Err(ControlError::Widens(Box::new(widening))),

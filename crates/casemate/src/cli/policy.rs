@@ -28,8 +28,8 @@ const GLASS: &str = "\
 Example:
   casemate policy break-glass --for alice --action readLogs --reason incident-12 --minutes 30
 
-It ends by itself. Guard rails and forbids stand above it. It is in the record when it is given, used and
-ended, and each use is a warning in the node's log.";
+It ends by itself. Guard rails and forbids stand above it. It is in the record when it is given,
+used and ended, and each use is a warning in the node's log.";
 
 /// `policy …`
 #[derive(Debug, Subcommand)]
@@ -125,7 +125,10 @@ pub(crate) enum Policy {
         id: String,
     },
     /// Give somebody a permit that ends by itself
-    #[command(after_help = GLASS)]
+    #[command(
+        after_help = GLASS,
+        override_usage = "casemate policy break-glass --for NAME --action ACTION --reason REASON --minutes N"
+    )]
     BreakGlass(Box<BreakGlass>),
     /// List the permits that end by themselves
     #[command(after_help = "Example:\n  casemate policy glass")]

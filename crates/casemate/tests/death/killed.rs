@@ -152,7 +152,10 @@ async fn deploy(api: &Api, book: &Mutex<Book>, name: &str, variant: u64) -> Resu
     let stored = api.control("PUT", &format!("components/{digest}"), bytes).await?;
     assert!(stored.status < 300, "{}", stored.text());
     let manifest = format!("name = \"{name}\"\ncomponent = \"c.wasm\"\n{OPEN}");
-    let body = json!({ "manifest": manifest, "component": digest.to_string() }).to_string().into();
+    let component = digest.to_string();
+    // A function that was taken away and comes back lets its callers in anew.
+    let body = json!({ "manifest": manifest, "component": component, "accept_widening": true });
+    let body = body.to_string().into();
     let path = format!("functions/{name}/revisions");
     let change = Change { method: "POST", path: &path, body, status: 201, kind: "deploy" };
     Ok(api.change(book, change).await?.json()["revision"].as_u64().unwrap())
