@@ -159,18 +159,21 @@ pub struct Shield {
     callers: Limiter<String>,
     failed_proofs: Limiter<IpAddr>,
     failed_claims: Limiter<String>,
+    logins: Limiter<IpAddr>,
     config: ShieldConfig,
 }
 
 impl Shield {
     /// A screen that remembers nobody yet.
     pub fn new(config: ShieldConfig) -> Self {
+        let asks = limits::LOGIN_ASKS_PER_MINUTE;
         let (failed, claims) = (config.failed_proofs_per_minute, limits::FAILED_CLAIMS_PER_MINUTE);
         Self {
             sources: Limiter::new(Rate::per_second(config.source_rate), config.keys_max),
             callers: Limiter::new(Rate::per_second(config.caller_rate), config.keys_max),
             failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
             failed_claims: Limiter::new(Rate::new(claims, 60_000, claims), config.keys_max),
+            logins: Limiter::new(Rate::new(asks, 60_000, asks), config.keys_max),
             config,
         }
     }
@@ -237,6 +240,15 @@ impl Shield {
     pub fn failed_claim(&self, name: &str, now_ms: u64) -> Result<(), Blocked> {
         let counted = self.failed_claims.take(name, now_ms);
         counted.map_err(|wait| Blocked::FailedClaims { retry_after_ms: wait })
+    }
+
+    /// Counts somebody who asks how to log in, or logs in: both without a credential.
+    ///
+    /// # Errors
+    /// [`Blocked::SourceRate`].
+    pub fn login_asked(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.logins.take(&source(address), now_ms);
+        counted.map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })
     }
 
     /// How many sources and callers are remembered, for the metrics.
