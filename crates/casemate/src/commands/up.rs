@@ -142,7 +142,7 @@ fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
     if let Some((tenant, token)) = node.first_token() {
         let ca = Some(node.ca().to_owned());
         let session =
-            Session { node: control.clone(), tenant, token: Some(token.clone()), ca, is_saved: false };
+            Session { node: control.clone(), tenant, token: Some(token.clone()), bound: None, ca, is_saved: false };
         if login_path()?.exists() {
             let path = config.data.join("first-token");
             write_private(&path, token.expose().as_bytes())?;

@@ -73,6 +73,7 @@ pub(super) async fn walk(out: &Output, node: &mut Node) -> Result<Show, Failure>
         node: format!("https://{}", node.control()),
         tenant,
         token: Some(token),
+        bound: None,
         ca: Some(node.ca().to_owned()),
         is_saved: false,
     };
