@@ -261,7 +261,8 @@ impl Client {
             request = request.header(header::AUTHORIZATION, sensitive(&format!("DPoP {secret}"))?);
             request = request.header("dpop", sensitive(&proof)?);
         } else if let Some(token) = &self.session.token {
-            request = request.header(header::AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);
+            request =
+                request.header(header::AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);
         }
         let request = request
             .body(body)

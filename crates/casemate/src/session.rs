@@ -202,7 +202,8 @@ fn opened(saved: &SavedSession) -> Result<BoundSession, Failure> {
     let path = login_path()?.with_file_name(KEY_FILE);
     let key = ProofKey::load(&path).map_err(|e| {
         let failure = Failure::new(Exit::Unauthenticated, format!("the session's key cannot be used: {e}"));
-        failure.next("log in again with `casemate login --oidc`, or forget the session with `casemate logout`")
+        failure
+            .next("log in again with `casemate login --oidc`, or forget the session with `casemate logout`")
     })?;
     Ok(BoundSession { id: saved.id.clone(), secret: Secret::new(&saved.secret), key, until: saved.until })
 }

@@ -16,7 +16,10 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use login::{Credential, LoginFlow, LoginProblem, LoginProvider, LoginWhy, OpenSession, OpenedSession, SessionInfo, SessionList};
+pub use login::{
+    Credential, LoginFlow, LoginProblem, LoginProvider, LoginWhy, OpenSession, OpenedSession, SessionInfo,
+    SessionList,
+};
 pub use policy::{
     BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting,
     WaitingList,

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::{Algorithm, MessageAlgorithm, TokenRecord, WebhookScheme, bounds};
 
 pub use document::DocumentError;
-pub use login::{ControlConfig, Flow, GrantConfig, LoginConfig};
-pub(crate) use login::LoginRule;
 pub(crate) use entries::{Accepted, CertificateRule, Entry, IssuerRule, Matches, WebhookRule};
+pub(crate) use login::LoginRule;
+pub use login::{ControlConfig, Flow, GrantConfig, LoginConfig};
 
 /// The configuration of this crate. `docs/identity.md` has an example of all of it.
 #[derive(Deserialize)]

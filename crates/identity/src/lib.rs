@@ -50,7 +50,7 @@ pub use raw::{RawError, RawRequest};
 pub use reason::{Nobody, Reason};
 pub use record::{Issue, IssueError, Issuer, TokenRecord, covers, holds};
 pub use request::Request;
-pub use session::{PresentedSession, SessionBook, SessionEntry, SessionRecord};
 pub use secret::{TOKEN_PATTERN, TokenError, TokenSecret};
+pub use session::{PresentedSession, SessionBook, SessionEntry, SessionRecord};
 pub use signature::MessageAlgorithm;
 pub use webhook::WebhookScheme;

@@ -174,9 +174,8 @@ impl TokenRecord {
     /// # Errors
     /// [`IssueError::Role`] or [`IssueError::WiderScope`], with the first that it does not hold.
     pub fn within(&self, maker: &Principal) -> Result<(), IssueError> {
-        let itself = maker.tenant.as_ref() == Some(&self.tenant)
-            && maker.kind == self.kind
-            && maker.name == self.name;
+        let itself =
+            maker.tenant.as_ref() == Some(&self.tenant) && maker.kind == self.kind && maker.name == self.name;
         holds(maker, &self.tenant, &self.roles, &self.scopes, itself)
     }
 }

@@ -1,7 +1,10 @@
 //! Sessions of people who logged in: what is kept of one, and how a request presents it. It never holds a secret, and
 //! never stores itself.
 
-use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use model::{Digest, Principal, PrincipalKind, Role, TenantId, Timestamp, TokenId};
 use parking_lot::RwLock;

@@ -1,5 +1,5 @@
 //! The key by which a command line proves that a session is its own: made for one login, kept in a file that nobody
-//! else can read, and gone with the session. It signs proofs and nothing else, and never leaves its file otherwise.
+//! else can read, and gone with the session. It never leaves its file otherwise.
 
 use std::{
     fs::{self, OpenOptions},

@@ -121,7 +121,9 @@ impl Platform {
         };
         self.note_login(id, peer, &record).await?;
         let row = shelf::encode(&record)?;
-        home.store.commit(batch.check(SESSIONS, record.id.as_str(), None).put(SESSIONS, record.id.as_str(), row)).await?;
+        home.store
+            .commit(batch.check(SESSIONS, record.id.as_str(), None).put(SESSIONS, record.id.as_str(), row))
+            .await?;
         self.sessions.put(record.clone());
         Ok(OpenedSession { text: secret.reveal(), record })
     }
@@ -180,7 +182,12 @@ impl Platform {
         Ok(Some(batch))
     }
 
-    async fn note_login(&self, id: RequestId, peer: &Peer, session: &SessionRecord) -> Result<(), ControlError> {
+    async fn note_login(
+        &self,
+        id: RequestId,
+        peer: &Peer,
+        session: &SessionRecord,
+    ) -> Result<(), ControlError> {
         let tenant = &session.tenant;
         let about = About { request: Some(id), tenant: Some(tenant), source: Some(peer.address.ip()) };
         let mut event = about.on(self.recorder.event(Kind::Session));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{header, request::Parts};
 use identity::{
-    Caller, Identity, Nobody, PresentedSession, ProofKind, Reason, Refusal, Request, SessionRecord, TokenSecret,
-    holds,
+    Caller, Identity, Nobody, PresentedSession, ProofKind, Reason, Refusal, Request, SessionRecord,
+    TokenSecret, holds,
 };
 use ledger::Kind;
 use model::{RequestId, TenantId, TokenId};
@@ -73,7 +73,8 @@ impl Platform {
     fn of_token(&self, refusal: &Refusal, head: &Parts) -> Failed {
         let text = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let text = text.and_then(|text| text.split_once(' ')).map(|(_, text)| text);
-        let secret = text.and_then(|text| TokenSecret::parse(text).ok()).filter(|_| *refusal == Refusal::Unknown);
+        let secret =
+            text.and_then(|text| TokenSecret::parse(text).ok()).filter(|_| *refusal == Refusal::Unknown);
         match secret.and_then(|secret| self.sessions.find(&secret.hash())) {
             None => of_refusal(refusal),
             Some(session) => {
@@ -178,7 +179,8 @@ impl Platform {
         for (n, (roles, scopes)) in next.grants().enumerate() {
             if let Some(scope) = scopes.iter().find(|s| *s != "*" && s.parse::<Action>().is_err()) {
                 let known = Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
-                let message = format!("`login.grants[{n}].scopes`: `{scope}` is none: write `*` or one of {known}");
+                let message =
+                    format!("`login.grants[{n}].scopes`: `{scope}` is none: write `*` or one of {known}");
                 return Err(invalid(message));
             }
             holds(caller, tenant, roles, scopes, false).map_err(|error| {

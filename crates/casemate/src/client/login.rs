@@ -57,7 +57,9 @@ impl Client {
     pub(crate) async fn login_failed(&self, why: api::LoginWhy) -> Result<(), Failure> {
         let body = serde_json::to_vec(&api::LoginProblem { why });
         let body = body.map_err(|e| Failure::new(Exit::Failed, e))?;
-        self.exchange(Method::POST, &self.path("login/failed"), "application/json", body.into()).await.map(drop)
+        self.exchange(Method::POST, &self.path("login/failed"), "application/json", body.into())
+            .await
+            .map(drop)
     }
 
     /// `DELETE /v1/session`

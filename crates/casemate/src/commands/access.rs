@@ -147,7 +147,8 @@ pub(super) async fn sessions(context: &Context, args: Sessions) -> Result<(), Fa
 
 fn session_row(session: &SessionInfo) -> Vec<String> {
     let roles: Vec<&str> = session.roles.iter().map(|role| role.as_str()).collect();
-    let ends = if session.revoked_at.is_some() { "revoked".into() } else { day_and_minute(session.expires_at) };
+    let ends =
+        if session.revoked_at.is_some() { "revoked".into() } else { day_and_minute(session.expires_at) };
     vec![
         session.id.to_string(),
         harmless(&session.name),

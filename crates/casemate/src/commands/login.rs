@@ -78,7 +78,9 @@ pub(super) async fn logout(context: &Context) -> Result<(), Failure> {
         Err(failure) if failure.exit != Exit::Unauthenticated => return Err(failure),
         _ => {}
     }
-    out.answer(&serde_json::json!({ "ended": bound.id }), |_| format!("logged out; session {} is over", bound.id));
+    out.answer(&serde_json::json!({ "ended": bound.id }), |_| {
+        format!("logged out; session {} is over", bound.id)
+    });
     if token_stays {
         out.note("the API token that was saved before is what counts now; `casemate logout` forgets it too");
     }

@@ -82,12 +82,7 @@ pub(super) async fn login(context: &Context, args: &Login) -> Result<(), Failure
 }
 
 /// Asks the provider for an ID token, one way or the other.
-async fn ask(
-    context: &Context,
-    args: &Login,
-    offer: &LoginProvider,
-    nonce: &str,
-) -> Result<Secret, Stopped> {
+async fn ask(context: &Context, args: &Login, offer: &LoginProvider, nonce: &str) -> Result<Secret, Stopped> {
     let has = |flow| offer.flows.contains(&flow);
     let flow = if args.device || !has(LoginFlow::Code) { LoginFlow::Device } else { LoginFlow::Code };
     if !has(flow) {

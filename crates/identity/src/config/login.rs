@@ -15,9 +15,7 @@ use super::{
 };
 use crate::{
     Accept, Algorithm,
-    bounds::{
-        GRANTS_MAX, PROOF_AGE_S, SESSION_S, SESSION_S_MAX, SESSION_S_MIN, SKEW_S, SKEW_S_MAX,
-    },
+    bounds::{GRANTS_MAX, PROOF_AGE_S, SESSION_S, SESSION_S_MAX, SESSION_S_MIN, SKEW_S, SKEW_S_MAX},
     jose::{dpop, jwt},
 };
 
@@ -169,7 +167,10 @@ impl LoginRule {
         let session_s = check::within(&at("session_s"), config.session_s, SESSION_S_MIN, SESSION_S_MAX)?;
         let skew_ms = check::within(&at("skew_s"), config.skew_s, 0, SKEW_S_MAX)? * 1000;
         if config.grants.is_empty() || config.grants.len() > GRANTS_MAX {
-            return wrong(&at("grants"), format!("write 1 to {GRANTS_MAX} rules: nobody has a role without one"));
+            return wrong(
+                &at("grants"),
+                format!("write 1 to {GRANTS_MAX} rules: nobody has a role without one"),
+            );
         }
         let whole = json!([config.name, config.issuer, config.client_id, said(&config.claims)]);
         let grants = config.grants.iter().enumerate();
@@ -213,7 +214,12 @@ impl LoginRule {
 }
 
 impl Grant {
-    fn prove(n: usize, config: &GrantConfig, claims: &ClaimsConfig, whole: &serde_json::Value) -> Checked<Self> {
+    fn prove(
+        n: usize,
+        config: &GrantConfig,
+        claims: &ClaimsConfig,
+        whole: &serde_json::Value,
+    ) -> Checked<Self> {
         let at = |name: &str| format!("login.grants[{n}].{name}");
         if config.groups.is_empty() && config.subjects.is_empty() && config.attributes.is_empty() {
             return wrong(&format!("login.grants[{n}]"), "name `groups`, `subjects` or `attributes`");
@@ -251,9 +257,10 @@ impl Grant {
         let one_of = |wanted: &[String], has: &[String]| has.iter().any(|one| wanted.contains(one));
         (self.groups.is_empty() || one_of(&self.groups, groups))
             && (self.subjects.is_empty() || self.subjects.iter().any(|one| one == subject))
-            && self.attributes.iter().all(|(name, values)| {
-                attributes.get(name).is_some_and(|has| one_of(values, has))
-            })
+            && self
+                .attributes
+                .iter()
+                .all(|(name, values)| attributes.get(name).is_some_and(|has| one_of(values, has)))
     }
 }
 

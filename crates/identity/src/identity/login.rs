@@ -213,7 +213,8 @@ impl Identity {
         let text = text.ok_or(Reason::SessionUnproved)?;
         let url = uri::join(request.scheme, request.authority, request.path());
         let url = url.ok_or(Reason::RequestMalformed)?;
-        let about = dpop::About { method: request.method, url: &url, token, tenant: login.entry.tenant.as_str() };
+        let about =
+            dpop::About { method: request.method, url: &url, token, tenant: login.entry.tenant.as_str() };
         login.proofs.verify(text, &about, now)
     }
 }

@@ -224,7 +224,11 @@ impl Rules {
 fn check_id_type(token: &Jws<'_>) -> Result<(), Reason> {
     let plain = token.typ.is_none() || token.is_of_type("JWT");
     let says_access = ["scope", "scp"].iter().any(|name| token.claims.contains_key(*name))
-        || token.claims.get("typ").and_then(Value::as_str).is_some_and(|typ| typ.eq_ignore_ascii_case("bearer"));
+        || token
+            .claims
+            .get("typ")
+            .and_then(Value::as_str)
+            .is_some_and(|typ| typ.eq_ignore_ascii_case("bearer"));
     if plain && !says_access { Ok(()) } else { Err(Reason::LoginType) }
 }
 

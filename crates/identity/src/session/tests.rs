@@ -53,7 +53,8 @@ fn what_is_stored_is_read_again() {
 fn what_is_presented() {
     let secret = TokenSecret::generate(&keyring::SystemEntropy).unwrap();
     let text = secret.reveal();
-    let read = |ask: &Ask| PresentedSession::read(&ask.request()).map(|found| found.map(|found| *found.hash()));
+    let read =
+        |ask: &Ask| PresentedSession::read(&ask.request()).map(|found| found.map(|found| *found.hash()));
     let with = |value: &str| Ask::new("GET", "/v1/whoami").header("authorization", value);
     assert_eq!(read(&with(&format!("DPoP {}", *text))), Ok(Some(secret.hash())));
     assert_eq!(read(&with(&format!("dpop {}", *text))), Ok(Some(secret.hash())));

@@ -46,7 +46,8 @@ pub(super) async fn log_in(
     nonce: &str,
     no_browser: bool,
 ) -> Result<Secret, Stopped> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot listen for the browser: {e}"));
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot listen for the browser: {e}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     let question = Question {
@@ -194,7 +195,9 @@ mod tests {
     #[test]
     fn which_request_is_the_answer() {
         assert_eq!(callback("GET /callback?code=a&state=b HTTP/1.1\r\n\r\n"), Some("code=a&state=b"));
-        for head in ["GET /favicon.ico HTTP/1.1", "POST /callback?code=a HTTP/1.1", "GET /callback HTTP/1.1", ""] {
+        for head in
+            ["GET /favicon.ico HTTP/1.1", "POST /callback?code=a HTTP/1.1", "GET /callback HTTP/1.1", ""]
+        {
             assert_eq!(callback(head), None, "{head}");
         }
     }

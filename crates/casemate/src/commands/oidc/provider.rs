@@ -84,7 +84,8 @@ impl From<Unanswered> for Stopped {
 impl Provider {
     /// Reads its metadata, which must be those of the issuer that the tenant names.
     pub(super) async fn discover(offer: &LoginProvider, ca: Option<&Path>) -> Result<Self, Stopped> {
-        let failed = |why: &str| Stopped::new(LoginWhy::Failed, format!("the provider `{}` {why}", offer.issuer));
+        let failed =
+            |why: &str| Stopped::new(LoginWhy::Failed, format!("the provider `{}` {why}", offer.issuer));
         let roots = match ca {
             Some(file) => vec![fs::read(file).map_err(|e| Failure::file("read", file, &e))?],
             None => Vec::new(),
@@ -103,7 +104,11 @@ impl Provider {
             return Err(failed("says that it is another"));
         }
         //= RFC 9700 §2.1.1: clients must ensure that the server supports PKCE; `plain` is none
-        if metadata.code_challenge_methods_supported.as_ref().is_some_and(|all| !all.iter().any(|m| m == "S256")) {
+        if metadata
+            .code_challenge_methods_supported
+            .as_ref()
+            .is_some_and(|all| !all.iter().any(|m| m == "S256"))
+        {
             return Err(failed("takes no code challenge `S256`"));
         }
         Ok(Self { offer: offer.clone(), metadata, client })
@@ -243,7 +248,9 @@ mod tests {
 
     #[test]
     fn where_secrets_may_go() {
-        for place in ["https://id.example/token", "http://127.0.0.1:1/t", "http://localhost/t", "http://[::1]:1/t"] {
+        for place in
+            ["https://id.example/token", "http://127.0.0.1:1/t", "http://localhost/t", "http://[::1]:1/t"]
+        {
             assert!(safe(place).is_ok(), "{place}");
         }
         for place in ["http://id.example/", "ftp://localhost/", "/token", "", "https://u@id.example/"] {

@@ -72,7 +72,11 @@ fn the_first_rule_that_fits_gives_the_roles() {
     check(none.clone(), json!({ "groups": ["ops"], "site": "south" }), Ok(&[Role::Operator]));
     check(none.clone(), json!({ "groups": "ops", "site": ["east", "north"] }), Ok(&[Role::Operator]));
     check(none.clone(), json!({ "groups": null, "sub": "root" }), Ok(&[Role::Owner]));
-    for changes in [json!({ "groups": null }), json!({ "groups": ["Dev", "", "x"] }), json!({ "site": "north", "groups": [] })] {
+    for changes in [
+        json!({ "groups": null }),
+        json!({ "groups": ["Dev", "", "x"] }),
+        json!({ "site": "north", "groups": [] }),
+    ] {
         let got = log_in(&node(""), &id_token(none.clone(), changes.clone()), &proof(&ED, json!({})), &SEED);
         let expect = if changes["groups"][1] == "" { Reason::JwtClaim } else { Reason::LoginUnmapped };
         assert_eq!(got.unwrap_err(), expect, "{changes}");
@@ -155,7 +159,14 @@ fn open(node: &Identity) -> Open {
 }
 
 impl Open {
-    fn ask(&self, node: &Identity, key: &Key, id: &str, token: &str, now: Timestamp) -> Result<Caller, Reason> {
+    fn ask(
+        &self,
+        node: &Identity,
+        key: &Key,
+        id: &str,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Caller, Reason> {
         let said = json!({
             "jti": id, "htm": "GET", "htu": "https://api.example/v1/whoami", "iat": now.unix_ms() / 1000,
             "ath": B64.encode(sha256(token.as_bytes()).as_bytes()),
@@ -179,12 +190,18 @@ fn a_session_is_good_with_its_key_and_once_a_proof() {
     assert_eq!(caller.key(), "User::\"default/staff:alice\"");
     assert_eq!(caller.principal().scopes, ["deploy", "list"]);
     let proof = caller.proof().unwrap();
-    assert_eq!((proof.said().as_str(), proof.groups()), ("session of staff, dpop, key s1", ["dev".to_owned()].as_slice()));
+    assert_eq!(
+        (proof.said().as_str(), proof.groups()),
+        ("session of staff, dpop, key s1", ["dev".to_owned()].as_slice())
+    );
     assert_eq!(open.ask(&node, &ED, "a", &open.text, NOW).unwrap_err(), Reason::DpopReplay);
     assert_eq!(open.ask(&node, &P256, "b", &open.text, NOW).unwrap_err(), Reason::DpopThumbprint);
     assert_eq!(open.ask(&node, &ED, "c", "another", NOW).unwrap_err(), Reason::DpopToken);
     assert!(open.ask(&node, &ED, "d", &open.text, NOW.plus_ms(599_999)).is_ok());
-    assert_eq!(open.ask(&node, &ED, "e", &open.text, NOW.plus_ms(600_000)).unwrap_err(), Reason::SessionExpired);
+    assert_eq!(
+        open.ask(&node, &ED, "e", &open.text, NOW.plus_ms(600_000)).unwrap_err(),
+        Reason::SessionExpired
+    );
 }
 
 #[test]
@@ -195,7 +212,8 @@ fn a_session_ends_with_what_gave_it() {
         let config = IdentityConfig::parse(toml).unwrap();
         node.followed_by(config, &|_| Err("no file".into())).unwrap()
     };
-    let ask = |toml: &str| open.ask(&then(toml), &ED, "x", &open.text, NOW).map(|_| ()).map_err(|reason| reason);
+    let ask =
+        |toml: &str| open.ask(&then(toml), &ED, "x", &open.text, NOW).map(|_| ()).map_err(|reason| reason);
     for (from, to) in [
         ("\"developer\"", "\"viewer\""),
         ("[\"deploy\", \"list\"]", "[\"deploy\"]"),
@@ -204,14 +222,20 @@ fn a_session_ends_with_what_gave_it() {
         ("name = \"staff\"", "name = \"people\""),
         ("groups = \"groups\"", "groups = \"realm.groups\""),
         // A rule before it that fits the person now.
-        ("[[login.grants]]\ngroups = [\"ops\"]", "[[login.grants]]\nsubjects = [\"alice\"]\nroles = [\"viewer\"]\n[[login.grants]]\ngroups = [\"ops\"]"),
+        (
+            "[[login.grants]]\ngroups = [\"ops\"]",
+            "[[login.grants]]\nsubjects = [\"alice\"]\nroles = [\"viewer\"]\n[[login.grants]]\ngroups = [\"ops\"]",
+        ),
     ] {
         let text = toml("");
         assert!(text.contains(from), "{from}");
         assert_eq!(ask(&text.replacen(from, to, 1)), Err(Reason::SessionUnmapped), "{to}");
     }
     assert_eq!(ask(""), Err(Reason::SessionUnmapped));
-    assert_eq!(ask(&format!("{}[control]\naccept = [\"token\"]\n", toml(""))), Err(Reason::CredentialElsewhere));
+    assert_eq!(
+        ask(&format!("{}[control]\naccept = [\"token\"]\n", toml(""))),
+        Err(Reason::CredentialElsewhere)
+    );
     let short = toml("").replace("session_s = 600", "session_s = 10");
     let later = open.ask(&then(&short), &ED, "y", &open.text, NOW.plus_ms(10_000));
     assert_eq!(later.unwrap_err(), Reason::SessionExpired, "a shorter life is everybody's");
