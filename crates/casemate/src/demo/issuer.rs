@@ -29,13 +29,15 @@ pub(super) struct Issuer {
 impl Issuer {
     /// Makes a key and listens on a port that the system chooses.
     pub(super) async fn start() -> Result<Self, Failure> {
-        let failed = |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("the tour's issuer: {e}"));
+        let failed =
+            |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("the tour's issuer: {e}"));
         let key = ProofKey::generate(&SystemEntropy).map_err(|e| failed(&e))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|e| failed(&e))?;
         let url = format!("http://{}", listener.local_addr().map_err(|e| failed(&e))?);
         let metadata = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
         let x = BASE64URL_NOPAD.encode(key.public());
-        let keys = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "demo", "use": "sig" }] });
+        let keys =
+            json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "demo", "use": "sig" }] });
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // Whoever does not read its answer goes without one.
@@ -75,8 +77,7 @@ async fn serve(mut stream: TcpStream, metadata: &Value, keys: &Value) -> std::io
         _ => ("404 Not Found", String::new()),
     };
     let length = body.len();
-    let answer =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }

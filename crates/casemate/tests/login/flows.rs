@@ -70,6 +70,12 @@ fn a_person_logs_in_by_a_device_and_another_ends_it() {
     let node = TestNode::start_with(Home::new(), HERE);
     configure(&node, "default", &provider.toml("")).ok();
     let dave = Person::new(&node);
+    // This provider does not repeat a device's nonce, which must be said.
+    let waiting = dave.begin(&["--device"]);
+    Browser::default().type_code(&waiting.text("verification_uri_complete"), Some("dave"));
+    waiting.end().fails(4, "a valid token is required");
+    recorded(&node, "login-nonce");
+    configure(&node, "default", &provider.toml("device_nonce = false")).ok();
     let waiting = dave.begin(&["--device"]);
     assert!(
         !waiting.text("user_code").is_empty()

@@ -50,12 +50,18 @@ pub(crate) fn recorded(node: &TestNode, code: &str) {
 /// Refused as everyone is, and with this code in the record of the tenant or of the node.
 #[track_caller]
 pub(crate) fn refused(node: &TestNode, answer: &Answer, code: &str) {
+    refused_in(node, "default", answer, code);
+}
+
+/// The same, of another tenant.
+#[track_caller]
+pub(crate) fn refused_in(node: &TestNode, tenant: &str, answer: &Answer, code: &str) {
     assert_eq!(answer.status, 401, "{code}: {}", answer.text());
     let told = answer.json();
     let said = (told["code"].as_str(), told["title"].as_str(), told.get("detail"));
     assert_eq!(said, (Some("unauthenticated"), Some("a valid token is required"), None), "{code}");
     let id = answer.headers["x-request-id"].to_str().unwrap();
-    let mut events = node.records(&["--request", id]);
+    let mut events = node.records(&["--tenant", tenant, "--request", id]);
     events.extend(node.records(&["--of-node", "--request", id]));
     assert!(events.iter().any(|event| event["code"] == code), "`{code}` is not in {events:?}");
 }

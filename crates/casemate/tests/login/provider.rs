@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ fn package() -> Option<PathBuf> {
 pub(crate) struct Provider {
     pub(crate) issuer: String,
     child: Child,
+    /// It may say more.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -43,9 +45,10 @@ impl Provider {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut said).unwrap();
         let said: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: `{said}`"));
-        Some(Self { issuer: said["issuer"].as_str().unwrap().to_owned(), child })
+        Some(Self { issuer: said["issuer"].as_str().unwrap().to_owned(), child, _said: lines })
     }
 
     /// A tenant's login by this provider.

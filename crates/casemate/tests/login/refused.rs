@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD as B64;
 use serde_json::json;
 
 use crate::{
-    person::{HERE, Holder, Key, Person, configure, control, recorded, refused, sha256},
+    person::{HERE, Holder, Key, Person, configure, control, recorded, refused, refused_in, sha256},
     provider::{Browser, Provider},
     support::{Answer, Home, TestNode},
 };
@@ -77,7 +77,7 @@ fn what_is_no_id_token_of_this_login_opens_nothing() {
     refused(&node, &default(&key, &id, &[4; 32]), "login-nonce");
     refused(&node, &default(&Key::new(), &id, &SEED), "login-nonce");
     refused(&node, &default(&key, "opaque", &SEED), "jwt-malformed");
-    refused(&node, &open(&node, "empty", &key, &id, &SEED), "login-absent");
+    refused_in(&node, "empty", &open(&node, "empty", &key, &id, &SEED), "login-absent");
     refused(&node, &open(&node, "nowhere", &key, &id, &SEED), "login-absent");
     let opened = default(&key, &id, &SEED);
     assert_eq!(opened.status, 201, "{}", opened.text());

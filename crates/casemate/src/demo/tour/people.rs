@@ -49,9 +49,17 @@ impl Tour<'_> {
         let (row, number) = (self.show.rows.len(), self.next());
         let as_told = got.status == 403 && explained.contains("no-trainees");
         let code = got.problem.as_ref().map_or("", |problem| problem.code.as_str());
-        self.row("the same, as a trainee", "403, explained", &format!("{} {code}", got.status), as_told, recorded);
+        self.row(
+            "the same, as a trainee",
+            "403, explained",
+            &format!("{} {code}", got.status),
+            as_told,
+            recorded,
+        );
         let indented = explained.trim().replace('\n', "\n  ");
-        self.show.notes.insert(row, format!("row {number}: `casemate policy explain` of it says:\n  {indented}"));
+        self.show
+            .notes
+            .insert(row, format!("row {number}: `casemate policy explain` of it says:\n  {indented}"));
         Ok(())
     }
 
@@ -68,6 +76,7 @@ impl Tour<'_> {
         command.env_clear().env("HOME", folder.path()).stdin(Stdio::null());
         command.env("CASEMATE_TOKEN", session.token.as_ref().map(|token| token.expose()).unwrap_or_default());
         let done = command.output().await.map_err(failed)?;
-        Ok(String::from_utf8_lossy(if done.status.success() { &done.stdout } else { &done.stderr }).into_owned())
+        Ok(String::from_utf8_lossy(if done.status.success() { &done.stdout } else { &done.stderr })
+            .into_owned())
     }
 }
