@@ -147,3 +147,34 @@ fn a_session_ends_by_itself_and_with_the_rule_that_gave_it() {
     refused(&node, &dave.holder().ask(&node, "GET", "/v1/whoami"), "credential-not-taken-here");
     recorded(&node, "credential-not-taken-here");
 }
+
+#[test]
+fn a_tenant_takes_sessions_alone_and_a_recovered_token_all_the_same() {
+    let Some(provider) = Provider::start() else { return };
+    let node = TestNode::start_with(Home::new(), HERE);
+    let owners = "[[login.grants]]\ngroups = [\"owners\"]\nroles = [\"owner\"]\n";
+    let both = format!("{}{owners}", provider.toml(""));
+    let sessions = format!("{both}[control]\naccept = [\"session\"]\n");
+    configure(&node, "default", &sessions).fails(1, "does not take the credential that sets it");
+    configure(&node, "default", &both).ok();
+    let olga = Person::new(&node);
+    olga.log_in("olga").ok();
+    let file = olga.home.path().join("identity.toml");
+    std::fs::write(&file, &sessions).unwrap();
+    olga.run(&["identity", "set", file.to_str().unwrap()]).ok();
+    node.run(&["whoami"]).fails(4, "a valid token is required");
+    let found = olga.run(&["records", "--limit", "100", "--output", "json"]).ok().out;
+    assert!(found.contains("credential-not-taken-here"), "{found}");
+    let own =
+        olga.run(&["token", "create", "--name", "ci", "--role", "viewer", "--output", "json"]).ok().json();
+    assert_eq!(node.api("GET", "/v1/whoami", own["secret"].as_str(), b"").status, 401, "nor a new one");
+
+    let home = node.stop();
+    let data = home.path().join("data");
+    let ran = home.run(&["token", "recover", "--data", data.to_str().unwrap(), "--output", "json"]).ok();
+    let node = TestNode::start_with(home, HERE);
+    let secret = ran.json()["secret"].as_str().unwrap_or_else(|| panic!("{ran:?}")).to_owned();
+    let answer = node.api("GET", "/v1/whoami", Some(&secret), b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(olga.holder().ask(&node, "GET", "/v1/whoami").status, 200);
+}

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 
 const { default: Provider } = await import(process.argv[2]);
 
-const GROUPS = { alice: ['operators'], dave: ['developers'], mallory: ['guests'] };
+const GROUPS = { alice: ['operators'], olga: ['owners'], dave: ['developers'], mallory: ['guests'] };
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const server = createServer();

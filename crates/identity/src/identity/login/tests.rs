@@ -212,8 +212,7 @@ fn a_session_ends_with_what_gave_it() {
         let config = IdentityConfig::parse(toml).unwrap();
         node.followed_by(config, &|_| Err("no file".into())).unwrap()
     };
-    let ask =
-        |toml: &str| open.ask(&then(toml), &ED, "x", &open.text, NOW).map(|_| ()).map_err(|reason| reason);
+    let ask = |toml: &str| open.ask(&then(toml), &ED, "x", &open.text, NOW).map(|_| ());
     for (from, to) in [
         ("\"developer\"", "\"viewer\""),
         ("[\"deploy\", \"list\"]", "[\"deploy\"]"),
