@@ -9,8 +9,8 @@ const TOKEN: &str = "token";
 /// The word for sessions of people who logged in.
 const SESSION: &str = "session";
 
-/// What one function, or the control API, takes: `token` for API tokens, `session` for people who logged in, `NAME` for an issuer's or certificates' entry,
-/// `webhook:NAME`, `signature:NAME`: what the principals of an entry are named after.
+/// What one function, or the control API, takes: `token` for API tokens, `session` for people who logged in, `NAME` for
+/// an issuer's or certificates' entry, `webhook:NAME`, `signature:NAME`: what the principals of an entry are named after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept(Taken);
 

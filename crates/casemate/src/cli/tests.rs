@@ -53,7 +53,8 @@ fn the_list_of_commands() {
     each(&built(), "casemate", &mut |path, _| paths.push(path.to_owned()));
     let expect = "casemate; up; demo; login; logout; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
                   rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
-                  session; session list; session revoke; tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; \
+                  session; session list; session revoke; tenant; tenant create; tenant set; tenant list; \
+                  policy; policy get; policy set; policy check; \
                   policy test; policy explain; policy diff; policy who-can; policy what-can; policy pending; \
                   policy approve; policy reject; policy break-glass; policy glass; policy end-glass; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
