@@ -139,7 +139,10 @@ impl Platform {
     pub async fn log_out(&self, ctx: Ctx<'_>) -> Result<(), ControlError> {
         let Some(session) = self.session_of(ctx.caller) else {
             let message = "this is an API token and no session: `casemate token revoke` ends one";
-            return Err(ControlError::Conflict(message.into()));
+            let refused = Err(ControlError::Conflict(message.into()));
+            let Some(tenant) = &ctx.caller.principal().tenant else { return refused };
+            let what = What { kind: Kind::Session, tenant, resource: Resource::Tenant(tenant) };
+            return self.note_failure(ctx, what, refused);
         };
         let home = self.home(&session.tenant)?;
         self.end(ctx, &home, session, "logged out of").await
