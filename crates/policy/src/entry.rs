@@ -10,6 +10,7 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint, ValidationMode, ValidationWarning, Validator,
 };
+use cedar_policy_core::ast::Expr;
 use model::{PrincipalKind, TenantId, limits};
 use serde_json::Value;
 
@@ -44,6 +45,9 @@ pub(crate) struct Entry {
     pub(crate) principal: PrincipalConstraint,
     pub(crate) action: ActionConstraint,
     pub(crate) resource: ResourceConstraint,
+    /// All its conditions as one, without places in its text: Cedar carries those along with each value. None where
+    /// there is no condition.
+    pub(crate) condition: Option<Arc<Expr>>,
     /// Its parts, each with what it says, once somebody asks which of them fails.
     pub(crate) parts: OnceLock<Vec<Clause>>,
 }
@@ -53,7 +57,8 @@ pub(crate) struct Entry {
 pub(crate) struct Clause {
     pub(crate) kind: &'static str,
     pub(crate) text: String,
-    pub(crate) set: PolicySet,
+    /// What holds where the part does.
+    pub(crate) condition: Expr,
 }
 
 impl Entry {
@@ -67,7 +72,7 @@ impl Entry {
         let clause = |part: est::Part| {
             let policy = Policy::from_json(Some(PolicyId::new(&*self.id)), part.policy.clone()).ok()?;
             let text = est::text_of(&part, &policy);
-            Some(Clause { kind: part.kind, text, set: PolicySet::from_policies([policy]).ok()? })
+            Some(Clause { kind: part.kind, text, condition: policy.as_ref().condition() })
         };
         est::parts(&whole).into_iter().filter_map(clause).collect()
     }
@@ -102,6 +107,8 @@ impl Entry {
             let id = uid.id().unescaped();
             match uid.type_name().basename() {
                 "Tenant" => id == tenant,
+                // A function that calls itself is in the roles that it has.
+                "Role" => true,
                 "Function" => id.split_once('/') == Some((tenant, function)),
                 _ => false,
             }
@@ -357,7 +364,9 @@ fn without_prefix(mut error: PolicyError, id: &PolicyId) -> PolicyError {
 
 fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {
     let id: Arc<str> = policy.id().to_string().into();
-    let json = policy.to_json().map_err(|error| PolicyError::new(error.to_string()).of(&id))?;
+    let said = |error: &dyn std::fmt::Display| PolicyError::new(error.to_string()).of(&id);
+    let json = policy.to_json().map_err(|error| said(&error))?;
+    let bare = Policy::from_json(None, json.clone()).map_err(|error| said(&error))?;
     let mut uses = Uses::default();
     look(json.get("conditions").unwrap_or(&json), &mut uses);
     Ok(Entry {
@@ -367,6 +376,7 @@ fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {
         principal: policy.principal_constraint(),
         action: policy.action_constraint(),
         resource: policy.resource_constraint(),
+        condition: bare.as_ref().non_scope_constraints_arc().cloned(),
         parts: OnceLock::new(),
         policy,
         id,
