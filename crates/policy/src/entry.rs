@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub(crate) policy: Policy,
     /// Its Cedar text, as it was written.
     pub(crate) text: Arc<str>,
+    /// The same without line breaks.
+    line: OnceLock<String>,
     pub(crate) uses: Uses,
     pub(crate) principal: PrincipalConstraint,
     pub(crate) action: ActionConstraint,
@@ -64,7 +66,15 @@ pub(crate) struct Clause {
 impl Entry {
     /// The parts of its scope and its conditions, one by one.
     pub(crate) fn parts(&self) -> &[Clause] {
-        self.parts.get_or_init(|| deep(|| self.read_parts()).unwrap_or_default())
+        self.parts.get_or_init(|| match self.text.len() <= SHALLOW_BYTES_MAX {
+            true => self.read_parts(),
+            false => deep(|| self.read_parts()).unwrap_or_default(),
+        })
+    }
+
+    /// Its text without line breaks.
+    pub(crate) fn line(&self) -> &str {
+        self.line.get_or_init(|| est::one_line(&self.text))
     }
 
     fn read_parts(&self) -> Vec<Clause> {
@@ -216,6 +226,9 @@ pub(crate) fn read_function(
 /// Stack for reading policies, in bytes. Where the stack runs low, Cedar's type checker stops *without an
 /// error* and passes what it has not looked at. With this much, text within [`OPERATORS_MAX`] never gets there.
 const READ_STACK_BYTES: usize = 32 << 20;
+
+/// A text that is no longer cannot be nested so deep that reading it again wants that stack.
+const SHALLOW_BYTES_MAX: usize = 256;
 
 /// Parses, names and validates the policies of a text, on a stack of its own.
 pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
@@ -372,6 +385,7 @@ fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {
     Ok(Entry {
         layer,
         text: policy.to_string().into(),
+        line: OnceLock::new(),
         uses,
         principal: policy.principal_constraint(),
         action: policy.action_constraint(),

@@ -268,12 +268,15 @@ impl Prepared {
         asked: &InTerms,
         evaluator: &Evaluator<'_>,
     ) -> Option<Vec<&Arc<Entry>>> {
-        let names = Names { principal: asked.principal.eid().as_ref(), resource: asked.resource.eid().as_ref() };
+        let names =
+            Names { principal: asked.principal.eid().as_ref(), resource: asked.resource.eid().as_ref() };
         let (mut holding, mut failed) = (Vec::with_capacity(4), false);
-        self.heads.each(question, names, |number| match self.entries.get(number).map(|e| e.holds(evaluator)) {
-            Some(Some(true)) => holding.push(number),
-            Some(Some(false)) => {}
-            Some(None) | None => failed = true,
+        self.heads.each(question, names, |number| {
+            match self.entries.get(number).map(|e| e.holds(evaluator)) {
+                Some(Some(true)) => holding.push(number),
+                Some(Some(false)) => {}
+                Some(None) | None => failed = true,
+            }
         });
         holding.sort_unstable();
         (!failed).then(|| holding.into_iter().filter_map(|number| self.entries.get(number)).collect())
@@ -293,7 +296,8 @@ impl Prepared {
         let response = Authorizer::new().is_authorized(&request, set, &entities);
         let permitted = response.decision() == cedar_policy::Decision::Allow;
         let deciding: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-        let deciding = self.entries.iter().filter(|entry| !permitted && deciding.contains(&entry.id.to_string()));
+        let deciding =
+            self.entries.iter().filter(|entry| !permitted && deciding.contains(&entry.id.to_string()));
         Why {
             policies: deciding.map(|entry| entry.id.to_string()).collect(),
             clause: "the policies could not be evaluated".to_owned(),

@@ -161,12 +161,7 @@ impl Terms {
     ///
     /// # Errors
     /// A sentence, where Cedar does not take a value.
-    pub(crate) fn ask(
-        &self,
-        question: &Question<'_>,
-        ground: &Ground,
-        uses: Uses,
-    ) -> Result<Asked, String> {
+    pub(crate) fn ask(&self, question: &Question<'_>, ground: &Ground, uses: Uses) -> Result<Asked, String> {
         let uid = Arc::new(self.principal_uid(question.principal));
         // A function that calls itself is one entity, with both halves: of two values, the later counts.
         let itself = *uid == *ground.uid;
@@ -186,12 +181,8 @@ impl Terms {
         let known = |euid: &Arc<EntityUID>| EntityUIDEntry::Known { euid: Arc::clone(euid), loc: None };
         let action = self.uid(&self.types.action, question.action.as_str());
         let context = self.context(question, uses)?;
-        let request = Request::new_unchecked(
-            known(&uid),
-            known(&Arc::new(action)),
-            known(&ground.uid),
-            Some(context),
-        );
+        let request =
+            Request::new_unchecked(known(&uid), known(&Arc::new(action)), known(&ground.uid), Some(context));
         Ok(Asked { request, entities, principal: uid, resource: Arc::clone(&ground.uid) })
     }
 

@@ -10,7 +10,7 @@ use cedar_policy_core::{
 use serde::Serialize;
 
 use super::{Entry, Layer, Prepared, Slice};
-use crate::{Action, Question, Reason, entry::Clause, est, question::Uses};
+use crate::{Action, Question, Reason, entry::Clause, question::Uses};
 
 /// Permits that are looked into for the one that comes nearest.
 const NEAREST_MAX: usize = 16;
@@ -149,8 +149,8 @@ pub(super) fn no_permit(prepared: &Prepared, evaluator: &Evaluator<'_>) -> Strin
             format!("`{}{}`", if clause.kind == "unless" { "unless " } else { "" }, clause.text)
         };
         let failed = failed.iter().map(said).collect::<Vec<_>>().join(" and ");
-        let text = est::one_line(&entry.text);
-        return format!("{NONE}; the nearest is `{}`, of which {failed} does not hold: {text}", entry.id);
+        let (id, text) = (&entry.id, entry.line());
+        return format!("{NONE}; the nearest is `{id}`, of which {failed} does not hold: {text}");
     }
     NONE.to_owned()
 }

@@ -126,7 +126,8 @@ impl Wants {
 impl Of {
     fn holds(&self, question: &Question<'_>, names: Names<'_>) -> bool {
         let kind = question.resource.kind();
-        let is = |uid: &EntityUid| uid.type_name().basename() == kind && uid.id().unescaped() == names.resource;
+        let is =
+            |uid: &EntityUid| uid.type_name().basename() == kind && uid.id().unescaped() == names.resource;
         match self {
             Self::Kind(wanted) => **wanted == *kind,
             Self::Is(uid) => is(uid),

@@ -2,8 +2,8 @@
 //! (Cedar's type-aware partial evaluation). It never decides a request.
 
 use cedar_policy::{
-    Decision as CedarDecision, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicyId,
-    PolicySet,
+    Decision as CedarDecision, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy,
+    PolicyId, PolicySet,
 };
 use cedar_policy_core::ast::EntityUID as Uid;
 use serde::Serialize;
@@ -73,7 +73,8 @@ impl Slice {
         let (_, entities) = asked.whole();
         let action: EntityUid = terms.uid(&terms.types.action, question.action.as_str()).into();
         let known = |uid: &Uid| PartialEntityUid::from_concrete(uid.clone().into());
-        let request = PartialRequest::new(known(&asked.principal), action, known(&asked.resource), None, schema);
+        let request =
+            PartialRequest::new(known(&asked.principal), action, known(&asked.resource), None, schema);
         let request = request.map_err(|e| said(&e))?;
         let entities = PartialEntities::from_concrete(entities, schema).map_err(|e| said(&e))?;
         let response = set.tpe(&request, &entities, schema).map_err(|e| said(&e))?;

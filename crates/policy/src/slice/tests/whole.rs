@@ -81,7 +81,8 @@ fn policies() -> impl Strategy<Value = Vec<String>> {
         pick(RESOURCES.to_vec()),
         pick(CONDITIONS.to_vec()),
     );
-    let one = one.prop_map(|(effect, who, what, of, when)| format!("{effect} ({who}, {what}, {of}) {when};\n"));
+    let one =
+        one.prop_map(|(effect, who, what, of, when)| format!("{effect} ({who}, {what}, {of}) {when};\n"));
     prop::collection::vec(one, 0..24).prop_map(|all| {
         let fits = |text: &String| TenantPolicies::parse(tenant("default"), text).is_ok();
         all.into_iter().filter(fits).collect()
