@@ -198,7 +198,8 @@ fn plainly(
     let response = Authorizer::new().is_authorized(&request, set, &entities);
     let mut reasons: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
     let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-    (reasons.sort(), errors.sort());
+    reasons.sort();
+    errors.sort();
     let permitted = response.decision() == CedarDecision::Allow;
     let word = match (permitted, errors.is_empty()) {
         (_, false) => "error",
@@ -221,8 +222,47 @@ fn sliced(slice: &Slice, question: &Question<'_>) -> (&'static str, Vec<String>,
         Ok(permit) => ("permitted", permit.policies().iter().map(ToString::to_string).collect(), Vec::new()),
         Err(no) => (no.reason().code(), no.policies().to_vec(), no.errors().to_vec()),
     };
-    (policies.sort(), errors.sort());
+    policies.sort();
+    errors.sort();
     (word, policies, errors)
+}
+
+/// Each head by itself, asked by each kind of principal, the function itself among them.
+#[test]
+fn every_head_holds_where_plain_cedar_says_it_does() {
+    let (home, name) = (tenant("default"), function("hello"));
+    let roles = [vec![], vec![Role::Owner], vec![Role::Developer, Role::Viewer]];
+    let (mut taken, mut held) = (0, 0);
+    for (who, of) in PRINCIPALS.iter().flat_map(|who| RESOURCES.iter().map(move |of| (who, of))) {
+        let text = format!("permit ({who}, action == Action::\"invoke\", {of});\n");
+        let Ok(tenants) = TenantPolicies::parse(home.clone(), &text) else { continue };
+        taken += 1;
+        let access = preset(Preset::Public);
+        let calls = Slice::for_function(&revision(access.clone()), &tenants).unwrap();
+        let set = in_force(&calls, &tenants, Action::Invoke);
+        for (kind, called, roles) in KINDS.into_iter().flat_map(|kind| {
+            let all = ["alice", "hello"].into_iter().flat_map(|name| roles.iter().map(move |r| (name, r)));
+            all.map(move |(name, roles)| (kind, name, roles))
+        }) {
+            let anonymous = kind == PrincipalKind::Anonymous;
+            let principal = match anonymous {
+                true => Principal::anonymous(),
+                false => Principal { kind, name: called.into(), roles: roles.clone(), ..who_in_default() },
+            };
+            let resource = Resource::Function(&home, &name);
+            let question =
+                Question { principal: &principal, action: Action::Invoke, resource, context: &CONTEXT };
+            let (ours, theirs) =
+                (sliced(&calls, &question), plainly(&set, &question, access.waiver.as_ref()));
+            held += usize::from(ours.1.iter().any(|id| id == "tenant/0"));
+            assert_eq!(ours, theirs, "{principal}: {text}");
+        }
+    }
+    assert!(taken > 60 && held > 200, "{taken} heads were taken, which held {held} times");
+}
+
+fn who_in_default() -> Principal {
+    who("default/alice - *")
 }
 
 proptest! {
