@@ -150,6 +150,13 @@ pub const CLOCK_GRAIN_NS: u64 = 1_000_000;
 pub const CONNECTIONS_MAX: u64 = 10_000;
 /// Open connections of one source address.
 pub const CONNECTIONS_PER_SOURCE_MAX: u64 = 1_000;
+/// Connections a second that one source address may open, and how many may come at once. Those above it wait before
+/// their handshake: a node spends most of a short connection on that. A configuration may allow more.
+pub const CONNECTION_RATE: (u32, u32) = (100, 250);
+/// The most connections a second of one source address, and at once, that a configuration may allow.
+pub const CONNECTION_RATE_MAX: u32 = 100_000;
+/// How long a connection may wait for its source's rate, in milliseconds; one that had to wait longer is closed.
+pub const CONNECTION_WAIT_MS: u64 = 5_000;
 /// A TLS handshake, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// The head of a request, from its first byte, in milliseconds.
