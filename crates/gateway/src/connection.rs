@@ -138,10 +138,51 @@ impl Line {
     ) {
         let Some(tls) = self.tls.clone() else {
             let peer = Peer { address, tls: false, server_name: None, certificate: None };
-            return self.http1(stream, Arc::new(peer), activity, host).await;
+            return Box::pin(self.http1(stream, Arc::new(peer), activity, host)).await;
         };
+        match self.greeting(&stream, address.ip(), &host).await {
+            // A client that comes and goes without a word asks whether the port is open.
+            Ok(None) => {}
+            // Until here one of ten thousand idle connections takes as little memory as it can.
+            Ok(Some(first)) => Box::pin(self.converse(first, tls, stream, address, activity, host)).await,
+            Err(error) => unshaken(&host, address, &error),
+        }
+    }
+
+    /// The first byte of a client, when those of its source that spoke before it have had their turn; none if the
+    /// client or the node ends the connection.
+    async fn greeting<H: Host>(
+        &mut self,
+        stream: &TcpStream,
+        source: IpAddr,
+        host: &H,
+    ) -> Result<Option<u8>, Unshaken> {
+        let mut first = [0_u8];
+        let seen = timeout(self.patience.handshake, stream.peek(&mut first)).await??;
+        if seen == 0 {
+            return Ok(None);
+        }
+        let wait = host.admit(source)?;
+        if !wait.is_zero() {
+            tokio::select! {
+                () = sleep(wait) => {}
+                _closing = self.closing.wait_for(|closing| *closing) => return Ok(None),
+            }
+        }
+        Ok(Some(first[0]))
+    }
+
+    async fn converse<H: Host>(
+        mut self,
+        first: u8,
+        tls: TlsAcceptor,
+        stream: TcpStream,
+        address: SocketAddr,
+        activity: &Arc<Activity>,
+        host: H,
+    ) {
         let source = address.ip();
-        match self.meet(tls, stream, source, &host).await {
+        match self.meet(first, tls, stream).await {
             Ok(Shaken::Tls(stream, made)) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
@@ -160,42 +201,19 @@ impl Line {
                 let id = host.refused(source, problem.code(), "plain HTTP on a port of TLS");
                 farewell(stream, respond::last(problem, id)).await;
             }
-            // A client that comes and goes without a word asks whether the port is open.
-            Ok(Shaken::Silent) => {}
-            Err(error) => {
-                host.refused(source, error.code(), &error.to_string());
-                tracing::debug!(%address, %error, "a handshake failed");
-            }
+            Err(error) => unshaken(&host, address, &error),
         }
     }
 
-    /// Shakes hands with a client, when those of its source that spoke before it have had their turn.
-    async fn meet<H: Host>(
-        &mut self,
-        tls: TlsAcceptor,
-        stream: TcpStream,
-        source: IpAddr,
-        host: &H,
-    ) -> Result<Shaken, Unshaken> {
-        let mut first = [0_u8];
-        let seen = timeout(self.patience.handshake, stream.peek(&mut first)).await??;
-        if seen == 0 {
-            return Ok(Shaken::Silent);
-        }
-        let wait = host.admit(source)?;
-        if !wait.is_zero() {
-            tokio::select! {
-                () = sleep(wait) => {}
-                _closing = self.closing.wait_for(|closing| *closing) => return Ok(Shaken::Silent),
-            }
-        }
+    /// Shakes hands with a client whose first byte is `first`.
+    async fn meet(&self, first: u8, tls: TlsAcceptor, stream: TcpStream) -> Result<Shaken, Unshaken> {
         match first {
-            [TLS_HANDSHAKE] => {
+            TLS_HANDSHAKE => {
                 let clients = self.clients.clone().filter(|clients| clients.are_asked());
                 let shaken = shake_hands(tls, clients, stream, &self.turns);
                 Ok(timeout(self.patience.handshake, shaken).await??)
             }
-            [b'A'..=b'Z'] => Ok(Shaken::Plain(stream)),
+            b'A'..=b'Z' => Ok(Shaken::Plain(stream)),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS").into()),
         }
     }
@@ -413,8 +431,12 @@ enum Shaken {
     Tls(Box<TlsStream<TcpStream>>, Option<Arc<Made>>),
     /// The client speaks HTTP without TLS.
     Plain(TcpStream),
-    /// It said nothing.
-    Silent,
+}
+
+/// Tells why a handshake came to nothing.
+fn unshaken<H: Host>(host: &H, address: SocketAddr, error: &Unshaken) {
+    host.refused(address.ip(), error.code(), &error.to_string());
+    tracing::debug!(%address, %error, "a handshake failed");
 }
 
 async fn shake_hands(

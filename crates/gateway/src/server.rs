@@ -189,7 +189,8 @@ impl Door {
                 self.plane.refused(source, code, detail);
             };
             let shield = self.platform.shield();
-            let (stream, address, place) = accept(&listener, &self.bounds, shield, refused).await;
+            let clock = self.platform.clock();
+            let (stream, address, place) = accept(&listener, &self.bounds, shield, clock, refused).await;
             let (plane, line) = (self.plane.clone(), self.line.clone());
             tokio::spawn(async move {
                 line.serve(stream, address, place.activity().clone(), plane).await;

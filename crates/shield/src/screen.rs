@@ -168,6 +168,7 @@ pub enum Port {
 #[derive(Debug)]
 pub struct Shield {
     connections: Limiter<(Port, IpAddr)>,
+    pushes: Limiter<IpAddr>,
     sources: Limiter<IpAddr>,
     callers: Limiter<String>,
     failed_proofs: Limiter<IpAddr>,
@@ -183,6 +184,7 @@ impl Shield {
         let (failed, claims) = (config.failed_proofs_per_minute, limits::FAILED_CLAIMS_PER_MINUTE);
         Self {
             connections: Limiter::new(Rate::per_second(config.connection_rate), config.keys_max),
+            pushes: Limiter::new(Rate::per_second(config.connection_rate), config.keys_max),
             sources: Limiter::new(Rate::per_second(config.source_rate), config.keys_max),
             callers: Limiter::new(Rate::per_second(config.caller_rate), config.keys_max),
             failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
@@ -209,6 +211,16 @@ impl Shield {
     pub fn admit_connection(&self, port: Port, address: IpAddr, now_ms: u64) -> Result<u64, Blocked> {
         let booked = self.connections.book(&(port, source(address)), now_ms, limits::CONNECTION_WAIT_MS);
         booked.map_err(|wait| Blocked::ConnectionRate { retry_after_ms: wait })
+    }
+
+    /// Counts a connection for which, where as many are open as may be, another one would have to end: those of a source
+    /// that pushes all the time are not worth that.
+    ///
+    /// # Errors
+    /// [`Blocked::ConnectionRate`].
+    pub fn admit_push(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.pushes.take(&source(address), now_ms);
+        counted.map_err(|wait| Blocked::ConnectionRate { retry_after_ms: wait })
     }
 
     /// Looks at a request before anything else does: the firewall, the source's rate, then method, target,
