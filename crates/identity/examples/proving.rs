@@ -57,8 +57,11 @@ impl Signer {
         format!(
             "[[issuers]]\nname = \"corp\"\nissuer = \"https://id.example\"\nkind = \"User\"\n\
              audiences = [\"https://api.example\"]\nalgorithms = [\"ES256\"]\njwks = '''{}'''\n\
-             claims = {{ groups = \"groups\" }}\n",
-            json!({ "keys": [jwk] })
+             claims = {{ groups = \"groups\" }}\n\
+             [[signatures]]\nname = \"partner\"\nkeyid = \"partner\"\nalgorithm = \"hmac-sha256\"\n\
+             secret = \"{}\"\n",
+            json!({ "keys": [jwk] }),
+            data_encoding::BASE64.encode(&[7; 32])
         )
     }
 }
@@ -66,6 +69,18 @@ impl Signer {
 fn bearer(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+    headers
+}
+
+/// A request signed under nobody's secret, as the caller of this id.
+fn forged(id: &str) -> HeaderMap {
+    let input = format!(
+        "s=(\"@method\" \"@authority\" \"@path\");created={NOW_S};keyid=\"{id}\";alg=\"hmac-sha256\""
+    );
+    let signature = format!("s=:{}:", data_encoding::BASE64.encode(&[9; 32]));
+    let mut headers = HeaderMap::new();
+    headers.insert("signature-input", HeaderValue::from_str(&input).unwrap());
+    headers.insert("signature", HeaderValue::from_str(&signature).unwrap());
     headers
 }
 
@@ -116,8 +131,22 @@ fn main() {
         let credentials = Credentials::from_head(headers, &target).unwrap();
         drop(black_box(identify(&credentials, &book, NOW).unwrap()));
     });
+
+    let accept = Accept::named(&["signature".into()]);
+    let refuse = |headers: &HeaderMap| {
+        let (method, scheme, authority, target) = ("GET", "https", "api.example", "/orders/7");
+        let (body, certificate, vouched) = (&[][..], None, None);
+        let request = Request { method, scheme, authority, target, headers, body, certificate, vouched };
+        drop(black_box(identity.identify(&request, &book, &accept, NOW).unwrap_err()));
+    };
+    let (user, secret) = (vec![forged("nobodys"); 50_000], vec![forged("partner"); 50_000]);
+    let wrong_user_us = median_us(&user, refuse);
+    let wrong_secret_us = median_us(&secret, refuse);
     println!(
         "{}",
-        json!({ "jwt_es256_us": jwt_es256_us, "jwt_cached_us": jwt_cached_us, "api_token_us": api_token_us })
+        json!({
+            "jwt_es256_us": jwt_es256_us, "jwt_cached_us": jwt_cached_us, "api_token_us": api_token_us,
+            "wrong_user_us": wrong_user_us, "wrong_secret_us": wrong_secret_us,
+        })
     );
 }

@@ -156,7 +156,7 @@ impl Signer {
         request: &Request<'_>,
         now: Timestamp,
     ) -> Result<Signed, Reason> {
-        if claimed.algorithm.as_deref().is_some_and(|said| said != self.algorithm.as_str()) {
+        if !self.is_of(claimed) {
             return Err(Reason::SignatureAlgorithm);
         }
         self.check_covered(claimed, request)?;
@@ -188,6 +188,11 @@ impl Signer {
     }
 
     /// Whether all is covered that must be. `@target-uri` covers what it is made of.
+    /// Whether this is the algorithm that the signature says, if it says one.
+    pub(crate) fn is_of(&self, claimed: &Claimed) -> bool {
+        claimed.algorithm.as_deref().is_none_or(|said| said == self.algorithm.as_str())
+    }
+
     fn check_covered(&self, claimed: &Claimed, request: &Request<'_>) -> Result<(), Reason> {
         let has = |name: &str| claimed.covered.iter().any(|component| component.is(name));
         let covers = |name: &str| {

@@ -144,6 +144,31 @@ pub(super) fn reuse(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// One function for everyone and for whom its tenant's policies permit, called without and with a token.
+pub(super) fn access(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
+    let pins = Pins::new(1);
+    let node = Node::start(bench.tools, &pins, Log::Away)?;
+    let component = bench.tools.root.join("guests/built/hello.wasm");
+    node.deploy("hello", &component, "")?;
+    let waiver = "waiver = { reason = \"a measurement\", until = \"2099-12-31\" }\n";
+    node.deploy_for("open", &component, "public", waiver)?;
+    let (public, proved) = ("Casemate, a public route", "Casemate, a token and a policy");
+    let entry = |name, key, function: &str, token| Entry {
+        name,
+        key,
+        process: &node.process,
+        url: format!("{}/{function}", node.functions),
+        token,
+    };
+    let entries = [
+        entry(public, "casemate_public", "open", None),
+        entry(proved, "casemate_proved", "hello", Some(node.token.as_str())),
+    ];
+    let rows = rounds(bench, report, &entries, "rust", &pins)?;
+    report.ratio("authorized_to_public", rate(&rows, proved), rate(&rows, public));
+    Ok(())
+}
+
 fn built(bench: &Bench<'_>, name: &'static str, component: &str, p3: bool) -> Guest {
     Guest { name, component: bench.tools.root.join(component), p3 }
 }

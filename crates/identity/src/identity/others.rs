@@ -1,6 +1,6 @@
 //! Proofs that are no tokens: certificates, webhooks, signed messages. They remember what may be proved once.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
 use keyring::sha256;
 use model::Timestamp;
@@ -108,16 +108,28 @@ impl Identity {
 
     pub(super) fn signature(&self, request: &Request<'_>, accept: &Accept, now: Timestamp) -> Answer {
         let claimed = signature::read(request)?;
-        let rule = self.accepted.signatures.iter().find(|rule| rule.keyid == claimed.keyid);
-        let rule = rule.ok_or(Reason::SignatureKeyUnknown)?;
+        let rules = &self.accepted.signatures;
+        let Some(rule) = rules.iter().find(|rule| rule.keyid == claimed.keyid) else {
+            // Whoever guesses ids learns nothing by the time that it takes, nor by how often it may be tried:
+            // somebody's key is tried in place of the one that is not there.
+            let alike = rules.iter().find(|rule| rule.signer.is_of(&claimed)).or(rules.first());
+            if let Some(rule) = alike {
+                let _in_vain = black_box(rule.signer.verify(&claimed, request, now));
+            }
+            return Err(Nobody {
+                claimed: Some(claimed.keyid.as_str().into()),
+                ..Nobody::new(Reason::SignatureKeyUnknown)
+            });
+        };
         let nobody = |reason| Nobody {
             claimed: Some(rule.entry.itself("signature").name.as_str().into()),
             ..rule.entry.nobody(reason)
         };
+        let signed = rule.signer.verify(&claimed, request, now);
         if !accept.takes("signature", &rule.entry.name) {
             return Err(nobody(Reason::CredentialElsewhere));
         }
-        let signed = rule.signer.verify(&claimed, request, now).map_err(nobody)?;
+        let signed = signed.map_err(nobody)?;
         if let Some(seen_as) = signed.seen_as {
             let reason = Reason::SignatureReplay;
             self.remember(&rule.entry, "signature", seen_as, signed.until, now, reason).map_err(nobody)?;

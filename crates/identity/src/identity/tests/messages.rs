@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use keyring::{SharedKey, sha256, sha512};
 
-use crate::{Identity, ProofKind, testing::*};
+use crate::{Identity, ProofKind, TokenBook, testing::*};
 
 const SECRET: [u8; 32] = [5; 32];
 const BODY: &str = r#"{"n":1}"#;
@@ -84,6 +84,16 @@ fn every_algorithm_by_its_key() {
     assert_eq!(proved.expires_at().unwrap(), NOW.plus_ms(300_000));
     check(sign(plain(), "ed", &covered(), &params("ec")), "signature-invalid");
     check(sign(plain(), "ed", &covered(), &params("nobody")), "signature-key-unknown");
+}
+
+/// What is told and counted of a name that is not there is what is told and counted of one that is.
+#[test]
+fn a_wrong_id_is_like_a_wrong_secret() {
+    for (id, code) in [("mac", "signature-invalid"), ("nobody", "signature-key-unknown")] {
+        let ask = sign(plain(), "ed", &covered(), &params(id));
+        let nobody = node("").prove(&ask.request(), &TokenBook::new(), NOW).unwrap_err();
+        assert_eq!((nobody.reason.code(), nobody.claimed.as_deref()), (code, Some(id)));
+    }
 }
 
 #[test]
