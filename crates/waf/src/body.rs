@@ -1,0 +1,227 @@
+//! Bodies of requests taken apart into names and values, within bounds, with every irregularity told; what a rule makes
+//! of it is never known here.
+
+use std::ops::Range;
+
+/// What a body may cost. Whatever is over a bound is told in the answer, never silently dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Names and values (arguments, parts, attributes) kept.
+    pub pairs_max: usize,
+    /// Levels of JSON or XML.
+    pub depth_max: usize,
+    /// Bytes of what is unpacked or decoded.
+    pub bytes_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { pairs_max: 4096, depth_max: 64, bytes_max: 1024 * 1024 }
+    }
+}
+
+/// Why a body could not be taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not of its format; the client's fault.
+    #[error("the body is not valid {format}: {reason} at byte {offset}")]
+    Malformed {
+        /// `JSON`, `XML`, `gzip` …
+        format: &'static str,
+        /// What was wrong.
+        reason: &'static str,
+        /// Where, in bytes from the start.
+        offset: usize,
+    },
+    /// More levels than [`Bounds::depth_max`].
+    #[error("the body has more than {max} levels")]
+    TooDeep {
+        /// The bound.
+        max: usize,
+    },
+    /// More names and values than [`Bounds::pairs_max`].
+    #[error("the body has more than {max} values")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
+    /// More bytes than [`Bounds::bytes_max`].
+    #[error("the body has more than {max} bytes")]
+    TooLong {
+        /// The bound.
+        max: usize,
+    },
+    /// An encoding that is not known.
+    #[error("the content encoding `{name}` is not known: use gzip, deflate, br or zstd")]
+    UnknownEncoding {
+        /// As it was sent, cut to 64 characters.
+        name: String,
+    },
+}
+
+/// Names and values in the order they came, duplicates kept, in one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    buffer: Vec<u8>,
+    spans: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Pairs {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The name and value at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
+        let (name, value) = self.spans.get(index)?;
+        Some((self.buffer.get(name.clone())?, self.buffer.get(value.clone())?))
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.spans.iter().map(|(name, value)| {
+            let part = |range: &Range<usize>| self.buffer.get(range.clone()).unwrap_or_default();
+            (part(name), part(value))
+        })
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(name);
+        let middle = self.buffer.len();
+        self.buffer.extend_from_slice(value);
+        self.spans.push((start..middle, middle..self.buffer.len()));
+    }
+}
+
+/// A body taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// Names and values. Of XML: the name is the XPath expression that selects the value, `/*` (the text of the whole
+    /// document, once) or `//@*` (each attribute).
+    pub pairs: Pairs,
+    /// A `%` without two hexadecimal digits after it (URLENCODED_ERROR); only of urlencoded.
+    pub invalid_encoding: bool,
+    /// A JSON object with the same key twice.
+    pub duplicate_keys: bool,
+    /// The deepest level that was met.
+    pub depth: usize,
+    /// There were more pairs than the bound; those over it are not in `pairs`.
+    pub truncated: bool,
+}
+
+/// A multipart body taken apart. It is always given, as far as it could be read; `flags` tells what was wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Multipart {
+    /// Form fields without a file name (ARGS_POST).
+    pub fields: Pairs,
+    /// (name of the field, name of the file) of each file: FILES by the field's name; FILES_NAMES are the fields' names.
+    pub files: Pairs,
+    /// (name of the field, contents) of each file, in the order of `files`: FILES_TMP_CONTENT; FILES_SIZES are their lengths.
+    pub file_contents: Pairs,
+    /// (name of the part, whole header line) of each header of each part: MULTIPART_PART_HEADERS.
+    pub part_headers: Pairs,
+    /// MULTIPART_NAME and MULTIPART_FILENAME: (name, filename) as they stood in each Content-Disposition.
+    pub names: Pairs,
+    /// What was irregular.
+    pub flags: MultipartFlags,
+    /// Why the rest could not be read (REQBODY_ERROR with REQBODY_ERROR_MSG).
+    pub error: Option<&'static str>,
+}
+
+/// The flags of ModSecurity's multipart parser; MULTIPART_STRICT_ERROR is [`MultipartFlags::strict_error`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each MULTIPART_ variable of ModSecurity")]
+pub struct MultipartFlags {
+    /// MULTIPART_BOUNDARY_QUOTED
+    pub boundary_quoted: bool,
+    /// MULTIPART_BOUNDARY_WHITESPACE
+    pub boundary_whitespace: bool,
+    /// MULTIPART_DATA_BEFORE
+    pub data_before: bool,
+    /// MULTIPART_DATA_AFTER
+    pub data_after: bool,
+    /// MULTIPART_HEADER_FOLDING
+    pub header_folding: bool,
+    /// MULTIPART_LF_LINE
+    pub lf_line: bool,
+    /// MULTIPART_CRLF_LF_LINES
+    pub crlf_lf_lines: bool,
+    /// MULTIPART_MISSING_SEMICOLON
+    pub missing_semicolon: bool,
+    /// MULTIPART_INVALID_QUOTING
+    pub invalid_quoting: bool,
+    /// MULTIPART_INVALID_PART
+    pub invalid_part: bool,
+    /// MULTIPART_INVALID_HEADER_FOLDING
+    pub invalid_header_folding: bool,
+    /// MULTIPART_FILE_LIMIT_EXCEEDED
+    pub file_limit_exceeded: bool,
+    /// MULTIPART_UNMATCHED_BOUNDARY: 0, 1 (a line that looks like a boundary) or 2
+    pub unmatched_boundary: u8,
+}
+
+impl MultipartFlags {
+    /// MULTIPART_STRICT_ERROR, but for the parser's own error ([`Multipart::error`]), which the caller adds.
+    #[must_use]
+    pub fn strict_error(&self) -> bool {
+        self.boundary_quoted
+            || self.boundary_whitespace
+            || self.data_before
+            || self.data_after
+            || self.header_folding
+            || self.lf_line
+            || self.missing_semicolon
+            || self.invalid_quoting
+            || self.invalid_part
+            || self.invalid_header_folding
+            || self.file_limit_exceeded
+            || self.unmatched_boundary != 0
+    }
+}
+
+/// A query string or a body of `application/x-www-form-urlencoded`; `separator` is `&` as a rule.
+#[must_use]
+pub fn urlencoded(_input: &[u8], _separator: u8, _bounds: &Bounds) -> Parsed {
+    Parsed::default()
+}
+
+/// A JSON document: names as ModSecurity 3 gives them (`json.a.b`, `json.array_0`).
+///
+/// # Errors
+/// The first thing that is not JSON, or is over a bound.
+pub fn json(_input: &[u8], _bounds: &Bounds) -> Result<Parsed, BodyError> {
+    Ok(Parsed::default())
+}
+
+/// An XML document: its text and its attributes (see [`Parsed::pairs`]); no entity is resolved, no DTD fetched.
+///
+/// # Errors
+/// The first thing that is not XML, or is over a bound.
+pub fn xml(_input: &[u8], _bounds: &Bounds) -> Result<Parsed, BodyError> {
+    Ok(Parsed::default())
+}
+
+/// A body of `multipart/form-data` by the whole value of its Content-Type header.
+#[must_use]
+pub fn multipart(_content_type: &[u8], _input: &[u8], _bounds: &Bounds) -> Multipart {
+    Multipart::default()
+}
+
+/// What a body of that `Content-Encoding` (one or more, by commas) unpacks to.
+///
+/// # Errors
+/// An encoding that is not known, a stream that is broken or is over `bytes_max`.
+pub fn decompress(_encoding: &[u8], _input: &[u8], _bounds: &Bounds) -> Result<Vec<u8>, BodyError> {
+    Ok(Vec::new())
+}
