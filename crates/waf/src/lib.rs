@@ -2,6 +2,18 @@
 //! of Casemate: files that rules name and the time are handed in.
 
 pub mod body;
+pub mod ftw;
 pub mod injection;
+pub mod memory;
 pub mod operator;
+mod pattern;
+pub mod plan;
+mod rules;
+pub mod seclang;
+mod transaction;
 pub mod transform;
+
+pub use plan::{Limits, Plan, PlanError, Settings};
+pub use rules::Rules;
+pub use seclang::{Files, LoadError, NoFiles, Source};
+pub use transaction::{Cause, Decision, Head, Match, Refusal, Report, Transaction, World};

@@ -9,7 +9,8 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
-pub(crate) use self::check::{Capture, Captures, Check, TextTest, number};
+pub(crate) use self::check::{Capture, Captures, Check, TextTest};
+pub(crate) use crate::operator::number;
 pub(crate) use self::select::matching;
 use self::link::Compiler;
 use crate::{

@@ -379,7 +379,7 @@ fn required(check: &Check, argument: &Text) -> Option<Requirement> {
         (Check::Text(test), Text::Fixed(argument)) if *test != TextTest::Within && !argument.is_empty() => {
             literals::any_of(std::iter::once(&**argument))
         }
-        (Check::ByteRange(allowed), _) => bytes((0..=255).filter(|byte| !allowed.contains(*byte)).collect()),
+        (Check::ByteRange(allowed), _) => bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect()),
         (Check::UrlEncoding, _) => bytes(vec![b'%']),
         (Check::Utf8Encoding, _) => bytes((0x80..=0xff).collect()),
         _ => None,

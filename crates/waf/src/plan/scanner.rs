@@ -88,6 +88,8 @@ pub(crate) struct Scanner {
     literals: Users,
     bytes: Users,
     interesting: ByteSet,
+    /// The same as a list.
+    wanted: Vec<u8>,
     /// By guard, of all of the plan: which collections it is asked of.
     collections: Vec<u128>,
     /// By collection: what to make of its values.
@@ -130,6 +132,7 @@ impl Scanner {
             literals: Users::of(&literals),
             bytes: Users::of(&bytes),
             interesting,
+            wanted: (0..=255).filter(|byte| interesting.contains(*byte)).collect(),
             collections,
             places,
             literals_len: texts.len(),
@@ -167,8 +170,8 @@ impl Scanner {
             }
         };
         if present.intersects(&self.interesting) {
-            for byte in present.intersection(&self.interesting).iter() {
-                tell(self.bytes.at(usize::from(byte)));
+            for byte in self.wanted.iter().filter(|byte| present.contains(**byte)) {
+                tell(self.bytes.at(usize::from(*byte)));
             }
         }
         let Some(automaton) = &self.automaton else { return };

@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::check::{Address, Check, Comparison, Digits, Phrases, TextTest};
+use super::check::{Check, Comparison, Digits, Phrases, TextTest};
 use crate::{
+    operator::{AddressSet, ByteRange, ByteRangeError},
     pattern::Patterns,
     seclang::{
         Files, Reason,
         operator::{Operator, Test},
     },
-    transform::ByteSet,
 };
 
 /// Compiles operators, each only once.
@@ -30,14 +30,15 @@ impl Compiler {
             Operator::RxGlobal => Check::PatternGlobal(self.patterns.compile(text, false)?),
             Operator::Pm => Check::Phrases(self.phrases(words(text))?),
             Operator::PmFromFile => Check::Phrases(self.phrases(lists(text, file, files, true)?)?),
-            Operator::IpMatch => Check::Addresses(Arc::new(addresses(text.split(','))?)),
+            Operator::IpMatch => Check::Addresses(Arc::new(addresses(text)?)),
             Operator::IpMatchFromFile => {
                 let lines = lists(text, file, files, true)?;
-                let lines: Vec<String> =
-                    lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-                Check::Addresses(Arc::new(addresses(lines.iter().map(String::as_str))?))
+                Check::Addresses(Arc::new(addresses(&String::from_utf8_lossy(&lines.join(&b',')))?))
             }
-            Operator::ValidateByteRange => Check::ByteRange(Arc::new(byte_range(text)?)),
+            Operator::ValidateByteRange => {
+                let wrong = |e: ByteRangeError| argument("@validateByteRange", e.to_string());
+                Check::ByteRange(Arc::new(ByteRange::parse(text).map_err(wrong)?))
+            },
             Operator::ValidateUrlEncoding => Check::UrlEncoding,
             Operator::ValidateUtf8Encoding => Check::Utf8Encoding,
             Operator::DetectSqli => Check::Sqli,
@@ -115,27 +116,10 @@ fn lists(names: &str, from: &str, files: &dyn Files, comments: bool) -> Result<V
     Ok(found)
 }
 
-fn addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Address>, Reason> {
-    texts.map(str::trim).filter(|text| !text.is_empty()).map(Address::parse).collect()
+fn addresses(text: &str) -> Result<AddressSet, Reason> {
+    AddressSet::parse(text).map_err(|e| argument("@ipMatch", e.to_string()))
 }
 
-fn byte_range(text: &str) -> Result<ByteSet, Reason> {
-    let wrong = || Reason::Argument {
-        what: "@validateByteRange".to_owned(),
-        why: "bytes and ranges from 0 to 255 are expected",
-        value: text.to_owned(),
-    };
-    let mut allowed = ByteSet::default();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: u8 = first.trim().parse().map_err(|_| wrong())?;
-        let last: u8 = last.trim().parse().map_err(|_| wrong())?;
-        if first > last {
-            return Err(wrong());
-        }
-        for byte in first..=last {
-            allowed.insert(byte);
-        }
-    }
-    Ok(allowed)
+fn argument(what: &str, value: String) -> Reason {
+    Reason::Argument { what: what.to_owned(), why: "the argument is not understood", value }
 }

@@ -63,18 +63,14 @@ impl<'p> Transaction<'p> {
                 }
                 let before = self.scratch.extra(&name).unwrap_or_default();
                 let value = self.new_value(before, value);
-                let known = self
-                    .scratch
-                    .extra
-                    .iter()
-                    .position(|(known, _)| self.scratch.bytes(*known).eq_ignore_ascii_case(&name));
-                match known.and_then(|at| self.scratch.extra.get_mut(at)) {
-                    Some((_, of)) => *of = value,
-                    None if self.scratch.extra.len() < self.plan.limits.values_max => {
-                        let name = self.scratch.push(&name);
-                        self.scratch.extra.push((name, value));
-                    }
-                    None => {}
+                let same = |known: &(Span, TxValue)| self.scratch.bytes(known.0) == name;
+                let known = self.scratch.extra.iter().position(same);
+                let room = self.scratch.extra.len() < self.plan.limits.values_max;
+                if let Some((_, of)) = known.and_then(|at| self.scratch.extra.get_mut(at)) {
+                    *of = value;
+                } else if room {
+                    let name = self.scratch.push(&name);
+                    self.scratch.extra.push((name, value));
                 }
             }
         }

@@ -66,6 +66,10 @@ fn classify(plan: &Plan, scratch: &mut Scratch, text: Span, wanted: u128) {
         let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
         let idle = match &node.triggers {
             Triggers::Bytes(set) => !class.present.intersects(set),
+            Triggers::Ends(set) => {
+                let text = slice(&scratch.arena, class.text);
+                !text.first().into_iter().chain(text.last()).any(|byte| set.contains(*byte))
+            }
             Triggers::Always => false,
         };
         let at = if idle { above } else { transformed(scratch, node.transformation, above, class) };
