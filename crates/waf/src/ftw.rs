@@ -3,8 +3,6 @@
 
 mod answer;
 mod suite;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -35,7 +33,9 @@ pub enum Outcome {
 pub fn settings() -> Settings {
     let limits = Limits {
         response_body: true,
-        response_types: ["text/plain", "text/html", "text/xml", "application/json"].map(str::to_owned).to_vec(),
+        response_types: ["text/plain", "text/html", "text/xml", "application/json"]
+            .map(str::to_owned)
+            .to_vec(),
         time_ns_max: 10_000_000_000,
         bytes_max: 256 << 20,
         request_body_bytes_max: 13_107_200,
@@ -66,27 +66,31 @@ pub fn run(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Outcome {
             Ok(raw) => raw,
             Err(why) => return Outcome::Failed(why),
         };
-        let report = inspect(plan, &raw, &stage.input, clock);
+        let report = inspect(plan, &raw, clock);
         match judge(&stage.output, &report) {
             Ok(true) => asked = true,
             Ok(false) => {}
             Err(why) => return Outcome::Failed(why),
         }
     }
-    if asked { Outcome::Passed } else { Outcome::NotAsked("a status of the HTTP server, which never asks the rules") }
+    if asked {
+        Outcome::Passed
+    } else {
+        Outcome::NotAsked("a status of the HTTP server, which never asks the rules")
+    }
 }
 
 /// What the rules say to each request of a test, whatever it expects.
 #[must_use]
 pub fn reports(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Vec<Report> {
-    let requests = test.stages.iter().filter_map(|stage| Some((wire::raw(&stage.input).ok()?, &stage.input)));
-    requests.map(|(raw, input)| inspect(plan, &raw, input, clock)).collect()
+    let requests = test.stages.iter().filter_map(|stage| wire::raw(&stage.input).ok());
+    requests.map(|raw| inspect(plan, &raw, clock)).collect()
 }
 
 /// Sends one raw request and the test server's answer through the plan.
-fn inspect(plan: &Plan, raw: &Raw, input: &Input, clock: &dyn Fn() -> u64) -> Report {
+fn inspect(plan: &Plan, raw: &Raw, clock: &dyn Fn() -> u64) -> Report {
     let answer = answer::answer(raw);
-    examine(plan, raw, peer(input), clock, Some(&answer))
+    examine(plan, raw, client(), clock, Some(&answer))
 }
 
 /// What the rules say to one raw request, and to the answer where one is given: (status, headers, body).
@@ -125,9 +129,8 @@ pub fn examine(
 
 pub use answer::Answer;
 
-fn peer(input: &Input) -> SocketAddr {
-    // The tests' client is another container, so that rules for the loopback interface do not apply.
-    let _ = input;
+/// The tests' client: another container, so that rules for the loopback interface do not apply.
+fn client() -> SocketAddr {
     SocketAddr::from(([172, 18, 0, 1], 40_000))
 }
 
@@ -135,11 +138,10 @@ fn peer(input: &Input) -> SocketAddr {
 fn judge(output: &Output, report: &Report) -> Result<bool, String> {
     let log = &output.log;
     let told = |id: &u64| report.matches.iter().any(|one| one.rule == *id);
-    let ids: BTreeMap<u64, usize> =
-        report.matches.iter().fold(BTreeMap::new(), |mut all, one| {
-            *all.entry(one.rule).or_default() += 1;
-            all
-        });
+    let ids: BTreeMap<u64, usize> = report.matches.iter().fold(BTreeMap::new(), |mut all, one| {
+        *all.entry(one.rule).or_default() += 1;
+        all
+    });
     let matched = || ids.keys().map(u64::to_string).collect::<Vec<_>>().join(" ");
     if let Some(missing) = log.expect_ids.iter().find(|id| !told(id)) {
         return Err(format!("{missing} did not match; what did: {}", matched()));

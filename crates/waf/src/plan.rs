@@ -7,8 +7,6 @@ mod known;
 pub(crate) mod program;
 pub(crate) mod scanner;
 mod settings;
-#[cfg(test)]
-mod tests;
 pub(crate) mod tree;
 
 use std::sync::{Arc, Mutex};
@@ -57,7 +55,7 @@ pub struct Plan {
     pub(crate) engine: RuleEngine,
     pub(crate) limits: Limits,
     pub(crate) reads: program::Reads,
-    pool: Mutex<Vec<Box<Scratch>>>,
+    pool: Mutex<Vec<Scratch>>,
 }
 
 /// Scratch kept for the next request, at most.
@@ -104,12 +102,12 @@ impl Plan {
         found
     }
 
-    pub(crate) fn scratch(&self) -> Box<Scratch> {
+    pub(crate) fn scratch(&self) -> Scratch {
         let kept = self.pool.lock().ok().and_then(|mut pool| pool.pop());
-        kept.unwrap_or_else(|| Box::new(Scratch::new(self)))
+        kept.unwrap_or_else(|| Scratch::new(self))
     }
 
-    pub(crate) fn give_back(&self, scratch: Box<Scratch>) {
+    pub(crate) fn give_back(&self, scratch: Scratch) {
         if let Ok(mut pool) = self.pool.lock()
             && pool.len() < POOL_MAX
         {

@@ -4,22 +4,20 @@
 mod check;
 mod link;
 mod select;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
 pub(crate) use self::check::{Capture, Captures, Check, TextTest};
-pub(crate) use crate::operator::number;
-pub(crate) use self::select::matching;
 use self::link::Compiler;
+pub(crate) use self::select::matching;
+pub(crate) use crate::operator::number;
 use crate::{
     pattern::Pattern,
     seclang::{
         self, Directive, Files, LoadError, Located, Place, Reason, RuleText, Setting, Source, Update,
         action::{Actions, Allow, Disruptive, Effect},
         operator::Template,
-        variable::{Collection, Selector, Target},
+        variable::{Selector, Target},
     },
     transform::Transformation,
 };
@@ -336,12 +334,6 @@ impl Rules {
     /// The compiled pattern of a selector.
     pub(crate) fn selector(&self, text: &str) -> Option<Arc<Pattern>> {
         self.selectors.get(text).cloned()
-    }
-
-    /// The collections that any rule reads.
-    pub(crate) fn reads(&self, collection: Collection) -> bool {
-        let links = || self.rules.iter().flat_map(|rule| &rule.links);
-        links().any(|link| link.included.iter().any(|target| target.collection == collection))
     }
 }
 

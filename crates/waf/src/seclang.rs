@@ -5,8 +5,6 @@ pub mod action;
 mod directive;
 mod lexer;
 pub mod operator;
-#[cfg(test)]
-mod tests;
 pub mod variable;
 
 use std::{fmt, sync::Arc};

@@ -8,14 +8,12 @@ mod report;
 mod run;
 mod scan;
 mod scratch;
-#[cfg(test)]
-mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
 pub use self::report::{Match, Report};
-pub(crate) use self::scratch::{Scratch, Span};
 use self::scratch::Matched;
+pub(crate) use self::scratch::{Scratch, Span};
 use crate::{
     body::MultipartFlags,
     memory::Memory,
@@ -23,7 +21,10 @@ use crate::{
         BodyOverLimit, Exhausted, Plan,
         program::{Bits, Read, TxValue},
     },
-    seclang::{action::{Allow, RuleEngine}, variable::Collection},
+    seclang::{
+        action::{Allow, RuleEngine},
+        variable::Collection,
+    },
 };
 
 /// A request's head as the wire has it.
@@ -93,7 +94,7 @@ pub enum Cause {
 pub struct Transaction<'p> {
     plan: &'p Plan,
     world: World<'p>,
-    scratch: Box<Scratch>,
+    scratch: Scratch,
     engine: RuleEngine,
     started_ns: u64,
     /// Work since the clock was last asked, about bytes.
@@ -267,7 +268,8 @@ impl Transaction<'_> {
     /// The value of a variable of TX, such as a score; none where it is not set.
     #[must_use]
     pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
-        let value = match self.plan.names.iter().position(|known| known.eq_ignore_ascii_case(name.as_bytes())) {
+        let value = match self.plan.names.iter().position(|known| known.eq_ignore_ascii_case(name.as_bytes()))
+        {
             Some(slot) => self.scratch.tx.get(slot).copied()?,
             None => self.scratch.extra(name.as_bytes())?,
         };

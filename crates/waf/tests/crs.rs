@@ -46,8 +46,10 @@ fn load(root: &Path) -> Arc<Rules> {
         .collect();
     files.sort();
     files.insert(0, root.join("crs-setup.conf.example"));
-    let texts: Vec<(String, String)> =
-        files.iter().map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap())).collect();
+    let texts: Vec<(String, String)> = files
+        .iter()
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap()))
+        .collect();
     let sources: Vec<Source<'_>> = texts.iter().map(|(name, text)| Source { name, text }).collect();
     match Rules::load(&sources, &Folder(root.join("rules"))) {
         Ok(rules) => Arc::new(rules),

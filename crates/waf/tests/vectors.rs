@@ -10,8 +10,10 @@ use waf::transform::Transformation;
 use waf::{injection, operator::number};
 
 /// Vectors that are not asked, with the reason.
-const NOT_ASKED: [(&str, &str); 1] =
-    [("validateSchema", "Coraza's JSON schemas are no part of SecLang's manual; a function's own schema is its own")];
+const NOT_ASKED: [(&str, &str); 1] = [(
+    "validateSchema",
+    "Coraza's JSON schemas are no part of SecLang's manual; a function's own schema is its own",
+)];
 
 /// Operators that want a pattern or phrases, which are the engine's.
 const OF_THE_ENGINE: [&str; 3] = ["rx", "pm", "pmFromFile"];
@@ -29,7 +31,8 @@ fn folder(kind: &str) -> Option<PathBuf> {
 
 fn vectors(kind: &str) -> Vec<Value> {
     let Some(folder) = folder(kind) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |path: &PathBuf| serde_json::from_slice::<Vec<Value>>(&std::fs::read(path).unwrap()).unwrap();
     files.iter().flat_map(read).collect()
@@ -70,10 +73,12 @@ fn transformations() {
     let mut wrong = Vec::new();
     for vector in &vectors {
         let name = vector["name"].as_str().unwrap();
-        let (input, expect) = (bytes(vector["input"].as_str().unwrap()), bytes(vector["output"].as_str().unwrap()));
+        let (input, expect) =
+            (bytes(vector["input"].as_str().unwrap()), bytes(vector["output"].as_str().unwrap()));
         let output = Transformation::parse(name).unwrap().apply(&input).into_owned();
         if output != expect {
-            let [input, output, expect] = [input, output, expect].map(|bytes| bytes.escape_ascii().to_string());
+            let [input, output, expect] =
+                [input, output, expect].map(|bytes| bytes.escape_ascii().to_string());
             wrong.push(format!("{name}: {input:.300}\n  is       {output:.300}\n  expected {expect:.300}"));
         }
     }
@@ -134,6 +139,10 @@ fn operators() {
             answer => wrong.push(format!("{name} `{parameter}` of `{}`: {answer:?}", input.escape_ascii())),
         }
     }
-    eprintln!("{} of {asked} operator vectors hold; {} are not asked here", asked - wrong.len(), vectors.len() - asked);
+    eprintln!(
+        "{} of {asked} operator vectors hold; {} are not asked here",
+        asked - wrong.len(),
+        vectors.len() - asked
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

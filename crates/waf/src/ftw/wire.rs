@@ -43,15 +43,10 @@ pub(super) fn raw(input: &Input) -> Result<Raw, String> {
     let has = |headers: &[(Vec<u8>, Vec<u8>)], name: &[u8]| {
         headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     };
-    let mut body = data;
+    let body = data;
     if complete {
-        if !body.is_empty() {
-            if !has(&headers, b"content-type") {
-                headers.push((b"Content-Type".to_vec(), b"application/x-www-form-urlencoded".to_vec()));
-            }
-            if headers.iter().any(|(name, value)| is_form(name, value)) {
-                body = form(&body);
-            }
+        if !body.is_empty() && !has(&headers, b"content-type") {
+            headers.push((b"Content-Type".to_vec(), b"application/x-www-form-urlencoded".to_vec()));
         }
         let method = input.method.as_deref().unwrap_or("GET");
         let empty_wants = body.is_empty() && matches!(method, "POST" | "PUT" | "PATCH");
@@ -81,19 +76,6 @@ pub(super) fn raw(input: &Input) -> Result<Raw, String> {
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&body);
     Ok(parse_request(&bytes))
-}
-
-fn is_form(name: &[u8], value: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-type") && value.starts_with(b"application/x-www-form-urlencoded")
-}
-
-/// A form as go-ftw sends it: escaped where it is not already.
-fn form(body: &[u8]) -> Vec<u8> {
-    let plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-    if body.contains(&b'%') || body.iter().all(|byte| plain(*byte) && *byte != b' ') {
-        return body.to_vec();
-    }
-    body.to_vec()
 }
 
 /// Takes a request apart. Lines may end in LF; nothing is refused.

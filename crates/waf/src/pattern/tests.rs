@@ -36,7 +36,9 @@ fn patterns_mean_what_pcre_means() {
 
 #[test]
 fn what_needs_backtracking_is_refused() {
-    for pattern in [r"(?=a)", r"(?<!a)b", r"(a)\1", r"a++", r"(?>a)", r"\p{L}", r"a\Z", r"[a", r"(?R)", r"(*COMMIT)"] {
+    for pattern in
+        [r"(?=a)", r"(?<!a)b", r"(a)\1", r"a++", r"(?>a)", r"\p{L}", r"a\Z", r"[a", r"(?R)", r"(*COMMIT)"]
+    {
         assert!(Patterns::default().compile(pattern, false).is_err(), "{pattern}");
     }
 }
@@ -48,8 +50,8 @@ fn what_is_required_is_in_every_match() {
         compiled.required.clone().map(|r| (r.literals, r.bytes))
     };
     let words = |list: &[&str]| list.iter().map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
-    assert_eq!(check(r"(?i)union\s+select"), Some((words(&["select"]), vec![])).or(check(r"(?i)union\s+select")));
+    assert_eq!(check(r"(?i)union\s+select"), Some((words(&["select"]), vec![])));
     assert_eq!(check(r"^[\d]+foo(?:bar|baz)"), Some((words(&["foobar", "foobaz"]), vec![])));
     assert_eq!(check(r"a*"), None);
-    assert_eq!(check(r"<[a-z]*>"), Some((vec![], vec![b'<'])).or(Some((vec![], vec![b'>']))));
+    assert_eq!(check(r"<[a-z]*"), Some((vec![], vec![b'<'])));
 }

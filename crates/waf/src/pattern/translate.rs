@@ -12,7 +12,8 @@ struct Writer<'a> {
 
 /// Rewrites a pattern.
 pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
-    let mut writer = Writer { input: pattern.bytes().peekable(), out: String::with_capacity(pattern.len() + 8) };
+    let mut writer =
+        Writer { input: pattern.bytes().peekable(), out: String::with_capacity(pattern.len() + 8) };
     let mut quantified = false;
     while let Some(byte) = writer.input.next() {
         let before = std::mem::take(&mut quantified);
@@ -57,7 +58,9 @@ impl Writer<'_> {
                 self.out.push('\\');
                 self.out.push(char::from(byte));
             }
-            b'Z' | b'G' | b'K' | b'X' | b'C' => return Err("`\\Z`, `\\G`, `\\K`, `\\X` and `\\C` are not taken"),
+            b'Z' | b'G' | b'K' | b'X' | b'C' => {
+                return Err("`\\Z`, `\\G`, `\\K`, `\\X` and `\\C` are not taken");
+            }
             b'p' | b'P' => return Err("Unicode's properties are not taken: patterns are over bytes"),
             b'1'..=b'9' | b'g' | b'k' => return Err("backreferences need a backtracking engine"),
             _ => {
@@ -134,7 +137,9 @@ impl Writer<'_> {
                 }
                 Err("a comment is not closed")
             }
-            [b'?', b'=' | b'!', ..] | [b'?', b'<', b'=' | b'!'] => Err("lookaround needs a backtracking engine"),
+            [b'?', b'=' | b'!', ..] | [b'?', b'<', b'=' | b'!'] => {
+                Err("lookaround needs a backtracking engine")
+            }
             [b'?', b'>' | b'|' | b'&' | b'R' | b'(' | b'0'..=b'9', ..] => {
                 Err("atomic and conditional groups and recursion need a backtracking engine")
             }
@@ -245,7 +250,8 @@ impl Writer<'_> {
             self.hex(b'[');
             return false;
         };
-        let name: Vec<u8> = inner.iter().copied().take_while(|b| b.is_ascii_lowercase() || *b == b'^').collect();
+        let name: Vec<u8> =
+            inner.iter().copied().take_while(|b| b.is_ascii_lowercase() || *b == b'^').collect();
         if !inner.get(name.len()..).is_some_and(|tail| tail.starts_with(b":]")) {
             self.hex(b'[');
             return false;
@@ -268,7 +274,9 @@ impl Writer<'_> {
             }
             b'h' => self.out.push_str("\\x09\\x20\\xa0"),
             b'v' => self.out.push_str("\\x0a-\\x0d\\x85"),
-            b'H' | b'V' | b'N' | b'R' => return Err("`\\H`, `\\V`, `\\N` and `\\R` are not taken in a class"),
+            b'H' | b'V' | b'N' | b'R' => {
+                return Err("`\\H`, `\\V`, `\\N` and `\\R` are not taken in a class");
+            }
             b'p' | b'P' => return Err("Unicode's properties are not taken: patterns are over bytes"),
             b'Q' => {
                 self.quoted();

@@ -1,7 +1,10 @@
 //! Rules that are left, turned into steps: names into slots, texts into parts, lists of transformations into places of
 //! the tree, patterns into guards.
 
-use std::{collections::HashMap, sync::{Arc, Mutex}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use super::{
     Limits, Plan, PlanError, Settings,
@@ -248,9 +251,7 @@ impl<'a> Compiler<'a> {
             Effect::ExpireVar { collection, name, seconds } => {
                 Change::Expire(*collection, self.text(name, state)?, self.text(seconds, state)?)
             }
-            Effect::InitCollection { collection, key } => {
-                Change::Init(*collection, self.text(key, state)?)
-            }
+            Effect::InitCollection { collection, key } => Change::Init(*collection, self.text(key, state)?),
             Effect::Ctl(ctl) => return self.ctl(ctl),
             Effect::Sanitise(Sanitise::Matched) => Change::SanitiseMatched,
             Effect::Sanitise(Sanitise::Named(collection, name)) => {
@@ -355,18 +356,43 @@ fn is_scanned(collection: Collection, response: bool) -> bool {
     if response {
         return matches!(
             collection,
-            C::ResponseBody | C::ResponseHeaders | C::ResponseHeadersNames | C::ResponseStatus
-                | C::ResponseProtocol | C::ResponseContentType
+            C::ResponseBody
+                | C::ResponseHeaders
+                | C::ResponseHeadersNames
+                | C::ResponseStatus
+                | C::ResponseProtocol
+                | C::ResponseContentType
         );
     }
     matches!(
         collection,
-        C::Args | C::ArgsGet | C::ArgsPost | C::ArgsNames | C::ArgsGetNames | C::ArgsPostNames | C::Files
-            | C::FilesNames | C::FilesTmpContent | C::MultipartFilename | C::MultipartName
-            | C::MultipartPartHeaders | C::QueryString | C::RemoteAddr | C::RequestBasename | C::RequestBody
-            | C::RequestCookies | C::RequestCookiesNames | C::RequestFilename | C::RequestHeaders
-            | C::RequestHeadersNames | C::RequestLine | C::RequestMethod | C::RequestProtocol | C::RequestUri
-            | C::RequestUriRaw | C::Xml
+        C::Args
+            | C::ArgsGet
+            | C::ArgsPost
+            | C::ArgsNames
+            | C::ArgsGetNames
+            | C::ArgsPostNames
+            | C::Files
+            | C::FilesNames
+            | C::FilesTmpContent
+            | C::MultipartFilename
+            | C::MultipartName
+            | C::MultipartPartHeaders
+            | C::QueryString
+            | C::RemoteAddr
+            | C::RequestBasename
+            | C::RequestBody
+            | C::RequestCookies
+            | C::RequestCookiesNames
+            | C::RequestFilename
+            | C::RequestHeaders
+            | C::RequestHeadersNames
+            | C::RequestLine
+            | C::RequestMethod
+            | C::RequestProtocol
+            | C::RequestUri
+            | C::RequestUriRaw
+            | C::Xml
     )
 }
 
@@ -379,7 +405,9 @@ fn required(check: &Check, argument: &Text) -> Option<Requirement> {
         (Check::Text(test), Text::Fixed(argument)) if *test != TextTest::Within && !argument.is_empty() => {
             literals::any_of(std::iter::once(&**argument))
         }
-        (Check::ByteRange(allowed), _) => bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect()),
+        (Check::ByteRange(allowed), _) => {
+            bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect())
+        }
         (Check::UrlEncoding, _) => bytes(vec![b'%']),
         (Check::Utf8Encoding, _) => bytes((0x80..=0xff).collect()),
         _ => None,

@@ -1,7 +1,11 @@
 //! Which rules are left: those that can never match are dropped, those that always do and only set known variables
 //! are done here, and what a known `skipAfter` passes over is dropped with it. The answers stay those of all rules.
 
-use super::{PlanError, Settings, known::{Known, State}, program::Bits};
+use super::{
+    PlanError, Settings,
+    known::{Known, State},
+    program::Bits,
+};
 use crate::{
     rules::{Check, Link, Outcome, Rule, Rules, matching},
     seclang::{
@@ -17,8 +21,6 @@ pub(super) struct Folded {
     pub(super) phases: [Vec<(usize, State)>; 5],
     /// What TX holds when a request comes.
     pub(super) initial: State,
-    /// Rules that are left out by the settings.
-    pub(super) removed: Bits,
 }
 
 struct Folder<'a> {
@@ -37,8 +39,7 @@ pub(super) fn fold(rules: &Rules, settings: &Settings) -> Result<Folded, PlanErr
         removed.union(&Bits::of(&matching(&rules.rules, selector)?));
     }
     let state = State::new(&settings.tx);
-    let mut folder =
-        Folder { rules, initial: state.clone(), state, open: true, removers: removers(rules)? };
+    let mut folder = Folder { rules, initial: state.clone(), state, open: true, removers: removers(rules)? };
     let mut phases: [Vec<(usize, State)>; 5] = std::array::from_fn(|_| Vec::new());
     for (number, steps) in (1u8..).zip(&mut phases) {
         folder.phase(number, steps, &removed);
@@ -46,7 +47,7 @@ pub(super) fn fold(rules: &Rules, settings: &Settings) -> Result<Folded, PlanErr
     if folder.open {
         folder.initial = folder.state;
     }
-    Ok(Folded { phases, initial: folder.initial, removed })
+    Ok(Folded { phases, initial: folder.initial })
 }
 
 /// The sets of rules that a `ctl` can remove while a request runs.

@@ -183,8 +183,4 @@ impl Bits {
             *mine |= theirs;
         }
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
 }

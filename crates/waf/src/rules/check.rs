@@ -101,7 +101,12 @@ impl Check {
     pub(crate) fn is_heavy(&self) -> bool {
         !matches!(
             self,
-            Self::Always | Self::Never | Self::Text(_) | Self::Number(_) | Self::Addresses(_) | Self::ByteRange(_)
+            Self::Always
+                | Self::Never
+                | Self::Text(_)
+                | Self::Number(_)
+                | Self::Addresses(_)
+                | Self::ByteRange(_)
         )
     }
 

@@ -38,7 +38,7 @@ impl Compiler {
             Operator::ValidateByteRange => {
                 let wrong = |e: ByteRangeError| argument("@validateByteRange", e.to_string());
                 Check::ByteRange(Arc::new(ByteRange::parse(text).map_err(wrong)?))
-            },
+            }
             Operator::ValidateUrlEncoding => Check::UrlEncoding,
             Operator::ValidateUtf8Encoding => Check::Utf8Encoding,
             Operator::DetectSqli => Check::Sqli,
@@ -84,7 +84,7 @@ fn words(text: &str) -> Vec<Vec<u8>> {
 /// The text with `|…|` of hexadecimal pairs as bytes; nothing where there is none of it.
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let parts: Vec<&str> = text.split('|').collect();
-    if parts.len() < 3 || parts.len() % 2 == 0 {
+    if parts.len() < 3 || parts.len().is_multiple_of(2) {
         return None;
     }
     let mut found = Vec::new();

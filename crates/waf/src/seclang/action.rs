@@ -202,7 +202,9 @@ fn severity(value: &str) -> Result<u8, Reason> {
         ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
     let named = NAMES.iter().position(|name| value.eq_ignore_ascii_case(name));
     let found = named.and_then(|at| u8::try_from(at).ok()).or_else(|| value.parse().ok());
-    found.filter(|level| *level < 8).ok_or_else(|| argument("severity", "0 to 7 or its name is expected", value))
+    found
+        .filter(|level| *level < 8)
+        .ok_or_else(|| argument("severity", "0 to 7 or its name is expected", value))
 }
 
 /// `name` or `name:argument`, by commas; an argument may stand in `'…'`, in which the quote is `\'`.

@@ -1,9 +1,6 @@
 //! Operators of SecLang and macros in text, as written. They are put to work where the plan is made.
 
-use super::{
-    Reason,
-    variable::Target,
-};
+use super::{Reason, variable::Target};
 
 /// Text with `%{…}` in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -160,18 +157,22 @@ impl Test {
             }
         };
         let is_pattern = matches!(operator, Operator::Rx | Operator::RxGlobal);
-        let argument = if is_pattern {
-            Template(vec![Piece::Text(text.to_owned())])
-        } else {
-            Template::parse(text)?
-        };
+        let argument =
+            if is_pattern { Template(vec![Piece::Text(text.to_owned())]) } else { Template::parse(text)? };
         let fixed = matches!(
             operator,
-            Operator::Pm | Operator::PmFromFile | Operator::IpMatch | Operator::IpMatchFromFile
-                | Operator::ValidateByteRange | Operator::VerifyCc | Operator::VerifyCpf
-                | Operator::VerifySsn | Operator::VerifySvnr
+            Operator::Pm
+                | Operator::PmFromFile
+                | Operator::IpMatch
+                | Operator::IpMatchFromFile
+                | Operator::ValidateByteRange
+                | Operator::VerifyCc
+                | Operator::VerifyCpf
+                | Operator::VerifySsn
+                | Operator::VerifySvnr
         );
-        let has_macro = is_pattern && Template::parse(text).is_ok_and(|t| t.as_text().is_none() && !t.0.is_empty());
+        let has_macro =
+            is_pattern && Template::parse(text).is_ok_and(|t| t.as_text().is_none() && !t.0.is_empty());
         if has_macro || (fixed && argument.as_text().is_none()) {
             let why = "text without macros is expected, so that it is compiled once";
             return Err(Reason::Argument { what: "operator".to_owned(), why, value: text.to_owned() });

@@ -122,11 +122,31 @@ impl Collection {
         use Collection as C;
         matches!(
             self,
-            C::Args | C::ArgsGet | C::ArgsPost | C::ArgsNames | C::ArgsGetNames | C::ArgsPostNames
-                | C::Env | C::Files | C::FilesNames | C::FilesSizes | C::FilesTmpContent | C::MatchedVars
-                | C::MatchedVarsNames | C::MultipartFilename | C::MultipartName | C::MultipartPartHeaders
-                | C::RequestCookies | C::RequestCookiesNames | C::RequestHeaders | C::RequestHeadersNames
-                | C::ResponseHeaders | C::ResponseHeadersNames | C::Rule | C::Tx | C::Xml
+            C::Args
+                | C::ArgsGet
+                | C::ArgsPost
+                | C::ArgsNames
+                | C::ArgsGetNames
+                | C::ArgsPostNames
+                | C::Env
+                | C::Files
+                | C::FilesNames
+                | C::FilesSizes
+                | C::FilesTmpContent
+                | C::MatchedVars
+                | C::MatchedVarsNames
+                | C::MultipartFilename
+                | C::MultipartName
+                | C::MultipartPartHeaders
+                | C::RequestCookies
+                | C::RequestCookiesNames
+                | C::RequestHeaders
+                | C::RequestHeadersNames
+                | C::ResponseHeaders
+                | C::ResponseHeadersNames
+                | C::Rule
+                | C::Tx
+                | C::Xml
         ) || self.is_persistent()
     }
 

@@ -149,9 +149,9 @@ impl Transaction<'_> {
     /// The body without its `Content-Encoding`; nothing where there is none, or it cannot be undone.
     fn unpacked(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let headers = self.scratch.list(C::RequestHeaders).iter();
-        let named = headers.filter_map(|index| self.scratch.value(*index)).find(|value| {
-            self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-encoding")
-        })?;
+        let named = headers
+            .filter_map(|index| self.scratch.value(*index))
+            .find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-encoding"))?;
         let encoding = self.scratch.bytes(named.text).to_vec();
         if encoding.trim_ascii().is_empty() || encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
             return None;
@@ -198,9 +198,9 @@ impl Transaction<'_> {
 
     fn multipart(&mut self, body: &[u8]) {
         let headers = self.scratch.list(C::RequestHeaders).iter();
-        let named = headers.filter_map(|index| self.scratch.value(*index)).find(|value| {
-            self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-type")
-        });
+        let named = headers
+            .filter_map(|index| self.scratch.value(*index))
+            .find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-type"));
         let content_type = named.map(|value| self.scratch.bytes(value.text).to_vec()).unwrap_or_default();
         let parsed = body::multipart(&content_type, body, &self.bounds());
         self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.fields);
@@ -286,9 +286,10 @@ impl Transaction<'_> {
 
 /// The target without scheme and host.
 fn relative(uri: &[u8]) -> &[u8] {
-    let scheme = uri.iter().position(|byte| *byte == b':').filter(|at| {
-        *at > 0 && uri.iter().take(*at).all(u8::is_ascii_alphanumeric)
-    });
+    let scheme = uri
+        .iter()
+        .position(|byte| *byte == b':')
+        .filter(|at| *at > 0 && uri.iter().take(*at).all(u8::is_ascii_alphanumeric));
     let Some(rest) = scheme.and_then(|at| uri.get(at..)).and_then(|rest| rest.strip_prefix(b"://")) else {
         return uri;
     };

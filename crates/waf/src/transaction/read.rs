@@ -108,8 +108,12 @@ impl<'p> Transaction<'p> {
             return values
                 .filter(|value| self.is_selected(read, value.name))
                 .filter(|value| {
-                    let found =
-                        Found { collection: read.collection, name: value.name, text: value.text, value: None };
+                    let found = Found {
+                        collection: read.collection,
+                        name: value.name,
+                        text: value.text,
+                        value: None,
+                    };
                     !self.is_excluded(excluded, &found)
                 })
                 .count();
@@ -341,15 +345,49 @@ fn single(collection: C, text: Span) -> Found {
 fn is_worked_out(collection: C) -> bool {
     !matches!(
         collection,
-        C::Args | C::ArgsGet | C::ArgsPost | C::ArgsNames | C::ArgsGetNames | C::ArgsPostNames | C::AuthType
-            | C::Files | C::FilesNames | C::FilesSizes | C::FilesTmpContent | C::MultipartFilename
-            | C::MultipartName | C::MultipartPartHeaders | C::QueryString | C::RemoteAddr | C::RemoteHost
-            | C::RemotePort | C::RequestBasename | C::RequestBody | C::RequestCookies
-            | C::RequestCookiesNames | C::RequestFilename | C::RequestHeaders | C::RequestHeadersNames
-            | C::RequestLine | C::RequestMethod | C::RequestProtocol | C::RequestUri | C::RequestUriRaw
-            | C::ResponseBody | C::ResponseContentLength | C::ResponseContentType | C::ResponseHeaders
-            | C::ResponseHeadersNames | C::ResponseProtocol | C::ResponseStatus | C::ServerAddr
-            | C::ServerName | C::ServerPort | C::StatusLine | C::UniqueId | C::Xml
+        C::Args
+            | C::ArgsGet
+            | C::ArgsPost
+            | C::ArgsNames
+            | C::ArgsGetNames
+            | C::ArgsPostNames
+            | C::AuthType
+            | C::Files
+            | C::FilesNames
+            | C::FilesSizes
+            | C::FilesTmpContent
+            | C::MultipartFilename
+            | C::MultipartName
+            | C::MultipartPartHeaders
+            | C::QueryString
+            | C::RemoteAddr
+            | C::RemoteHost
+            | C::RemotePort
+            | C::RequestBasename
+            | C::RequestBody
+            | C::RequestCookies
+            | C::RequestCookiesNames
+            | C::RequestFilename
+            | C::RequestHeaders
+            | C::RequestHeadersNames
+            | C::RequestLine
+            | C::RequestMethod
+            | C::RequestProtocol
+            | C::RequestUri
+            | C::RequestUriRaw
+            | C::ResponseBody
+            | C::ResponseContentLength
+            | C::ResponseContentType
+            | C::ResponseHeaders
+            | C::ResponseHeadersNames
+            | C::ResponseProtocol
+            | C::ResponseStatus
+            | C::ServerAddr
+            | C::ServerName
+            | C::ServerPort
+            | C::StatusLine
+            | C::UniqueId
+            | C::Xml
     )
 }
 

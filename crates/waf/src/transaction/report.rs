@@ -92,7 +92,8 @@ impl<'p> Transaction<'p> {
             return;
         }
         let last = self.last_matched().copied();
-        let hidden = self.sanitise_matched || last.is_some_and(|last| self.is_hidden(last.collection, last.name));
+        let hidden =
+            self.sanitise_matched || last.is_some_and(|last| self.is_hidden(last.collection, last.name));
         self.sanitise_matched = false;
         let variable = last.map(|last| self.full_name(&last));
         let variable = variable.map(|span| self.lossy(span, VALUE_MAX)).unwrap_or_default();
@@ -124,7 +125,8 @@ impl<'p> Transaction<'p> {
     }
 
     fn line(&mut self, text: &'p Text, hidden: bool) -> String {
-        let reads = matches!(text, Text::Made(parts) if parts.iter().any(|part| matches!(part, Part::Read(_))));
+        let reads =
+            matches!(text, Text::Made(parts) if parts.iter().any(|part| matches!(part, Part::Read(_))));
         if hidden && reads {
             return "(not shown)".to_owned();
         }
@@ -135,7 +137,8 @@ impl<'p> Transaction<'p> {
     fn is_hidden(&self, collection: Collection, name: Span) -> bool {
         let same = |known: Collection| {
             known == collection
-                || known == Collection::Args && matches!(collection, Collection::ArgsGet | Collection::ArgsPost)
+                || known == Collection::Args
+                    && matches!(collection, Collection::ArgsGet | Collection::ArgsPost)
         };
         let name = self.scratch.bytes(name);
         self.sanitised.iter().any(|(known, hidden)| same(*known) && name.eq_ignore_ascii_case(hidden))

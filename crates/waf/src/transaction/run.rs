@@ -117,7 +117,11 @@ impl<'p> Transaction<'p> {
                 Select::Key(key) => self.scratch.push(key),
                 _ => Span::default(),
             };
-            return self.value(link, Found { collection: read.collection, name, text, value: None }, argument);
+            return self.value(
+                link,
+                Found { collection: read.collection, name, text, value: None },
+                argument,
+            );
         }
         let Some(length) = self.stored(read.collection).map(<[u32]>::len) else {
             let mut found = Vec::new();

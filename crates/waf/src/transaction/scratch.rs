@@ -102,7 +102,10 @@ impl Scratch {
         self.values.clear();
         self.rows.clear();
         self.hits.clear();
-        if self.arena.capacity() > KEPT_MAX || self.rows.capacity() > KEPT_MAX || self.hits.capacity() > KEPT_MAX {
+        if self.arena.capacity() > KEPT_MAX
+            || self.rows.capacity() > KEPT_MAX
+            || self.hits.capacity() > KEPT_MAX
+        {
             (self.arena, self.rows) = (Vec::new(), Vec::new());
             (self.hits, self.values) = (Vec::new(), Vec::new());
         }

@@ -9,7 +9,13 @@ use super::{Transformation, Triggers};
 
 fn check(name: &str, input: &[u8], expect: &[u8]) {
     let output = Transformation::parse(name).unwrap().apply(input);
-    assert_eq!(output, expect, "{name} of {input:?}: {} not {}", output.escape_ascii(), expect.escape_ascii());
+    assert_eq!(
+        output,
+        expect,
+        "{name} of {input:?}: {} not {}",
+        output.escape_ascii(),
+        expect.escape_ascii()
+    );
 }
 
 #[test]

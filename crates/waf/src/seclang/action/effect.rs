@@ -1,11 +1,7 @@
 //! Actions that change something: variables, collections, the environment, what the record shows.
 
 use super::{Ctl, argument, ctl, number};
-use crate::seclang::{
-    Reason,
-    operator::Template,
-    variable::Collection,
-};
+use crate::seclang::{Reason, operator::Template, variable::Collection};
 
 /// Something that a match changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +73,7 @@ pub enum Sanitise {
 /// The effect that an action of that name (in lower case) has; nothing where there is none.
 pub(super) fn parse(name: &str, value: &str) -> Result<Option<Effect>, Reason> {
     let named = |collection| Effect::Sanitise(Sanitise::Named(collection, value.to_ascii_lowercase()));
-    let keyed = |collection| {
-        Ok(Some(Effect::InitCollection { collection, key: Template::parse(value)? }))
-    };
+    let keyed = |collection| Ok(Some(Effect::InitCollection { collection, key: Template::parse(value)? }));
     Ok(Some(match name {
         "setvar" => Effect::SetVar(set_var(value)?),
         "setenv" => set_env(value)?,
@@ -104,9 +98,8 @@ fn unquoted(value: &str) -> &str {
 }
 
 fn place(what: &str, text: &str) -> Result<(Collection, Template), Reason> {
-    let (collection, name) = text
-        .split_once('.')
-        .ok_or_else(|| argument(what, "`COLLECTION.name` is expected", text))?;
+    let (collection, name) =
+        text.split_once('.').ok_or_else(|| argument(what, "`COLLECTION.name` is expected", text))?;
     let collection = Collection::parse(collection)?;
     if collection != Collection::Tx && !collection.is_persistent() {
         return Err(argument(what, "TX, IP, GLOBAL, SESSION, USER or RESOURCE is expected", text));
@@ -155,8 +148,8 @@ fn set_env(text: &str) -> Result<Effect, Reason> {
 }
 
 fn expire_var(text: &str) -> Result<Effect, Reason> {
-    let (name, seconds) =
-        assignment(text).ok_or_else(|| argument("expirevar", "`COLLECTION.name=SECONDS` is expected", text))?;
+    let (name, seconds) = assignment(text)
+        .ok_or_else(|| argument("expirevar", "`COLLECTION.name=SECONDS` is expected", text))?;
     let (collection, name) = place("expirevar", name)?;
     let seconds = Template::parse(unquoted(seconds))?;
     if let Some(fixed) = seconds.as_text() {
