@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    load::{self, Running},
+    load::{self, Running, Turn},
     servers::{Pins, Tools, node::Node},
 };
 
@@ -16,8 +16,6 @@ pub const FRIENDLY_RATE: f64 = 200.0;
 const FRIENDLY_CONNECTIONS: usize = 16;
 /// Attackers that call a hostile guest at once.
 const GUEST_CALLERS: usize = 4;
-/// How far an attacker's process stands back, so that it is the node's time that is fought for.
-const NICE: u8 = 5;
 
 /// What hostile guests run under: the defaults, but that what hangs ends sooner.
 pub const LIMITS: &str = "[limits]\ncpu_ms = 500\nwall_ms = 10000\nfirst_byte_ms = 5000\nidle_ms = 5000\n";
@@ -50,11 +48,12 @@ impl Attack {
         Self { name: name.into(), kind: "guest", path: path.into(), connections: GUEST_CALLERS, sources: 1 }
     }
 
-    /// Begins it.
+    /// Begins it. Attackers leave the load's core to the friendly callers, so that it is the node's time alone that is
+    /// fought for.
     pub fn start(&self, tools: &Tools, node: &Node, pins: &Pins, seconds: f64) -> Result<Running> {
         let to = node.to_from(self.sources, std::slice::from_ref(&node.token));
         let order = load::attack(&to, self.kind, &self.path, self.connections, seconds);
-        load::start(tools, &pins.load, &order, NICE)
+        load::start(tools, &pins.load, &order, Turn::Last)
     }
 }
 

@@ -38,17 +38,27 @@ pub fn attack(to: &Value, kind: &str, path: &str, connections: usize, seconds: f
 
 /// Runs an order to its end on the cores given.
 pub fn run(tools: &Tools, cores: &str, order: &Value) -> Result<Value> {
-    start(tools, cores, order, 0)?.finish()
+    start(tools, cores, order, Turn::Usual)?.finish()
 }
 
-/// Starts an order; `nice` above 0 lets others go first.
-pub fn start(tools: &Tools, cores: &str, order: &Value, nice: u8) -> Result<Running> {
-    let mut command = if nice > 0 {
-        let mut command = pinned(cores, "nice".as_ref());
-        command.args(["-n", &nice.to_string()]).arg(&tools.load);
-        command
-    } else {
-        pinned(cores, &tools.load)
+/// Who goes first on the load's cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Like any other process.
+    Usual,
+    /// With what nobody else wants (`SCHED_IDLE`), as if it ran on a machine of its own.
+    Last,
+}
+
+/// Starts an order.
+pub fn start(tools: &Tools, cores: &str, order: &Value, turn: Turn) -> Result<Running> {
+    let mut command = match turn {
+        Turn::Usual => pinned(cores, &tools.load),
+        Turn::Last => {
+            let mut command = pinned(cores, "chrt".as_ref());
+            command.args(["--idle", "0"]).arg(&tools.load);
+            command
+        }
     };
     Running::of(command.arg(order.to_string()))
 }

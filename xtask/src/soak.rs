@@ -113,7 +113,7 @@ fn attack_all(tools: &Tools, options: &Options) -> Result<Soak> {
     let turn = (options.minutes * 60) as f64 * ATTACKS_SHARE / all.len() as f64;
     let mut order = attacks::friendly_order(&node, FRIENDLY_S);
     order["run"]["windows_ms"] = 250.into();
-    let mut friendly = load::start(tools, &pins.load, &order, 0)?;
+    let mut friendly = load::start(tools, &pins.load, &order, load::Turn::Usual)?;
     let windows = Windows::follow(friendly.lines()?);
     rest(turn.max(2.0));
     let before = held(&node);

@@ -27,6 +27,10 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
         if let Err(error) = crate::tools::cvc5(root) {
             println!("   skipped: {error:#}");
         }
+        say("oidc-provider");
+        if let Err(error) = crate::tools::oidc_provider(root) {
+            println!("   skipped: {error:#}");
+        }
     }
     step("build", cargo(root).args(["build", "--release", "--workspace", "--all-targets"]))?;
     step("tests", cargo(root).args(["test", "--release", "--workspace", "--no-fail-fast"]))?;

@@ -12,6 +12,8 @@ use anyhow::{Result, ensure};
 
 /// The solver as `cedar-policy-symcc` names it.
 const CVC5: &str = "cvc5==1.3.1";
+/// The OpenID provider.
+const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
 /// What makes an executable of its bindings.
 const SOLVER: &str = include_str!("tools/solver.py");
 
@@ -33,6 +35,19 @@ pub fn cvc5(root: &Path) -> Result<PathBuf> {
         fs::set_permissions(&solver, fs::Permissions::from_mode(0o755))?;
     }
     Ok(solver)
+}
+
+/// Where the OpenID provider is that people of the tests log in at: npm's `oidc-provider`, certified.
+pub fn oidc_provider(root: &Path) -> Result<PathBuf> {
+    let tools = root.join("target/tools/oidc");
+    let module = tools.join("node_modules/oidc-provider/lib/index.js");
+    if !module.exists() {
+        fs::create_dir_all(&tools)?;
+        fs::write(tools.join("package.json"), "{\"private\":true}\n")?;
+        let install = ["install", "--no-audit", "--no-fund", "--silent", "--ignore-scripts", OIDC_PROVIDER];
+        run(Command::new("npm").current_dir(&tools).args(install))?;
+    }
+    Ok(module)
 }
 
 fn run(command: &mut Command) -> Result<()> {

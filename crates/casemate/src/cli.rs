@@ -1,6 +1,7 @@
 //! The words of the command line. It never acts on them.
 
 mod identity;
+mod login;
 pub(crate) mod policy;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -14,6 +15,7 @@ use model::{
 
 pub(crate) use self::{
     identity::{Identity, IdentityCheck},
+    login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
 };
 use crate::output::Format;
@@ -80,8 +82,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  casemate demo && echo every wall held")]
     Demo,
     /// Save how to reach a node and who you are there
-    #[command(after_help = LOGIN)]
+    #[command(after_help = login::LOGIN)]
     Login(Login),
+    /// End the session that `login --oidc` opened, or forget the saved token
+    #[command(after_help = "Example:\n  casemate logout")]
+    Logout,
     /// Say who the node takes you for
     #[command(after_help = "Example:\n  casemate whoami --output json | jq .principal.roles")]
     Whoami,
@@ -126,6 +131,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  casemate token create --name ci --kind service --role developer"
     )]
     Token(Token),
+    /// List and revoke the sessions of people who logged in
+    #[command(subcommand, after_help = "Example:\n  casemate session list")]
+    Session(Sessions),
     /// Make, change and list tenants
     #[command(subcommand, after_help = "Example:\n  casemate tenant create acme")]
     Tenant(Tenant),
@@ -155,13 +163,6 @@ pub(crate) enum Command {
     )]
     Completions(Completions),
 }
-
-const LOGIN: &str = "\
-Example:
-  casemate login --node https://127.0.0.1:8444 --ca ca.pem --token-file token
-
-The token is read from --token-file, from CASEMATE_TOKEN or from stdin, never from an argument: arguments
-are seen by every process of the machine.";
 
 const ROTATE: &str = "\
 Example:
@@ -196,14 +197,6 @@ pub(crate) struct Up {
     /// again
     #[arg(long)]
     pub(crate) accept_clock: bool,
-}
-
-/// `login`
-#[derive(Debug, Args)]
-pub(crate) struct Login {
-    /// Delete the file of `--token-file` once the login is saved
-    #[arg(long, requires = "token_file")]
-    pub(crate) consume: bool,
 }
 
 /// A language that `new` has a template for.

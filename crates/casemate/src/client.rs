@@ -1,5 +1,6 @@
 //! The control API as functions. It never prints, and sends the token to nobody but the session's node.
 
+mod login;
 mod policy;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use model::{Digest, FunctionName, RevisionNumber, Tenant, TenantId, TokenId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    clock,
     exit::{Exit, Failure},
+    proof::proof,
     session::Session,
     transport::Transport,
 };
@@ -248,29 +251,50 @@ impl Client {
     ) -> Result<Response<BodyStream>, Failure> {
         let url = format!("{}{path}", self.session.node);
         let mut request =
-            Request::builder().method(method).uri(&url).header(header::ACCEPT, "application/json");
+            Request::builder().method(method.clone()).uri(&url).header(header::ACCEPT, "application/json");
         if !kind.is_empty() {
             request = request.header(header::CONTENT_TYPE, kind);
         }
-        if let Some(token) = &self.session.token {
-            let mut value =
-                header::HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
-                    Failure::new(Exit::Unauthenticated, "the token has characters that no token has")
-                })?;
-            value.set_sensitive(true);
-            request = request.header(header::AUTHORIZATION, value);
+        if let Some(bound) = &self.session.bound {
+            let secret = bound.secret.expose();
+            let proof = proof(&bound.key, method.as_str(), &url, Some(secret))?;
+            request = request.header(header::AUTHORIZATION, sensitive(&format!("DPoP {secret}"))?);
+            request = request.header("dpop", sensitive(&proof)?);
+        } else if let Some(token) = &self.session.token {
+            request =
+                request.header(header::AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);
         }
         let request = request
             .body(body)
             .map_err(|e| Failure::new(Exit::Usage, format!("`{url}` cannot be asked: {e}")))?;
         let answer = self.transport.call(request, sent).await?;
-        if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.explained(refused(answer).await)) }
+    }
+
+    /// A refusal of a session says how to get another.
+    fn explained(&self, failure: Failure) -> Failure {
+        match &self.session.bound {
+            Some(bound) if failure.exit == Exit::Unauthenticated => {
+                let ended = clock::now() >= bound.until;
+                let what = if ended { "your session has ended: log" } else { "log" };
+                failure.next(format!("{what} in again with `casemate login --oidc`"))
+            }
+            _ => failure,
+        }
     }
 
     fn broken(&self) -> Failure {
         Failure::new(Exit::Unreachable, format!("`{}` broke off its answer", self.session.node))
             .next("see with `casemate doctor` whether the node still runs")
     }
+}
+
+/// A header's value that no log shows.
+fn sensitive(text: &str) -> Result<header::HeaderValue, Failure> {
+    let wrong = |_| Failure::new(Exit::Unauthenticated, "the token has characters that no token has");
+    let mut value = header::HeaderValue::from_str(text).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn decode<T: DeserializeOwned>(answer: Response<BodyStream>) -> Result<T, Failure> {

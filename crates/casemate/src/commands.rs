@@ -9,6 +9,7 @@ mod invoke;
 mod login;
 mod new;
 mod offline;
+mod oidc;
 mod policy;
 mod records;
 mod recover;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Up(args) => up::up(context, args).await,
         Command::Demo => demo::demo(context).await,
         Command::Login(args) => login::login(context, &args).await,
+        Command::Logout => login::logout(context).await,
         Command::Whoami => login::whoami(context).await,
         Command::New(args) => new::new(context, &args),
         Command::Build(args) => ship::build(context, &args).await,
@@ -67,6 +69,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rollback(args) => functions::rollback(context, &args).await,
         Command::Remove(args) => functions::remove(context, &args).await,
         Command::Token(args) => access::token(context, args).await,
+        Command::Session(args) => access::sessions(context, args).await,
         Command::Tenant(args) => access::tenant(context, args).await,
         Command::Policy(args) => policy::policy(context, args).await,
         Command::Records(args) => records::records(context, &args).await,

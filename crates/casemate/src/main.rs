@@ -14,6 +14,7 @@ mod folder;
 mod node;
 mod output;
 mod project;
+mod proof;
 mod session;
 mod telemetry;
 mod templates;

@@ -6,15 +6,18 @@ use std::{
     io::{Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use model::{ManifestError, TenantId};
+use keyring::ProofKey;
+use model::{ManifestError, TenantId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
     cli::Global,
     exit::{Exit, Failure},
+    proof::BoundSession,
 };
 
 /// The node that is meant where nobody says which.
@@ -42,9 +45,21 @@ impl Secret {
 struct SavedLogin {
     node: String,
     tenant: TenantId,
-    token: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<String>,
+    /// Of a person who logged in; its key lies in a file of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<SavedSession>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedSession {
+    id: TokenId,
+    secret: String,
+    until: Timestamp,
 }
 
 /// Everything that a command needs to know about the node.
@@ -54,8 +69,10 @@ pub(crate) struct Session {
     pub(crate) node: String,
     /// The tenant to act in.
     pub(crate) tenant: TenantId,
-    /// The credential.
+    /// The credential, where there is no session.
     pub(crate) token: Option<Secret>,
+    /// The session, which goes before the token.
+    pub(crate) bound: Option<Arc<BoundSession>>,
     /// The certificate (PEM) that signs the node's.
     pub(crate) ca: Option<String>,
     /// Whether the credential is the saved login's.
@@ -75,29 +92,25 @@ impl Session {
             None => None,
         };
         let other = global.node.as_deref().map(tidy_url).transpose()?;
-        // A saved token and authority belong to the saved node: they never go to another.
+        // A saved credential and authority belong to the saved node: they never go to another.
         let saved = saved.filter(|saved| other.as_ref().is_none_or(|node| *node == saved.node));
         let (mut session, saved_token) = match saved {
             Some(saved) => {
-                let token = Secret::new(&saved.token);
-                (
-                    Self {
-                        node: saved.node,
-                        tenant: saved.tenant,
-                        token: None,
-                        ca: saved.ca,
-                        is_saved: false,
-                    },
-                    Some(token),
-                )
+                let bound = match saved.session.filter(|_| typed.is_none()) {
+                    Some(session) => Some(Arc::new(opened(&session)?)),
+                    None => None,
+                };
+                let (node, tenant, ca) = (saved.node, saved.tenant, saved.ca);
+                let token = saved.token.as_deref().map(Secret::new);
+                (Self { node, tenant, token: None, bound, ca, is_saved: false }, token)
             }
             None => {
                 let tenant = default_tenant()?;
                 let node = other.clone().unwrap_or_else(|| NODE.to_owned());
-                (Self { node, tenant, token: None, ca: None, is_saved: false }, None)
+                (Self { node, tenant, token: None, bound: None, ca: None, is_saved: false }, None)
             }
         };
-        session.is_saved = typed.is_none() && saved_token.is_some();
+        session.is_saved = typed.is_none() && (saved_token.is_some() || session.bound.is_some());
         session.token = typed.or(saved_token);
         session.ca = ca.or(session.ca);
         if let Some(tenant) = &global.tenant {
@@ -106,25 +119,99 @@ impl Session {
         Ok(session)
     }
 
+    /// The saved login alone, whatever flags and environment say; none where there is none. A session whose key is gone
+    /// counts as one that was forgotten.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is open to others.
+    pub(crate) fn saved(global: &Global) -> Result<Option<Self>, Failure> {
+        let Some(saved) = load()? else { return Ok(None) };
+        let other = global.node.as_deref().map(tidy_url).transpose()?;
+        if other.is_some_and(|node| node != saved.node) {
+            return Ok(None);
+        }
+        let bound = saved.session.as_ref().and_then(|session| opened(session).ok()).map(Arc::new);
+        let (node, tenant, ca) = (saved.node, saved.tenant, saved.ca);
+        let token = saved.token.as_deref().map(Secret::new);
+        Ok(Some(Self { node, tenant, token, bound, ca, is_saved: true }))
+    }
+
     /// Saves this as the login of this user.
     ///
     /// # Errors
     /// If the folder or the file cannot be written.
     pub(crate) fn save(&self) -> Result<PathBuf, Failure> {
         let path = login_path()?;
-        let Some(token) = &self.token else {
-            return Err(Failure::new(Exit::Unauthenticated, "there is no token to save"));
-        };
+        if self.token.is_none() && self.bound.is_none() {
+            return Err(Failure::new(Exit::Unauthenticated, "there is no credential to save"));
+        }
+        let session = self.bound.as_ref().map(|bound| SavedSession {
+            id: bound.id.clone(),
+            secret: bound.secret.expose().to_owned(),
+            until: bound.until,
+        });
         let saved = SavedLogin {
             node: self.node.clone(),
             tenant: self.tenant.clone(),
-            token: token.expose().to_owned(),
+            token: self.token.as_ref().map(|token| token.expose().to_owned()),
             ca: self.ca.clone(),
+            session,
         };
         let text = toml::to_string(&saved).map(Zeroizing::new);
         let text = text.map_err(|e| Failure::new(Exit::Failed, format!("cannot write the login: {e}")))?;
         write_private(&path, text.as_bytes())?;
+        if self.bound.is_none() {
+            forget(&path.with_file_name(KEY_FILE))?;
+        }
         Ok(path)
+    }
+
+    /// Takes the session out of the saved login, and the key with it; without a token nothing stays saved. Says whether
+    /// a token does.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(crate) fn forget(&self, token_too: bool) -> Result<bool, Failure> {
+        let path = login_path()?;
+        forget(&path.with_file_name(KEY_FILE))?;
+        if self.token.is_none() || token_too {
+            forget(&path)?;
+            return Ok(false);
+        }
+        Self { bound: None, ..self.clone() }.save()?;
+        Ok(true)
+    }
+}
+
+/// The name of the key's file, beside the saved login.
+const KEY_FILE: &str = "login.key";
+
+/// Saves the key of a session that is about to be saved.
+///
+/// # Errors
+/// If the folder or the file cannot be written.
+pub(crate) fn save_key(key: &ProofKey) -> Result<(), Failure> {
+    let path = login_path()?.with_file_name(KEY_FILE);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|e| Failure::file("make", folder, &e))?;
+    }
+    key.save(&path).map_err(|e| Failure::new(Exit::Failed, e))
+}
+
+fn opened(saved: &SavedSession) -> Result<BoundSession, Failure> {
+    let path = login_path()?.with_file_name(KEY_FILE);
+    let key = ProofKey::load(&path).map_err(|e| {
+        let failure = Failure::new(Exit::Unauthenticated, format!("the session's key cannot be used: {e}"));
+        failure
+            .next("log in again with `casemate login --oidc`, or forget the session with `casemate logout`")
+    })?;
+    Ok(BoundSession { id: saved.id.clone(), secret: Secret::new(&saved.secret), key, until: saved.until })
+}
+
+fn forget(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::file("delete", path, &e)),
+        _ => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use support::{Home, TestNode, guest};
+use support::{Home, TestNode, altered, guest};
 
 const OPEN: &str = "[access]\nallow = \"tenant\"\n";
 
@@ -334,7 +334,7 @@ fn every_call_leaves_a_line_and_no_line_a_secret() {
     node.deploy("hello", &guest("hello"), OPEN);
     let token = node.token(&["--name", "caller", "--scope", "invoke"]);
     assert_eq!(node.call("GET", "/hello/there?key=s3cret", Some(&token), b"").status, 200);
-    let wrong = format!("{}x", &token[..token.len() - 1]);
+    let wrong = altered(&token);
     assert_eq!(node.call("POST", "/hello/here?key=s3cret", Some(&wrong), b"").status, 401);
     assert_eq!(node.call("PUT", "/hello/where?key=s3cret", None, b"").status, 401);
     let owners = node.run(&["logs", "hello"]).ok().out;

@@ -23,6 +23,9 @@ fn every_row_is_as_it_must_be() {
         "import-refused",
         "acme:thing/do",
         "function/no-deletes",
+        "call by OIDC, own issuer",
+        "refused: User::\"default/desk:eve\"",
+        "function/no-trainees",
         "Function::\"default/front\" called for User::\"default/ada\"",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");

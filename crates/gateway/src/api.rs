@@ -4,6 +4,7 @@
 //! fields, so a client must not refuse what it does not know. Times are RFC 3339, ids and digests as `model`
 //! writes them.
 
+mod login;
 mod policy;
 
 use std::fmt;
@@ -15,6 +16,10 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use login::{
+    Credential, LoginFlow, LoginProblem, LoginProvider, LoginWhy, OpenSession, OpenedSession, SessionInfo,
+    SessionList,
+};
 pub use policy::{
     BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting,
     WaitingList,
@@ -57,6 +62,9 @@ pub struct WhoAmI {
     pub entity: String,
     /// The same in parts.
     pub principal: Principal,
+    /// What proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
 }
 
 /// `GET /v1/tenants`.

@@ -26,12 +26,12 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use model::{RequestId, limits};
-use shield::Peer;
+use shield::{Blocked, Peer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep, timeout},
 };
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
@@ -102,6 +102,12 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
+    /// Counts a client that has begun to speak, and says how long it waits for others of its source.
+    ///
+    /// # Errors
+    /// [`Blocked`]: its connection ends.
+    fn admit(&self, source: IpAddr) -> Result<Duration, Blocked>;
+
     /// Counts and records that something was refused which is no request: its code, and a sentence. The answer
     /// is the id under which the client is told, where it can be told.
     fn refused(&self, source: IpAddr, code: &'static str, detail: &str) -> RequestId;
@@ -132,13 +138,52 @@ impl Line {
     ) {
         let Some(tls) = self.tls.clone() else {
             let peer = Peer { address, tls: false, server_name: None, certificate: None };
-            return self.http1(stream, Arc::new(peer), activity, host).await;
+            return Box::pin(self.http1(stream, Arc::new(peer), activity, host)).await;
         };
+        match self.greeting(&stream, address.ip(), &host).await {
+            // A client that comes and goes without a word asks whether the port is open.
+            Ok(None) => {}
+            // Until here one of ten thousand idle connections takes as little memory as it can.
+            Ok(Some(first)) => Box::pin(self.converse(first, tls, stream, address, activity, host)).await,
+            Err(error) => unshaken(&host, address, &error),
+        }
+    }
+
+    /// The first byte of a client, when those of its source that spoke before it have had their turn; none if the
+    /// client or the node ends the connection.
+    async fn greeting<H: Host>(
+        &mut self,
+        stream: &TcpStream,
+        source: IpAddr,
+        host: &H,
+    ) -> Result<Option<u8>, Unshaken> {
+        let mut first = [0_u8];
+        let seen = timeout(self.patience.handshake, stream.peek(&mut first)).await??;
+        if seen == 0 {
+            return Ok(None);
+        }
+        let wait = host.admit(source)?;
+        if !wait.is_zero() {
+            tokio::select! {
+                () = sleep(wait) => {}
+                _closing = self.closing.wait_for(|closing| *closing) => return Ok(None),
+            }
+        }
+        Ok(Some(first[0]))
+    }
+
+    async fn converse<H: Host>(
+        mut self,
+        first: u8,
+        tls: TlsAcceptor,
+        stream: TcpStream,
+        address: SocketAddr,
+        activity: &Arc<Activity>,
+        host: H,
+    ) {
         let source = address.ip();
-        let clients = self.clients.clone().filter(|clients| clients.are_asked());
-        let shaken = shake_hands(tls, clients, stream, &self.turns);
-        match timeout(self.patience.handshake, shaken).await {
-            Ok(Ok(Shaken::Tls(stream, made))) => {
+        match self.meet(first, tls, stream).await {
+            Ok(Shaken::Tls(stream, made)) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
                 let server_name = session.server_name().map(Arc::from);
@@ -151,21 +196,25 @@ impl Line {
                     self.http1(*stream, peer, activity, host).await;
                 }
             }
-            Ok(Ok(Shaken::Plain(stream))) => {
+            Ok(Shaken::Plain(stream)) => {
                 let problem = Problem::new(400, "plain-http", "this port speaks TLS: use https://");
                 let id = host.refused(source, problem.code(), "plain HTTP on a port of TLS");
                 farewell(stream, respond::last(problem, id)).await;
             }
-            // A client that comes and goes without a word asks whether the port is open.
-            Ok(Ok(Shaken::Silent)) => {}
-            Ok(Err(error)) => {
-                host.refused(source, clients::handshake_code(&error), &error.to_string());
-                tracing::debug!(%address, %error, "a handshake failed");
+            Err(error) => unshaken(&host, address, &error),
+        }
+    }
+
+    /// Shakes hands with a client whose first byte is `first`.
+    async fn meet(&self, first: u8, tls: TlsAcceptor, stream: TcpStream) -> Result<Shaken, Unshaken> {
+        match first {
+            TLS_HANDSHAKE => {
+                let clients = self.clients.clone().filter(|clients| clients.are_asked());
+                let shaken = shake_hands(tls, clients, stream, &self.turns);
+                Ok(timeout(self.patience.handshake, shaken).await??)
             }
-            Err(_) => {
-                host.refused(source, "handshake-slow", "the handshake took too long");
-                tracing::debug!(%address, "a handshake took too long");
-            }
+            b'A'..=b'Z' => Ok(Shaken::Plain(stream)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS").into()),
         }
     }
 
@@ -356,13 +405,38 @@ impl Drop for Busy {
     }
 }
 
+/// Why a handshake came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Unshaken {
+    #[error("{0}")]
+    Blocked(#[from] Blocked),
+    #[error("{0}")]
+    Failed(#[from] io::Error),
+    #[error("the handshake took too long")]
+    Slow(#[from] Elapsed),
+}
+
+impl Unshaken {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Blocked(blocked) => blocked.code(),
+            Self::Failed(error) => clients::handshake_code(error),
+            Self::Slow(_) => "handshake-slow",
+        }
+    }
+}
+
 /// What became of a handshake.
 enum Shaken {
     Tls(Box<TlsStream<TcpStream>>, Option<Arc<Made>>),
     /// The client speaks HTTP without TLS.
     Plain(TcpStream),
-    /// It said nothing.
-    Silent,
+}
+
+/// Tells why a handshake came to nothing.
+fn unshaken<H: Host>(host: &H, address: SocketAddr, error: &Unshaken) {
+    host.refused(address.ip(), error.code(), &error.to_string());
+    tracing::debug!(%address, %error, "a handshake failed");
 }
 
 async fn shake_hands(
@@ -371,23 +445,14 @@ async fn shake_hands(
     stream: TcpStream,
     turns: &Turns,
 ) -> io::Result<Shaken> {
-    let mut first = [0_u8];
-    let seen = stream.peek(&mut first).await?;
-    match first {
-        _ if seen == 0 => Ok(Shaken::Silent),
-        [TLS_HANDSHAKE] => match clients {
-            None => Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?), None)),
-            Some(clients) => {
-                let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-                let made = clients.of(start.client_hello().server_name());
-                let config = made.as_ref().map_or_else(|| tls.config(), |made| &made.config);
-                let stream = turns.in_turn(start.into_stream(Arc::clone(config))).await?;
-                Ok(Shaken::Tls(Box::new(stream), made))
-            }
-        },
-        [b'A'..=b'Z'] => Ok(Shaken::Plain(stream)),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS")),
-    }
+    let Some(clients) = clients else {
+        return Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?), None));
+    };
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let made = clients.of(start.client_hello().server_name());
+    let config = made.as_ref().map_or_else(|| tls.config(), |made| &made.config);
+    let stream = turns.in_turn(start.into_stream(Arc::clone(config))).await?;
+    Ok(Shaken::Tls(Box::new(stream), made))
 }
 
 /// Tells a client the last that it is told, and takes some more of what it sends off the line, so that the

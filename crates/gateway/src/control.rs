@@ -2,6 +2,7 @@
 //! bound, and hands over to the operation. It never decides: the platform's operations do.
 
 mod functions;
+mod login;
 mod openapi;
 mod policy;
 mod table;
@@ -136,11 +137,19 @@ async fn walk(
     let (endpoint, parameters) = find(&plane.endpoints, &head.method, &path)?;
     known(endpoint, head.uri.query().unwrap_or_default())?;
     if endpoint.open {
-        return open(plane, endpoint.operation);
+        let body = Box::pin(read(endpoint, &head, body)).await?;
+        let asked = login::Stranger { plane, id, head: &head, peer, parameters, body };
+        return match endpoint.operation {
+            operation @ (Operation::LoginOffer | Operation::LogIn | Operation::LoginFailed) => {
+                login::stranger(operation, asked).await
+            }
+            operation => open(plane, operation),
+        };
     }
-    let caller = plane.platform.identify(id, None, &head, &[], peer)?;
+    let caller = plane.platform.identify_control(id, &head, peer)?;
     if caller.is_anonymous() {
-        plane.platform.note_refusal(id, None, peer, "no-credential", "the control API wants a token");
+        let detail = "the control API wants a token or a session";
+        plane.platform.note_refusal(id, None, peer, "no-credential", detail);
         return Err(platform::Refused::Unauthenticated { code: "no-credential" }.into());
     }
     let _turn = match endpoint.request {
@@ -163,9 +172,14 @@ async fn turn(uploads: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
 async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>, Problem> {
     use Operation as Op;
     match operation {
-        Op::Health | Op::Ready | Op::OpenApi => open(call.plane, operation),
+        Op::Health | Op::Ready | Op::OpenApi | Op::LoginOffer | Op::LogIn | Op::LoginFailed => {
+            open(call.plane, operation)
+        }
         Op::Metrics => metrics(&call),
-        Op::WhoAmI => tenancy::whoami(&call),
+        Op::WhoAmI => login::whoami(&call),
+        Op::LogOut => login::log_out(&call).await,
+        Op::ListSessions => login::list(&call),
+        Op::RevokeSession => login::revoke(&call).await,
         Op::Node => tenancy::node(&call),
         Op::NodeRecords => tenancy::node_records(&call).await,
         Op::ListTenants => tenancy::list_tenants(&call),
@@ -285,6 +299,7 @@ fn fit<'p>(template: &'static str, path: &'p str) -> Option<Parameters<'p>> {
 async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes, Problem> {
     let (max, media) = match endpoint.request {
         Shape::Bytes => (limits::COMPONENT_BYTES_MAX, "application/wasm"),
+        Shape::Json(_) if endpoint.open => (limits::LOGIN_BODY_BYTES_MAX, "application/json"),
         Shape::Json(_) => (limits::CONTROL_BODY_BYTES_MAX, "application/json"),
         _ => (0, ""),
     };
@@ -311,7 +326,8 @@ async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes
         Ok(bytes.freeze())
     };
     let slow = |_| Problem::new(408, "body-slow", "the request's body did not come in time");
-    tokio::time::timeout(Duration::from_millis(BODY_MS), collect).await.map_err(slow)?
+    let within = if endpoint.open { limits::LOGIN_BODY_MS } else { BODY_MS };
+    tokio::time::timeout(Duration::from_millis(within), collect).await.map_err(slow)?
 }
 
 impl Call<'_> {
@@ -321,11 +337,7 @@ impl Call<'_> {
         T: std::str::FromStr,
         T::Err: std::fmt::Display,
     {
-        let text = self.parameters.get(name).copied().unwrap_or_default();
-        let bad = |e: T::Err| {
-            Problem::new(400, "bad-parameter", "the path holds what is no name").detail(e.to_string())
-        };
-        text.parse().map_err(bad)
+        parameter(&self.parameters, name)
     }
 
     /// A parameter of the query. Values are ids and numbers, which need no decoding.
@@ -349,10 +361,28 @@ impl Call<'_> {
 
     /// The body as JSON.
     fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.body).map_err(|e| {
-            Problem::new(400, "bad-json", "the body is not what this endpoint takes").detail(e.to_string())
-        })
+        as_json(&self.body)
     }
+}
+
+/// What stands in place of a parameter of a path, as an id of its kind.
+fn parameter<T>(parameters: &Parameters<'_>, name: &'static str) -> Result<T, Problem>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = parameters.get(name).copied().unwrap_or_default();
+    let bad = |e: T::Err| {
+        Problem::new(400, "bad-parameter", "the path holds what is no name").detail(e.to_string())
+    };
+    text.parse().map_err(bad)
+}
+
+/// A body as JSON.
+fn as_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|e| {
+        Problem::new(400, "bad-json", "the body is not what this endpoint takes").detail(e.to_string())
+    })
 }
 
 /// A JSON answer.

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use model::RequestId;
 use platform::Platform;
-use shield::Peer;
+use shield::{Blocked, Peer, Port};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -189,7 +189,8 @@ impl Door {
                 self.plane.refused(source, code, detail);
             };
             let shield = self.platform.shield();
-            let (stream, address, place) = accept(&listener, &self.bounds, shield, refused).await;
+            let clock = self.platform.clock();
+            let (stream, address, place) = accept(&listener, &self.bounds, shield, clock, refused).await;
             let (plane, line) = (self.plane.clone(), self.line.clone());
             tokio::spawn(async move {
                 line.serve(stream, address, place.activity().clone(), plane).await;
@@ -208,6 +209,15 @@ impl Host for Plane {
             // The larger future by far: the other kind of request does not carry its size about.
             Self::Control(plane) => Box::pin(control::serve(plane, request, &peer)).await,
         }
+    }
+
+    fn admit(&self, source: IpAddr) -> Result<Duration, Blocked> {
+        let (port, platform) = match self {
+            Self::Data(plane) => (Port::Data, &plane.platform),
+            Self::Control(plane) => (Port::Control, plane.platform()),
+        };
+        let wait = platform.shield().admit_connection(port, source, platform.clock().monotonic_ms());
+        wait.map(Duration::from_millis)
     }
 
     fn refused(&self, source: IpAddr, code: &'static str, detail: &str) -> RequestId {

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use crate::Caller;
+use crate::{Caller, ProofKind};
 
 /// The word for API tokens of this node's.
 const TOKEN: &str = "token";
+/// The word for sessions of people who logged in.
+const SESSION: &str = "session";
 
-/// What one function takes: `token` for API tokens, `NAME` for an issuer's or certificates' entry,
-/// `webhook:NAME`, `signature:NAME`: what the principals of an entry are named after.
+/// What one function, or the control API, takes: `token` for API tokens, `session` for people who logged in, `NAME` for
+/// an issuer's or certificates' entry, `webhook:NAME`, `signature:NAME`: what the principals of an entry are named after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept(Taken);
 
@@ -54,8 +56,18 @@ impl Accept {
     /// Whether it takes the credential that proved a caller. One that presented none is the policies' affair.
     pub fn takes_caller(&self, caller: &Caller) -> bool {
         match caller.proof() {
+            Some(proof) if proof.kind() == ProofKind::Session => self.takes_sessions(),
             Some(proof) => self.takes(proof.kind().word(), proof.entry()),
             None => caller.token().is_none() || self.takes_tokens(),
+        }
+    }
+
+    /// Whether it takes sessions.
+    pub fn takes_sessions(&self) -> bool {
+        match &self.0 {
+            Taken::All => true,
+            Taken::Tokens => false,
+            Taken::Named(names) => names.iter().any(|name| name == SESSION),
         }
     }
 

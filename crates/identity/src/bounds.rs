@@ -64,3 +64,15 @@ pub(crate) const REQUEST_HEADERS_MAX: usize = 100;
 pub(crate) const PROVED_MAX: usize = 16_384;
 /// Bytes of a tenant's configuration.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// How long a session lasts, where nobody says.
+pub(crate) const SESSION_S: u64 = 3_600;
+/// How short a session may be.
+pub(crate) const SESSION_S_MIN: u64 = 10;
+/// How long a session may last at most.
+pub(crate) const SESSION_S_MAX: u64 = 43_200;
+/// How old an ID token may be that opens a session.
+pub(crate) const LOGIN_AGE_S_MAX: u64 = 600;
+/// Rules that give roles to people who log in.
+pub(crate) const GRANTS_MAX: usize = 64;
+/// Bytes of the random part of a login's nonce.
+pub(crate) const SEED_BYTES: usize = 32;

@@ -4,6 +4,7 @@
 mod check;
 mod document;
 mod entries;
+mod login;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ use crate::{Algorithm, MessageAlgorithm, TokenRecord, WebhookScheme, bounds};
 
 pub use document::DocumentError;
 pub(crate) use entries::{Accepted, CertificateRule, Entry, IssuerRule, Matches, WebhookRule};
+pub(crate) use login::LoginRule;
+pub use login::{ControlConfig, Flow, GrantConfig, LoginConfig};
 
 /// The configuration of this crate. `docs/identity.md` has an example of all of it.
 #[derive(Deserialize)]
@@ -32,6 +35,10 @@ pub struct IdentityConfig {
     pub webhooks: Vec<WebhookConfig>,
     /// Whose signatures of messages are taken.
     pub signatures: Vec<SignatureConfig>,
+    /// Who logs in to the control API, and by what; nobody does where it is absent.
+    pub login: Option<LoginConfig>,
+    /// What the control API takes.
+    pub control: ControlConfig,
     /// Names of a query's parameters in which nobody may send a credential.
     pub query_refused: Vec<String>,
     /// Ids of proofs and messages that are remembered for one tenant at once; more are refused.
@@ -47,6 +54,8 @@ impl Default for IdentityConfig {
             certificates: Vec::new(),
             webhooks: Vec::new(),
             signatures: Vec::new(),
+            login: None,
+            control: ControlConfig::default(),
             query_refused: ["access_token", "id_token", "refresh_token", "token"].map(Into::into).to_vec(),
             replays_per_tenant: bounds::REPLAYS_PER_TENANT,
         }

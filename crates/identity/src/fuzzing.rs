@@ -16,8 +16,7 @@ pub fn proof_holds(text: &str) -> bool {
     let about = dpop::About {
         method: "GET",
         url: "https://nowhere.invalid/",
-        token: "none",
-        key: &[0; 32],
+        token: Some(("none", &[0; 32])),
         tenant: "default",
     };
     rules.verify(text, &about, Timestamp::from_unix_ms(1_800_000_000_000)).is_ok()

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
+mod login;
 mod others;
+
+pub use login::{LoggedIn, LoginAsked, Offer, login_nonce};
 
 use keyring::sha256;
 use model::Timestamp;
@@ -92,7 +95,9 @@ impl Identity {
     /// The issuers whose keys are to be fetched: the entry's name, and the issuer.
     pub fn remote_issuers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
         let remote = self.accepted.issuers.iter().filter(|issuer| issuer.remote);
-        remote.map(|issuer| (&issuer.entry.name, issuer.rules.issuer.as_str()))
+        let remote = remote.map(|issuer| (&issuer.entry.name, issuer.rules.issuer.as_str()));
+        let login = self.accepted.login.iter().filter(|login| login.remote);
+        remote.chain(login.map(|login| (&login.entry.name, login.rules.issuer.as_str())))
     }
 
     /// Who vouches for clients' certificates, entry by entry.
@@ -112,15 +117,18 @@ impl Identity {
         let mut names: Vec<String> = plain.map(|entry| entry.name.to_string()).collect();
         names.extend(accepted.webhooks.iter().map(|rule| format!("webhook:{}", rule.entry.name)));
         names.extend(accepted.signatures.iter().map(|rule| format!("signature:{}", rule.entry.name)));
+        names.extend(accepted.login.iter().map(|_| "session".to_owned()));
         names
     }
 
     /// Hands in an issuer's keys anew, by the name of its entry; none where they are not to be had any more.
     /// What was proved by the keys before is proved no longer. Says whether there is such an entry.
     pub fn replace_keys(&self, entry: &str, keys: Option<KeySet>) -> bool {
-        let found = self.accepted.issuers.iter().find(|issuer| *issuer.entry.name == *entry);
-        if let Some(issuer) = found {
-            issuer.rules.keys.replace(keys);
+        let issuers = self.accepted.issuers.iter().map(|issuer| (&issuer.entry, &issuer.rules));
+        let login = self.accepted.login.iter().map(|login| (&login.entry, &login.rules));
+        let found = issuers.chain(login).find(|(of, _)| *of.name == *entry);
+        if let Some((_, rules)) = found {
+            rules.keys.replace(keys);
         }
         found.is_some()
     }
@@ -329,7 +337,7 @@ impl Identity {
             return Err(nobody(Reason::CredentialElsewhere));
         }
         let (keys, generation) = issuer.rules.keys.now();
-        let token = issuer.rules.verify(&jws, keys.as_deref(), now).map_err(nobody)?;
+        let token = issuer.rules.verify(&jws, jwt::Use::Access, keys.as_deref(), now).map_err(nobody)?;
         let bound = match (&token.confirmation.key, &token.confirmation.certificate) {
             (None, None) => Bound::None,
             (Some(_), None) => Bound::Dpop,
@@ -402,7 +410,7 @@ impl Identity {
         let url = uri::join(request.scheme, request.authority, request.path());
         let url = url.ok_or(Reason::RequestMalformed)?;
         let tenant = entry.tenant.as_str();
-        let about = dpop::About { method: request.method, url: &url, token, key, tenant };
+        let about = dpop::About { method: request.method, url: &url, token: Some((token, key)), tenant };
         let proof = rules.verify(proof, &about, now)?;
         self.remember(entry, "dpop", proof.seen_as, proof.until, now, Reason::DpopReplay)
     }

@@ -26,6 +26,7 @@ mod record;
 mod replay;
 mod request;
 mod secret;
+mod session;
 mod signature;
 #[cfg(test)]
 mod testing;
@@ -37,17 +38,19 @@ pub use book::TokenBook;
 pub use caller::{Caller, Refusal, identify};
 pub use chain::{Chain, Functions, Link, NoCall, Running, TrustDomainError};
 pub use config::{
-    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, DocumentError, DpopConfig, Files,
-    IdentityConfig, IssuerConfig, Secret, SignatureConfig, TokensConfig, WebhookConfig,
+    CertificateConfig, ClaimPath, ClaimsConfig, ConfigError, ControlConfig, DocumentError, DpopConfig, Files,
+    Flow, GrantConfig, IdentityConfig, IssuerConfig, LoginConfig, Secret, SignatureConfig, TokensConfig,
+    WebhookConfig,
 };
 pub use credentials::Credentials;
-pub use identity::{Identity, Trusted};
+pub use identity::{Identity, LoggedIn, LoginAsked, Offer, Trusted, login_nonce};
 pub use jose::jwk::{Algorithm, JwkError, KeySet};
 pub use proved::{Bound, ProofKind, Proved};
 pub use raw::{RawError, RawRequest};
 pub use reason::{Nobody, Reason};
-pub use record::{Issue, IssueError, Issuer, TokenRecord, covers};
+pub use record::{Issue, IssueError, Issuer, TokenRecord, covers, holds};
 pub use request::Request;
 pub use secret::{TOKEN_PATTERN, TokenError, TokenSecret};
+pub use session::{PresentedSession, SessionBook, SessionEntry, SessionRecord};
 pub use signature::MessageAlgorithm;
 pub use webhook::WebhookScheme;

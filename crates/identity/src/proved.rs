@@ -21,6 +21,8 @@ pub enum ProofKind {
     Webhook,
     /// A signature of the message.
     MessageSignature,
+    /// A session that a person opened by logging in.
+    Session,
 }
 
 impl ProofKind {
@@ -32,6 +34,7 @@ impl ProofKind {
             Self::Certificate => "certificate",
             Self::Webhook => "webhook",
             Self::MessageSignature => "message-signature",
+            Self::Session => "session",
         }
     }
 }
@@ -43,6 +46,7 @@ impl ProofKind {
             Self::ApiToken | Self::AccessToken | Self::Certificate => "",
             Self::Webhook => "webhook",
             Self::MessageSignature => "signature",
+            Self::Session => "session",
         }
     }
 }

@@ -130,6 +130,24 @@ reasons! {
     SignatureStale "signature-stale" "the signature is too old";
     SignatureEarly "signature-early" "the signature was made in the future";
     SignatureReplay "signature-replay" "the signature was used before";
+    LoginAbsent "login-absent" "there is no such tenant, or nobody logs in there";
+    LoginType "login-type" "this is no ID token";
+    LoginParty "login-party" "the ID token was given to another client";
+    LoginNonce "login-nonce" "the ID token was not asked for by the key that presents it";
+    LoginStale "login-stale" "the ID token is too old to log in with";
+    LoginReplay "login-replay" "the ID token was used before";
+    LoginUnmapped "login-unmapped" "no rule of the login gives this person a role";
+    LoginFull "login-full" "the tenant has as many sessions as it may have";
+    LoginState "login-state" "as the client tells: the provider's answer is to another question";
+    LoginIssuer "login-issuer" "as the client tells: the answer is another provider's";
+    LoginDenied "login-denied" "as the client tells: the provider, or the person, said no";
+    LoginExpired "login-expired" "as the client tells: nobody answered the provider in time";
+    LoginFailed "login-failed" "as the client tells: the provider does not do what it must";
+    SessionUnknown "session-unknown" "the session is unknown";
+    SessionUnproved "session-unproved" "a session without the proof of its key";
+    SessionExpired "session-expired" "the session has ended";
+    SessionRevoked "session-revoked" "the session was revoked";
+    SessionUnmapped "session-unmapped" "what gave the session its roles is not configured any more";
     ReplaysFull "replays-full" "there is no room to remember another proof of this tenant";
 }
 

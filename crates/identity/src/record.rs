@@ -174,23 +174,38 @@ impl TokenRecord {
     /// # Errors
     /// [`IssueError::Role`] or [`IssueError::WiderScope`], with the first that it does not hold.
     pub fn within(&self, maker: &Principal) -> Result<(), IssueError> {
-        let same_tenant = maker.tenant.as_ref() == Some(&self.tenant);
-        let covered = |role: Role| {
-            maker.roles.iter().any(|has| covers(*has, role) && (same_tenant || *has == Role::Admin))
-        };
-        if let Some(role) = self.roles.iter().find(|role| !covered(**role)) {
-            return Err(IssueError::Role(*role));
-        }
-        let itself = same_tenant && maker.kind == self.kind && maker.name == self.name;
-        let whole = self.scopes.iter().any(|scope| scope == "*");
-        if self.roles.contains(&Role::Admin) && whole && !itself {
-            return Err(IssueError::Role(Role::Admin));
-        }
-        let has = |scope: &String| maker.scopes.iter().any(|has| has == "*" || has == scope);
-        match self.scopes.iter().find(|scope| !has(scope)) {
-            Some(scope) => Err(IssueError::WiderScope(scope.clone())),
-            None => Ok(()),
-        }
+        let itself =
+            maker.tenant.as_ref() == Some(&self.tenant) && maker.kind == self.kind && maker.name == self.name;
+        holds(maker, &self.tenant, &self.roles, &self.scopes, itself)
+    }
+}
+
+/// Whether `maker` holds these roles in that tenant and these scopes: then it may give them away. `admin` with `*` it
+/// gives to `itself` alone.
+///
+/// # Errors
+/// [`IssueError::Role`] or [`IssueError::WiderScope`], with the first that it does not hold.
+pub fn holds(
+    maker: &Principal,
+    tenant: &TenantId,
+    roles: &[Role],
+    scopes: &[String],
+    itself: bool,
+) -> Result<(), IssueError> {
+    let same_tenant = maker.tenant.as_ref() == Some(tenant);
+    let covered =
+        |role: Role| maker.roles.iter().any(|has| covers(*has, role) && (same_tenant || *has == Role::Admin));
+    if let Some(role) = roles.iter().find(|role| !covered(**role)) {
+        return Err(IssueError::Role(*role));
+    }
+    let whole = scopes.iter().any(|scope| scope == "*");
+    if roles.contains(&Role::Admin) && whole && !itself {
+        return Err(IssueError::Role(Role::Admin));
+    }
+    let has = |scope: &String| maker.scopes.iter().any(|has| has == "*" || has == scope);
+    match scopes.iter().find(|scope| !has(scope)) {
+        Some(scope) => Err(IssueError::WiderScope(scope.clone())),
+        None => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 mod envelope;
 mod hash;
 mod passphrase;
+mod proof;
 mod root;
 mod tenant;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod verify;
 pub use envelope::{ENVELOPE_OVERHEAD_BYTES, MAC_BYTES, OpenError, Place, PurposeKey, SealError};
 pub use hash::{Sha256, SystemEntropy, constant_time_eq, sha256};
 pub use passphrase::{KdfError, KdfParams};
+pub use proof::{ProofKey, ProofKeyError};
 pub use root::{RootError, RootKey, WrongRoot};
 pub use tenant::{KeysError, Purpose, TenantKeys};
 pub use verify::{PublicKey, PublicKeyError, SharedKey, SignatureAlgorithm, sha512};

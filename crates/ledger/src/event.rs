@@ -38,6 +38,8 @@ kinds! {
     Remove = "remove";
     /// A token was made, used for the first time, or revoked.
     Token = "token";
+    /// A person logged in or out, or a session was revoked.
+    Session = "session";
     /// A policy was changed.
     Policy = "policy";
     /// Whom a tenant accepts was changed, or an issuer's keys were.

@@ -150,6 +150,13 @@ pub const CLOCK_GRAIN_NS: u64 = 1_000_000;
 pub const CONNECTIONS_MAX: u64 = 10_000;
 /// Open connections of one source address.
 pub const CONNECTIONS_PER_SOURCE_MAX: u64 = 1_000;
+/// Connections a second that one source address may open, and how many may come at once. Those above it wait before
+/// their handshake: a node spends most of a short connection on that. A configuration may allow more.
+pub const CONNECTION_RATE: (u32, u32) = (100, 250);
+/// The most connections a second of one source address, and at once, that a configuration may allow.
+pub const CONNECTION_RATE_MAX: u32 = 100_000;
+/// How long a connection may wait for its source's rate, in milliseconds; one that had to wait longer is closed.
+pub const CONNECTION_WAIT_MS: u64 = 5_000;
 /// A TLS handshake, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// The head of a request, from its first byte, in milliseconds.
@@ -186,6 +193,16 @@ pub const CALLER_RATE: (u32, u32) = (50_000, 10_000);
 pub const FAILED_PROOFS_PER_MINUTE: u32 = 60;
 /// Refused proofs of identity a minute that say they are one caller's, from wherever they come.
 pub const FAILED_CLAIMS_PER_MINUTE: u32 = 120;
+/// How often a minute one source address may ask how to log in, or log in.
+pub const LOGIN_ASKS_PER_MINUTE: u32 = 60;
+/// Body of a request to log in, in bytes.
+pub const LOGIN_BODY_BYTES_MAX: u64 = 16 * KIB;
+/// How long such a body may take, in milliseconds.
+pub const LOGIN_BODY_MS: u64 = 10_000;
+/// Sessions of one tenant at once.
+pub const SESSIONS_MAX: usize = 4_096;
+/// Sessions of one person at once; one more ends the oldest.
+pub const SESSIONS_OF_ONE_MAX: usize = 16;
 /// Credentials that one function may name as accepted.
 pub const ACCEPTED_CREDENTIALS_MAX: usize = 32;
 /// Bodies that are held whole at once because a webhook or a signature proves them, all together, in bytes.

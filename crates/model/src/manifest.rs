@@ -243,7 +243,7 @@ fn check_accept(accept: &[String]) -> Result<(), ManifestError> {
                 at: None,
                 message: format!("`{word}` is no credential that could be accepted"),
                 suggestion: Some(
-                    "write `token`, the name of an issuer or of certificates, `webhook:NAME` or `signature:NAME`"
+                    "write `token`, `session`, the name of an issuer or of certificates, `webhook:NAME` or `signature:NAME`"
                         .into(),
                 ),
             });

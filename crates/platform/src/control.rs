@@ -201,8 +201,16 @@ impl Platform {
         Ok(Follow(self.log_of(ctx, tenant, function)?))
     }
 
+    /// When a token ends.
+    pub fn token_ends(&self, id: &model::TokenId) -> Option<model::Timestamp> {
+        self.tokens.token(id).map(|token| token.expires_at)
+    }
+
     /// Whether a caller's credential would still be taken: for answers that go on for long.
     pub fn still_holds(&self, caller: &identity::Caller) -> bool {
+        if let Some(session) = self.session_of(caller) {
+            return self.session_holds(&session);
+        }
         let Some(token) = caller.token().and_then(|id| self.tokens.token(id)) else { return false };
         token.revoked_at.is_none() && token.expires_at > self.clock.now()
     }

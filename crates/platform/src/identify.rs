@@ -1,12 +1,12 @@
 //! Who asks: from a request to a caller, by the credentials that its function takes. It never decides what the
 //! caller may do, and never reads a body that no credential is about.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{header, request::Parts};
 use identity::{Caller, Credentials, Nobody, Reason, Refusal, Request};
 use ledger::Kind;
-use model::RequestId;
+use model::{RequestId, TenantId};
 use shield::Peer;
 
 use crate::{
@@ -14,52 +14,46 @@ use crate::{
 };
 
 /// Why a request is nobody's, for its record and for its answer.
-struct Failed<'a> {
-    code: &'static str,
-    detail: String,
+pub(crate) struct Failed {
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
     /// Whose it claims to be.
-    claimed: Option<&'a str>,
-    challenge: &'static str,
-    nonce: Option<String>,
+    pub(crate) claimed: Option<Arc<str>>,
+    /// Of which tenant, where no function says so.
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) challenge: &'static str,
+    pub(crate) nonce: Option<String>,
 }
 
 impl Platform {
-    /// Proves who asks, by the credentials in the head that the function takes; without a function, by an API
-    /// token. What does not hold is in the record, and slows its source and whom it claims to be. `body` is the
-    /// whole of it where [`Platform::wants_body`] says so.
+    /// Proves who asks, by the credentials in the head that the function takes. What does not hold is in the record,
+    /// and slows its source and whom it claims to be. `body` is the whole of it where [`Platform::wants_body`] says so.
     ///
     /// # Errors
     /// [`Refused::Challenged`], [`Refused::TooMany`].
     pub fn identify(
         &self,
         id: RequestId,
-        target: Option<&Target>,
+        target: &Target,
         head: &Parts,
         body: &[u8],
         peer: &Peer,
     ) -> Result<Caller, Refused> {
-        let other = target.filter(|target| !target.accept.is_tokens_alone());
+        let other = Some(target).filter(|target| !target.accept.is_tokens_alone());
         let proved = match other.and_then(|target| target.identity.now().map(|now| (target, now))) {
-            None => self.by_token(other, head).map_err(|refusal| Failed {
-                code: refusal.code(),
-                detail: refusal.to_string(),
-                claimed: None,
-                challenge: Refusal::CHALLENGE_INVALID,
-                nonce: None,
-            }),
-            Some((target, now)) => match self.by_any(target, &now, head, body, peer) {
-                Err(nobody) => return Err(self.failed(id, Some(target), head, peer, of_nobody(&nobody))),
-                Ok(caller) => Ok(caller),
-            },
+            None => self.by_token(other, head).map_err(|refusal| of_refusal(&refusal)),
+            Some((target, now)) => {
+                self.by_any(target, &now, head, body, peer).map_err(|nobody| of_nobody(&nobody))
+            }
         };
         match proved {
-            Ok(caller) => self.admitted(id, target, head, peer, caller),
-            Err(failed) => Err(self.failed(id, target, head, peer, failed)),
+            Ok(caller) => self.admitted(id, Some(target), head, peer, caller),
+            Err(failed) => Err(self.failed(id, Some(target), head, peer, failed)),
         }
     }
 
     /// By an API token of this node's, or anonymous: what all functions take that say nothing else.
-    fn by_token(&self, named: Option<&Target>, head: &Parts) -> Result<Caller, Refusal> {
+    pub(crate) fn by_token(&self, named: Option<&Target>, head: &Parts) -> Result<Caller, Refusal> {
         let credentials = Credentials::from_head(&head.headers, &head.uri)?;
         if named.is_some_and(|target| !target.accept.takes_tokens()) && !credentials.is_none() {
             return Err(Refusal::Elsewhere);
@@ -83,14 +77,10 @@ impl Platform {
             Some(found) => (Some(found), None),
         };
         let request = Request {
-            method: head.method.as_str(),
-            scheme: if peer.tls { "https" } else { "http" },
-            authority: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
-            target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-            headers: &head.headers,
             body,
             certificate: certificate.map(shield::ClientCertificate::der),
             vouched: certificate.map(shield::ClientCertificate::vouched),
+            ..request_of(head, peer)
         };
         match now.identity.identify(&request, &self.tokens, &target.accept, self.clock.now()) {
             Err(nobody) if matches!(nobody.reason, Reason::CredentialNone | Reason::CertificateMissing) => {
@@ -131,7 +121,7 @@ impl Platform {
         }
     }
 
-    fn admitted(
+    pub(crate) fn admitted(
         &self,
         id: RequestId,
         target: Option<&Target>,
@@ -146,27 +136,28 @@ impl Platform {
                 let code = blocked.code();
                 self.log_nobody(id, target, head, peer, key, code);
                 let retry_after_s = blocked.retry_after_s().unwrap_or(1);
-                self.note_nobody(id, target, peer.address.ip(), code, &blocked.to_string());
+                let tenant = target.map(Target::tenant);
+                self.note_nobody(id, tenant, peer.address.ip(), code, &blocked.to_string());
                 Err(Refused::TooMany { code, retry_after_s })
             }
         }
     }
 
-    fn failed(
+    /// Counts, slows, logs and records a credential that does not hold.
+    pub(crate) fn failed(
         &self,
         id: RequestId,
         target: Option<&Target>,
         head: &Parts,
         peer: &Peer,
-        failed: Failed<'_>,
+        failed: Failed,
     ) -> Refused {
         let (source, now_ms) = (peer.address.ip(), self.clock.monotonic_ms());
+        let tenant = target.map(Target::tenant).or(failed.tenant.as_ref());
         // Both are counted, whichever is over first.
         let by_source = self.shield.failed_proof(source, now_ms);
-        let by_claim = match (failed.claimed, target) {
-            (Some(name), Some(target)) => {
-                self.shield.failed_claim(&format!("{}/{name}", target.tenant()), now_ms)
-            }
+        let by_claim = match (&failed.claimed, tenant) {
+            (Some(name), Some(tenant)) => self.shield.failed_claim(&format!("{tenant}/{name}"), now_ms),
             _ => Ok(()),
         };
         let (code, detail, refused) = match by_source.and(by_claim) {
@@ -180,7 +171,7 @@ impl Platform {
             }
         };
         self.log_nobody(id, target, head, peer, "", code);
-        self.note_nobody(id, target, source, code, &detail);
+        self.note_nobody(id, tenant, source, code, &detail);
         refused
     }
 
@@ -198,15 +189,15 @@ impl Platform {
         }
     }
 
-    fn note_nobody(
+    pub(crate) fn note_nobody(
         &self,
         id: RequestId,
-        target: Option<&Target>,
+        tenant: Option<&TenantId>,
         source: IpAddr,
         code: &'static str,
         detail: &str,
     ) {
-        let about = About { request: Some(id), tenant: target.map(Target::tenant), source: Some(source) };
+        let about = About { request: Some(id), tenant, source: Some(source) };
         let mut event = about.on(self.recorder.event(Kind::Refusal));
         event.code = code.into();
         event.detail = detail.into();
@@ -219,13 +210,39 @@ impl Platform {
     }
 }
 
-fn of_nobody(nobody: &Nobody) -> Failed<'_> {
+/// A request without a body and without a client's certificate.
+pub(crate) fn request_of<'a>(head: &'a Parts, peer: &Peer) -> Request<'a> {
+    Request {
+        method: head.method.as_str(),
+        scheme: if peer.tls { "https" } else { "http" },
+        authority: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        headers: &head.headers,
+        body: &[],
+        certificate: None,
+        vouched: None,
+    }
+}
+
+pub(crate) fn of_refusal(refusal: &Refusal) -> Failed {
+    Failed {
+        code: refusal.code(),
+        detail: refusal.to_string(),
+        claimed: None,
+        tenant: None,
+        challenge: Refusal::CHALLENGE_INVALID,
+        nonce: None,
+    }
+}
+
+pub(crate) fn of_nobody(nobody: &Nobody) -> Failed {
     let entry = nobody.entry.as_ref().map(|entry| format!(" (entry `{entry}`)")).unwrap_or_default();
     let claimed = nobody.claimed.as_ref().map(|name| format!("; it says it is `{name}`")).unwrap_or_default();
     Failed {
         code: nobody.code(),
         detail: format!("{}{entry}{claimed}", nobody.reason.sentence()),
-        claimed: nobody.claimed.as_deref(),
+        claimed: nobody.claimed.clone(),
+        tenant: None,
         challenge: nobody.challenge(),
         nonce: nobody.nonce.clone(),
     }

@@ -21,7 +21,7 @@ use crate::{
     functions::off_the_loop,
     issuers::Feed,
     refused::{ControlError, Ctx},
-    shelf::{CURRENT, IDENTITY},
+    shelf::{self, CURRENT, IDENTITY, SESSIONS},
 };
 
 /// What one tenant accepts, as it stands: nothing but API tokens until somebody says more.
@@ -155,13 +155,25 @@ impl Platform {
             Ok::<_, ControlError>(Configured::new(&room, identity))
         });
         let next = next.await??;
+        self.check_grants(ctx, home, &next.identity)?;
         let shown = IdentityConfig::shown(text)?;
         // Not of the text itself: whoever reads the record could try out short secrets.
         let digest = keyring::sha256(shown.as_bytes());
-        let detail = format!("replaced by {digest} (without secrets), which names {}", names(&next.identity));
+        let ended = self.sessions_ended_by(home, &next.identity);
+        let sessions = match ended.len() {
+            0 => String::new(),
+            count => format!("; it ends {count} sessions"),
+        };
+        let named = names(&next.identity);
+        let detail = format!("replaced by {digest} (without secrets), which names {named}{sessions}");
         self.record_act(ctx, what, &detail).await?;
-        home.store.commit(Batch::new().put(IDENTITY, CURRENT, text.to_owned())).await?;
+        let mut batch = Batch::new().put(IDENTITY, CURRENT, text.to_owned());
+        for session in &ended {
+            batch = batch.put(SESSIONS, session.id.as_str(), shelf::encode(session)?);
+        }
+        home.store.commit(batch).await?;
         self.put_in_force(home, next);
+        ended.into_iter().for_each(|session| self.sessions.put(session));
         Ok(shown)
     }
 

@@ -20,6 +20,7 @@ mod identities;
 mod ids;
 mod invoke;
 mod issuers;
+mod logins;
 mod logs;
 mod meter;
 mod node;
@@ -30,6 +31,7 @@ mod recorder;
 mod recover;
 mod refused;
 mod routes;
+mod sessions;
 mod shelf;
 mod tenants;
 mod tokens;
@@ -47,6 +49,7 @@ pub use functions::{Deployed, FunctionView, Order, Stored};
 pub use glass::{GivenGlass, NewGlass};
 pub use identities::Trust;
 pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody, WAIVER_ENDED};
+pub use logins::{LoginOffer, LoginTold, OpenedSession};
 pub use logs::LogLine;
 pub use meter::Totals;
 pub use node::{FunctionMetrics, Metrics, NodeView};
@@ -67,6 +70,7 @@ pub struct Platform {
     egress: Arc<egress::Egress>,
     shield: Arc<shield::Shield>,
     tokens: identity::TokenBook,
+    sessions: identity::SessionBook,
     /// Makes callers of runs that call; nobody else can.
     functions: identity::Functions,
     node_slice: policy::Slice,

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use identity::{Issuer, TokenBook, TokenRecord};
+use identity::{Issuer, SessionBook, SessionRecord, TokenBook, TokenRecord};
 use ledger::Kind;
 use model::{
     Clock, Entropy, FunctionName, Limits, PrincipalKind, Revision, Role, Tenant, TenantId, Timestamp,
@@ -30,8 +30,8 @@ use crate::{
     recorder::Recorder,
     refused::ControlError,
     shelf::{
-        self, CLOCK, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, TENANTS,
-        TOKENS, USAGE,
+        self, CLOCK, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, SESSIONS,
+        TENANTS, TOKENS, USAGE,
     },
     tokens::NewToken,
     widening::Proofs,
@@ -162,6 +162,7 @@ impl Platform {
             egress: parts.egress,
             shield: parts.shield,
             tokens: TokenBook::new(),
+            sessions: SessionBook::default(),
             functions: identity::Functions::new(&config.trust_domain).map_err(|e| internal(&e))?,
             node_slice: Slice::for_node().map_err(|e| internal(&e))?,
             proofs: Proofs::new(parts.prover),
@@ -230,6 +231,11 @@ impl Platform {
         let store = self.sealed.tenant(&tenant.id)?;
         shelf::every(&store, Span::all(TOKENS), |_, value, _| {
             self.tokens.put(shelf::decode::<TokenRecord>(TOKENS, value)?);
+            Ok(true)
+        })
+        .await?;
+        shelf::every(&store, Span::all(SESSIONS), |_, value, _| {
+            self.sessions.put(shelf::decode::<SessionRecord>(SESSIONS, value)?);
             Ok(true)
         })
         .await?;

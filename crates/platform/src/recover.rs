@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use identity::{Issuer, TokenRecord};
+use identity::{Issuer, SessionRecord, TokenRecord};
 use ledger::Kind;
-use model::{Clock, Entropy, Role, Tenant, TokenId};
+use model::{Clock, Entropy, Role, Tenant, Timestamp, TokenId};
 use policy::Resource;
 use store::{Batch, Sealed, Span};
 
@@ -13,7 +13,7 @@ use crate::{
     open::{OpenError, administrator, default_tenant},
     recorder::{About, Recorder},
     refused::ControlError,
-    shelf::{self, TENANTS, TOKENS},
+    shelf::{self, SESSIONS, TENANTS, TOKENS},
     tokens::{CreatedToken, draw},
 };
 
@@ -26,7 +26,7 @@ pub struct Recovered {
 }
 
 /// Makes a token for `admin` of the tenant that the first start made; with `revoke_others`, every other live token
-/// that gives the role `admin` is revoked. Both are in the record before they are done.
+/// and session that gives the role `admin` is revoked. Both are in the record before they are done.
 ///
 /// # Errors
 /// [`OpenError`] if the store fails, or has not seen a first start.
@@ -57,11 +57,16 @@ pub async fn recover(
         })
         .await?;
     }
+    let sessions = match revoke_others {
+        true => admin_sessions(sealed, &tenants, now).await?,
+        false => Vec::new(),
+    };
     let created = draw(entropy, now, &tenant, administrator(), Issuer::Recovery).map_err(failed)?;
 
     let made = format!("made `{}` for {} on the data folder", created.record.id, created.record.principal());
     let revoked = others.iter().map(|old| format!("revoked `{}` of {}", old.id, old.principal()));
-    for detail in std::iter::once(made).chain(revoked) {
+    let ended = sessions.iter().map(|old| format!("revoked session `{}` of {}", old.id, old.principal()));
+    for detail in std::iter::once(made).chain(revoked).chain(ended) {
         let about = About { tenant: Some(&tenant), ..About::default() };
         let mut event = about.on(recorder.event(Kind::Token));
         event.action = "recover".into();
@@ -81,7 +86,29 @@ pub async fn recover(
         let batch = Batch::new().put(TOKENS, old.id.as_str(), shelf::encode(&*old)?);
         sealed.tenant(&old.tenant)?.commit(batch).await.map_err(|e| failed(e.into()))?;
     }
+    for session in sessions {
+        let session = SessionRecord { revoked_at: Some(now), ..session };
+        let batch = Batch::new().put(SESSIONS, session.id.as_str(), shelf::encode(&session)?);
+        sealed.tenant(&session.tenant)?.commit(batch).await.map_err(|e| failed(e.into()))?;
+    }
     Ok(Recovered { created, revoked: others.into_iter().map(|old| old.id).collect() })
+}
+
+async fn admin_sessions(
+    sealed: &Arc<Sealed>,
+    tenants: &[Tenant],
+    now: Timestamp,
+) -> Result<Vec<SessionRecord>, OpenError> {
+    let mut found = Vec::new();
+    for tenant in tenants {
+        shelf::every(&sealed.tenant(&tenant.id)?, Span::all(SESSIONS), |_, value, _| {
+            let session: SessionRecord = shelf::decode(SESSIONS, value)?;
+            found.extend(Some(session).filter(|one| one.roles.contains(&Role::Admin) && one.is_live(now)));
+            Ok(true)
+        })
+        .await?;
+    }
+    Ok(found)
 }
 
 async fn tenants(sealed: &Arc<Sealed>) -> Result<Vec<Tenant>, OpenError> {

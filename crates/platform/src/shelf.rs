@@ -14,6 +14,8 @@ pub(crate) const FUNCTIONS: Space = Space::new("functions");
 pub(crate) const REVISIONS: Space = Space::new("revisions");
 /// Tenant: token records by id.
 pub(crate) const TOKENS: Space = Space::new("tokens");
+/// Tenant: sessions of people who logged in, by id.
+pub(crate) const SESSIONS: Space = Space::new("sessions");
 /// Tenant: the text of its policies, under [`CURRENT`].
 pub(crate) const POLICY: Space = Space::new("policy");
 /// Tenant: the text of its identity configuration, secrets and all, under [`CURRENT`].

@@ -10,6 +10,7 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint, ValidationMode, ValidationWarning, Validator,
 };
+use cedar_policy_core::ast::Expr;
 use model::{PrincipalKind, TenantId, limits};
 use serde_json::Value;
 
@@ -40,10 +41,15 @@ pub(crate) struct Entry {
     pub(crate) policy: Policy,
     /// Its Cedar text, as it was written.
     pub(crate) text: Arc<str>,
+    /// The same without line breaks.
+    line: OnceLock<String>,
     pub(crate) uses: Uses,
     pub(crate) principal: PrincipalConstraint,
     pub(crate) action: ActionConstraint,
     pub(crate) resource: ResourceConstraint,
+    /// All its conditions as one, without places in its text: Cedar carries those along with each value. None where
+    /// there is no condition.
+    pub(crate) condition: Option<Arc<Expr>>,
     /// Its parts, each with what it says, once somebody asks which of them fails.
     pub(crate) parts: OnceLock<Vec<Clause>>,
 }
@@ -53,13 +59,22 @@ pub(crate) struct Entry {
 pub(crate) struct Clause {
     pub(crate) kind: &'static str,
     pub(crate) text: String,
-    pub(crate) set: PolicySet,
+    /// What holds where the part does.
+    pub(crate) condition: Expr,
 }
 
 impl Entry {
     /// The parts of its scope and its conditions, one by one.
     pub(crate) fn parts(&self) -> &[Clause] {
-        self.parts.get_or_init(|| deep(|| self.read_parts()).unwrap_or_default())
+        self.parts.get_or_init(|| match self.text.len() <= SHALLOW_BYTES_MAX {
+            true => self.read_parts(),
+            false => deep(|| self.read_parts()).unwrap_or_default(),
+        })
+    }
+
+    /// Its text without line breaks.
+    pub(crate) fn line(&self) -> &str {
+        self.line.get_or_init(|| est::one_line(&self.text))
     }
 
     fn read_parts(&self) -> Vec<Clause> {
@@ -67,7 +82,7 @@ impl Entry {
         let clause = |part: est::Part| {
             let policy = Policy::from_json(Some(PolicyId::new(&*self.id)), part.policy.clone()).ok()?;
             let text = est::text_of(&part, &policy);
-            Some(Clause { kind: part.kind, text, set: PolicySet::from_policies([policy]).ok()? })
+            Some(Clause { kind: part.kind, text, condition: policy.as_ref().condition() })
         };
         est::parts(&whole).into_iter().filter_map(clause).collect()
     }
@@ -102,6 +117,8 @@ impl Entry {
             let id = uid.id().unescaped();
             match uid.type_name().basename() {
                 "Tenant" => id == tenant,
+                // A function that calls itself is in the roles that it has.
+                "Role" => true,
                 "Function" => id.split_once('/') == Some((tenant, function)),
                 _ => false,
             }
@@ -209,6 +226,9 @@ pub(crate) fn read_function(
 /// Stack for reading policies, in bytes. Where the stack runs low, Cedar's type checker stops *without an
 /// error* and passes what it has not looked at. With this much, text within [`OPERATORS_MAX`] never gets there.
 const READ_STACK_BYTES: usize = 32 << 20;
+
+/// A text that is no longer cannot be nested so deep that reading it again wants that stack.
+const SHALLOW_BYTES_MAX: usize = 256;
 
 /// Parses, names and validates the policies of a text, on a stack of its own.
 pub(crate) fn read(validator: &Validator, text: &str, layer: Layer) -> Result<Vec<Arc<Entry>>, PolicyErrors> {
@@ -357,16 +377,20 @@ fn without_prefix(mut error: PolicyError, id: &PolicyId) -> PolicyError {
 
 fn entry(policy: Policy, layer: Layer) -> Result<Entry, PolicyErrors> {
     let id: Arc<str> = policy.id().to_string().into();
-    let json = policy.to_json().map_err(|error| PolicyError::new(error.to_string()).of(&id))?;
+    let said = |error: &dyn std::fmt::Display| PolicyError::new(error.to_string()).of(&id);
+    let json = policy.to_json().map_err(|error| said(&error))?;
+    let bare = Policy::from_json(None, json.clone()).map_err(|error| said(&error))?;
     let mut uses = Uses::default();
     look(json.get("conditions").unwrap_or(&json), &mut uses);
     Ok(Entry {
         layer,
         text: policy.to_string().into(),
+        line: OnceLock::new(),
         uses,
         principal: policy.principal_constraint(),
         action: policy.action_constraint(),
         resource: policy.resource_constraint(),
+        condition: bare.as_ref().non_scope_constraints_arc().cloned(),
         parts: OnceLock::new(),
         policy,
         id,

@@ -5,7 +5,7 @@ use cedar_policy::Policy;
 use model::Waiver;
 use serde_json::{Value, json};
 
-use crate::{errors::PolicyError, slice::cut_to_second};
+use crate::{errors::PolicyError, terms::cut_to_second};
 
 /// One part of a policy that must hold for the policy to apply.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::{
     errors::{PolicyError, PolicyErrors},
     question::kind_name,
     shipped::Shipped,
-    slice::cut_to_second,
+    terms::cut_to_second,
 };
 
 /// Actions that no such permit gives: they would let its holder give themselves the next.

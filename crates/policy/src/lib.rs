@@ -17,6 +17,7 @@ mod permit;
 mod question;
 mod shipped;
 mod slice;
+mod terms;
 
 pub use action::{Action, UnknownAction};
 pub use entry::TenantPolicies;

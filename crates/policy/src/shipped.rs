@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cedar_policy::{EntityTypeName, Schema, Validator};
+use cedar_policy::{Schema, Validator};
+use cedar_policy_core::ast::EntityType;
 
 use crate::{
     entry::{self, Entry, Layer},
     errors::{PolicyError, PolicyErrors},
+    terms::Terms,
 };
 
 /// The Cedar schema that every policy is checked against.
@@ -20,20 +22,20 @@ pub const PRESETS: &str = include_str!("presets.cedar");
 
 /// The names of the entity types, parsed once.
 pub(crate) struct Types {
-    pub(crate) tenant: EntityTypeName,
-    pub(crate) node: EntityTypeName,
-    pub(crate) role: EntityTypeName,
-    pub(crate) action: EntityTypeName,
-    pub(crate) user: EntityTypeName,
-    pub(crate) service: EntityTypeName,
-    pub(crate) function: EntityTypeName,
-    pub(crate) anonymous: EntityTypeName,
+    pub(crate) tenant: EntityType,
+    pub(crate) node: EntityType,
+    pub(crate) role: EntityType,
+    pub(crate) action: EntityType,
+    pub(crate) user: EntityType,
+    pub(crate) service: EntityType,
+    pub(crate) function: EntityType,
+    pub(crate) anonymous: EntityType,
 }
 
 /// All that is shipped.
 pub(crate) struct Shipped {
     pub(crate) validator: Validator,
-    pub(crate) types: Types,
+    pub(crate) terms: Terms,
     pub(crate) guards: Vec<Arc<Entry>>,
     pub(crate) roles: Vec<Arc<Entry>>,
     pub(crate) presets: Vec<Arc<Entry>>,
@@ -54,22 +56,11 @@ impl Shipped {
             .map_err(|error| PolicyError::new(format!("the shipped schema is broken: {error}")))?;
         let validator = Validator::new(schema);
         let read = |text, layer| entry::read(&validator, text, layer);
-        let name =
-            |text: &str| text.parse::<EntityTypeName>().map_err(|error| PolicyError::new(error.to_string()));
         Ok(Self {
             guards: read(GUARDS, Layer::Guard)?,
             roles: read(ROLES, Layer::Role)?,
             presets: read(PRESETS, Layer::Preset)?,
-            types: Types {
-                tenant: name("Tenant")?,
-                node: name("Node")?,
-                role: name("Role")?,
-                action: name("Action")?,
-                user: name("User")?,
-                service: name("Service")?,
-                function: name("Function")?,
-                anonymous: name("Anonymous")?,
-            },
+            terms: Terms::new().map_err(PolicyError::new)?,
             validator,
         })
     }

@@ -2,27 +2,28 @@
 //! is decided. It never keeps a decision beyond the policies that made it: new policies make a new slice.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, OnceLock},
 };
 
-use cedar_policy::{
-    Authorizer, Context as CedarContext, Decision as CedarDecision, Entities, Entity, EntityId, EntityUid,
-    PolicySet, Request, RestrictedExpression,
+use cedar_policy::{Authorizer, PolicySet};
+use cedar_policy_core::{
+    ast::{Literal, ValueKind},
+    evaluator::Evaluator,
 };
 use model::manifest::Preset;
-use model::{
-    Access, FunctionName, Principal, PrincipalKind, Revision, RevisionNumber, TenantId, Timestamp, Waiver,
-};
+use model::{Access, FunctionName, PrincipalKind, Revision, RevisionNumber, TenantId, Waiver};
 
 use crate::{
     Action, Denial, Permit, PolicyErrors, Question, Reason, Resource, TenantPolicies,
     cache::{Cache, Decision},
     entry::{self, Entry, Layer},
     permit::Why,
-    question::{KINDS, Proof, Uses, kind_index},
+    question::{KINDS, Uses, kind_index},
     shipped::Shipped,
+    terms::{Asked as InTerms, Ground},
 };
+use heads::{Heads, Names};
 
 /// Text of a tenant's and a function's policies in one slice, in bytes: what a decision that is not
 /// remembered has to walk through, on a thread that serves others too.
@@ -39,9 +40,11 @@ enum Subject {
 /// The policies that can hold for one kind of principal and one action.
 #[derive(Debug)]
 struct Prepared {
-    set: PolicySet,
     entries: Vec<Arc<Entry>>,
+    heads: Heads,
     uses: Uses,
+    /// All of them for Cedar's authorizer, where one fails and its error is to be told.
+    set: OnceLock<Result<PolicySet, String>>,
 }
 
 /// Compiled policies for one function, one tenant's control plane, or the node. Cheap to ask, immutable but
@@ -50,7 +53,9 @@ struct Prepared {
 pub struct Slice {
     subject: Subject,
     entries: Vec<Arc<Entry>>,
-    prepared: Box<[OnceLock<Result<Prepared, String>>]>,
+    prepared: Box<[OnceLock<Prepared>]>,
+    /// The one function that it is about.
+    ground: OnceLock<Result<Ground, String>>,
     cache: Cache,
 }
 
@@ -131,7 +136,7 @@ impl Slice {
     fn new(subject: Subject, entries: Vec<Arc<Entry>>) -> Self {
         let cells = KINDS.len() * Action::ALL.len();
         let prepared = std::iter::repeat_with(OnceLock::new).take(cells).collect();
-        Self { subject, entries, prepared, cache: Cache::default() }
+        Self { subject, entries, prepared, ground: OnceLock::new(), cache: Cache::default() }
     }
 
     /// Id and text of each policy in force, the guards first.
@@ -200,77 +205,116 @@ impl Slice {
         }
     }
 
-    fn prepared(&self, question: &Question<'_>) -> Result<&Prepared, &str> {
+    fn prepared(&self, question: &Question<'_>) -> Result<&Prepared, &'static str> {
         if !self.covers(question) {
             return Err("these policies do not speak of it");
         }
         let (kind, action) = (question.principal.kind, question.action);
         let cell = self.prepared.get(kind_index(kind) * Action::ALL.len() + action as usize);
         let cell = cell.ok_or("the action is not known")?;
-        cell.get_or_init(|| self.prepare(kind, action)).as_ref().map_err(String::as_str)
+        Ok(cell.get_or_init(|| self.prepare(kind, action)))
     }
 
-    fn prepare(&self, kind: PrincipalKind, action: Action) -> Result<Prepared, String> {
+    fn prepare(&self, kind: PrincipalKind, action: Action) -> Prepared {
         let matters = |entry: &&Arc<Entry>| {
             let own_say = entry.layer == Layer::Tenant && action == Action::ManagePolicy;
             entry.speaks_of_kind(kind) && entry.speaks_of_action(action) && !own_say
         };
         let entries: Vec<_> = self.entries.iter().filter(matters).cloned().collect();
         let uses = entries.iter().fold(Uses::default(), |uses, entry| uses.with(entry.uses));
-        let policies = entries.iter().map(|entry| entry.policy.clone());
-        let set = PolicySet::from_policies(policies).map_err(|error| error.to_string())?;
-        Ok(Prepared { set, entries, uses })
+        Prepared { heads: Heads::of(kind, &entries), entries, uses, set: OnceLock::new() }
     }
 
     fn evaluate(&self, question: &Question<'_>, prepared: &Prepared) -> Decision {
-        let (request, entities) = match self.ask(question, prepared.uses) {
+        let asked = match self.ask(question, prepared.uses) {
             Ok(asked) => asked,
             Err(error) => return Decision::Denied(Arc::new(undecidable(question, &error))),
         };
-        let response = Authorizer::new().is_authorized(&request, &prepared.set, &entities);
-        let errors: Vec<String> = response.diagnostics().errors().map(|error| error.to_string()).collect();
-        let deciding: HashSet<String> = response.diagnostics().reason().map(|id| id.to_string()).collect();
-        let deciding: Vec<_> =
-            prepared.entries.iter().filter(|entry| deciding.contains(&*entry.id)).collect();
+        let evaluator = asked.evaluator();
+        let Some(holding) = prepared.holding(question, &asked, &evaluator) else {
+            return Decision::Denied(Arc::new(prepared.failed(question, &asked)));
+        };
+        let forbids: Vec<&Arc<Entry>> = holding.iter().filter(|entry| !entry.permits()).copied().collect();
         let principal: Arc<str> = question.principal.to_string().into();
-        if response.decision() == CedarDecision::Allow && errors.is_empty() {
-            let policies = deciding.iter().map(|entry| Arc::clone(&entry.id)).collect();
+        if forbids.is_empty() && !holding.is_empty() {
+            let policies = holding.iter().map(|entry| Arc::clone(&entry.id)).collect();
             return Decision::Permitted { principal, policies };
         }
-        let (reason, clause) = match deciding.first() {
-            _ if !errors.is_empty() => (Reason::Error, "the policies could not be evaluated".to_owned()),
+        let (reason, clause) = match forbids.first() {
             Some(entry) => (Reason::Forbidden, entry.text.to_string()),
-            None => (Reason::NoPermit, explain::no_permit(prepared, &request, &entities)),
+            None => (Reason::NoPermit, explain::no_permit(prepared, &evaluator)),
         };
-        let permitted = response.decision() == CedarDecision::Allow;
-        let policies = deciding.iter().filter(|_| !permitted).map(|entry| entry.id.to_string()).collect();
-        let (action, resource) = (question.action, question.resource.to_string());
+        let policies = forbids.iter().map(|entry| entry.id.to_string()).collect();
+        let (action, resource, errors) = (question.action, question.resource.to_string(), Vec::new());
         Decision::Denied(Arc::new(Why { reason, principal, action, resource, policies, clause, errors }))
     }
 
-    /// Turns a question into Cedar's terms. The context holds only what some policy looks at, so that a
-    /// decision cannot depend on anything that is not in its key.
-    fn ask(&self, question: &Question<'_>, uses: Uses) -> Result<(Request, Entities), String> {
-        let shipped = Shipped::get().map_err(|errors| errors.to_string())?;
-        let terms = Terms { shipped };
-        let principal = terms.principal_uid(question.principal);
-        let resource = terms.resource_uid(question.resource);
-        let waiver = match &self.subject {
-            Subject::Function { waiver, .. } => waiver.as_ref(),
-            Subject::Node | Subject::Tenant(_) => None,
+    fn ask(&self, question: &Question<'_>, uses: Uses) -> Result<InTerms, String> {
+        let terms = &Shipped::get().map_err(|errors| errors.to_string())?.terms;
+        let Subject::Function { waiver, .. } = &self.subject else {
+            return terms.ask(question, &terms.ground(question.resource, None)?, uses);
         };
-        let mut entities = Vec::with_capacity(2);
-        // A function that calls itself is one entity, with both halves.
-        let same = principal == resource;
-        if !same {
-            entities.push(terms.principal(question)?);
+        // Of a function's slice nothing else is asked.
+        let ground = self.ground.get_or_init(|| terms.ground(question.resource, waiver.as_ref()));
+        terms.ask(question, ground.as_ref().map_err(Clone::clone)?, uses)
+    }
+}
+
+impl Prepared {
+    /// The policies that hold, in their order; none where one of them cannot be evaluated.
+    fn holding(
+        &self,
+        question: &Question<'_>,
+        asked: &InTerms,
+        evaluator: &Evaluator<'_>,
+    ) -> Option<Vec<&Arc<Entry>>> {
+        let names =
+            Names { principal: asked.principal.eid().as_ref(), resource: asked.resource.eid().as_ref() };
+        let (mut holding, mut failed) = (Vec::with_capacity(4), false);
+        self.heads.each(question, names, |number| {
+            match self.entries.get(number).map(|e| e.holds(evaluator)) {
+                Some(Some(true)) => holding.push(number),
+                Some(Some(false)) => {}
+                Some(None) | None => failed = true,
+            }
+        });
+        holding.sort_unstable();
+        (!failed).then(|| holding.into_iter().filter_map(|number| self.entries.get(number)).collect())
+    }
+
+    /// What Cedar's authorizer says where a policy cannot be evaluated, which means no.
+    fn failed(&self, question: &Question<'_>, asked: &InTerms) -> Why {
+        let set = self.set.get_or_init(|| {
+            let policies = self.entries.iter().map(|entry| entry.policy.clone());
+            PolicySet::from_policies(policies).map_err(|error| error.to_string())
+        });
+        let set = match set {
+            Ok(set) => set,
+            Err(error) => return undecidable(question, error),
+        };
+        let (request, entities) = asked.whole();
+        let response = Authorizer::new().is_authorized(&request, set, &entities);
+        let permitted = response.decision() == cedar_policy::Decision::Allow;
+        let deciding: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        let deciding =
+            self.entries.iter().filter(|entry| !permitted && deciding.contains(&entry.id.to_string()));
+        Why {
+            policies: deciding.map(|entry| entry.id.to_string()).collect(),
+            clause: "the policies could not be evaluated".to_owned(),
+            errors: response.diagnostics().errors().map(ToString::to_string).collect(),
+            ..undecidable(question, "")
         }
-        entities.push(terms.resource(question.resource, waiver, same.then_some(question))?);
-        let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
-        let action = terms.uid(&shipped.types.action, question.action.as_str());
-        let context = terms.context(question, uses)?;
-        let request = Request::new(principal, action, resource, context, None);
-        Ok((request.map_err(|error| error.to_string())?, entities))
+    }
+}
+
+impl Entry {
+    /// Whether its conditions hold, whatever its head says; none where they cannot be evaluated.
+    fn holds(&self, evaluator: &Evaluator<'_>) -> Option<bool> {
+        let Some(condition) = &self.condition else { return Some(true) };
+        match evaluator.interpret(condition, &HashMap::new()).ok()?.value_kind() {
+            ValueKind::Lit(Literal::Bool(holds)) => Some(*holds),
+            _ => None,
+        }
     }
 }
 
@@ -322,161 +366,9 @@ fn undecidable(question: &Question<'_>, error: &str) -> Why {
     }
 }
 
-/// Builds Cedar's values.
-struct Terms<'a> {
-    shipped: &'a Shipped,
-}
-
-type Attributes = HashMap<String, RestrictedExpression>;
-
-impl Terms<'_> {
-    fn uid(&self, name: &cedar_policy::EntityTypeName, id: &str) -> EntityUid {
-        EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
-    }
-
-    fn principal_uid(&self, principal: &Principal) -> EntityUid {
-        let types = &self.shipped.types;
-        let name = match principal.kind {
-            PrincipalKind::User => &types.user,
-            PrincipalKind::Service => &types.service,
-            PrincipalKind::Function => &types.function,
-            PrincipalKind::Anonymous => &types.anonymous,
-        };
-        match &principal.tenant {
-            Some(tenant) => self.uid(name, &format!("{tenant}/{}", principal.name)),
-            None => self.uid(name, &principal.name),
-        }
-    }
-
-    fn resource_uid(&self, resource: Resource<'_>) -> EntityUid {
-        let types = &self.shipped.types;
-        match resource {
-            Resource::Node => self.uid(&types.node, "node"),
-            Resource::Tenant(tenant) => self.uid(&types.tenant, tenant.as_str()),
-            Resource::Function(tenant, name) => self.uid(&types.function, &format!("{tenant}/{name}")),
-        }
-    }
-
-    fn principal(&self, question: &Question<'_>) -> Result<Entity, String> {
-        let mut attributes = Attributes::new();
-        let parents = self.describe(question, &mut attributes);
-        let claims = question.context.proof.attributes.into_iter().flatten();
-        let tags = claims.map(|(name, values)| (name.clone(), texts(values)));
-        let uid = self.principal_uid(question.principal);
-        Entity::new_with_tags(uid, attributes, parents, tags).map_err(|error| error.to_string())
-    }
-
-    /// Adds a principal's attributes and says what it is in.
-    fn describe(&self, question: &Question<'_>, attributes: &mut Attributes) -> HashSet<EntityUid> {
-        let (types, principal) = (&self.shipped.types, question.principal);
-        attributes.insert("scopes".into(), texts(&principal.scopes));
-        attributes.insert("groups".into(), texts(question.context.proof.groups));
-        let mut parents: HashSet<_> =
-            principal.roles.iter().map(|role| self.uid(&types.role, role.as_str())).collect();
-        if let Some(tenant) = &principal.tenant {
-            let uid = self.uid(&types.tenant, tenant.as_str());
-            attributes.insert("tenant".into(), RestrictedExpression::new_entity_uid(uid.clone()));
-            attributes.insert("name".into(), RestrictedExpression::new_string(principal.name.clone()));
-            parents.insert(uid);
-        }
-        parents
-    }
-
-    fn resource(
-        &self,
-        resource: Resource<'_>,
-        waiver: Option<&Waiver>,
-        itself: Option<&Question<'_>>,
-    ) -> Result<Entity, String> {
-        let uid = self.resource_uid(resource);
-        let Resource::Function(tenant, name) = resource else { return Ok(Entity::with_uid(uid)) };
-        let tenant = self.uid(&self.shipped.types.tenant, tenant.as_str());
-        let mut attributes = Attributes::from([
-            ("tenant".into(), RestrictedExpression::new_entity_uid(tenant.clone())),
-            ("name".into(), RestrictedExpression::new_string(name.to_string())),
-            ("scopes".into(), RestrictedExpression::new_set([])),
-            ("groups".into(), RestrictedExpression::new_set([])),
-        ]);
-        let mut parents = itself.map_or_else(HashSet::new, |p| self.describe(p, &mut attributes));
-        parents.insert(tenant);
-        if let Some(waiver) = waiver {
-            let record = RestrictedExpression::new_record([
-                ("reason".into(), RestrictedExpression::new_string(waiver.reason.clone())),
-                ("until".into(), datetime(waiver.until)),
-            ]);
-            attributes.insert("waiver".into(), record.map_err(|error| error.to_string())?);
-        }
-        Entity::new(uid, attributes, parents).map_err(|error| error.to_string())
-    }
-
-    fn context(&self, question: &Question<'_>, uses: Uses) -> Result<CedarContext, String> {
-        let asked = question.context;
-        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let mut pairs = Vec::with_capacity(10);
-        let mut add = |used, name: &str, value: &dyn Fn() -> RestrictedExpression| {
-            if uses.has(used) {
-                pairs.push((name.to_owned(), value()));
-            }
-        };
-        add(Uses::METHOD, "method", &|| text(asked.method));
-        add(Uses::PATH, "path", &|| text(asked.path));
-        add(Uses::HOST, "host", &|| text(asked.host));
-        add(Uses::SOURCE, "source", &|| {
-            RestrictedExpression::new_ip(asked.source.to_canonical().to_string())
-        });
-        add(Uses::TLS, "tls", &|| RestrictedExpression::new_bool(asked.tls));
-        add(Uses::TIME, "time", &|| datetime(asked.now));
-        add(Uses::SCOPE, "scope", &|| text(question.action.as_str()));
-        add(Uses::ON_BEHALF_OF, "onBehalfOf", &|| text(asked.on_behalf_of));
-        if uses.has(Uses::CHAIN) {
-            pairs.push(("chain".to_owned(), chain(asked.chain)?));
-        }
-        if uses.has(Uses::TOKEN) {
-            pairs.push(("token".to_owned(), token(&asked.proof)?));
-        }
-        CedarContext::from_pairs(pairs).map_err(|error| error.to_string())
-    }
-}
-
-fn chain(functions: &[&str]) -> Result<RestrictedExpression, String> {
-    let depth = i64::try_from(functions.len()).unwrap_or(i64::MAX);
-    let names = functions.iter().map(|name| RestrictedExpression::new_string((*name).to_owned()));
-    let record = RestrictedExpression::new_record([
-        ("depth".into(), RestrictedExpression::new_long(depth)),
-        ("functions".into(), RestrictedExpression::new_set(names)),
-    ]);
-    record.map_err(|error| error.to_string())
-}
-
-fn texts(texts: &[String]) -> RestrictedExpression {
-    RestrictedExpression::new_set(texts.iter().map(|text| RestrictedExpression::new_string(text.clone())))
-}
-
-fn token(proof: &Proof<'_>) -> Result<RestrictedExpression, String> {
-    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let age_s = RestrictedExpression::new_long(i64::try_from(proof.age_s).unwrap_or(i64::MAX));
-    let mut members = vec![
-        ("kind".to_owned(), text(proof.kind)),
-        ("bound".to_owned(), RestrictedExpression::new_bool(proof.bound)),
-        ("age_s".to_owned(), age_s),
-    ];
-    members.extend(proof.issuer.map(|issuer| ("issuer".to_owned(), text(issuer))));
-    RestrictedExpression::new_record(members).map_err(|error| error.to_string())
-}
-
-/// A time cut to its second: the grain at which decisions are remembered. Both sides of a comparison are cut,
-/// so a waiver ends up to a second early, never late.
-fn datetime(time: Timestamp) -> RestrictedExpression {
-    RestrictedExpression::new_datetime(cut_to_second(time))
-}
-
-/// A time as policies see it: `2026-11-23T10:00:00.000Z`, the milliseconds always zero.
-pub(crate) fn cut_to_second(time: Timestamp) -> String {
-    Timestamp::from_unix_ms(time.unix_ms() / 1_000 * 1_000).to_string()
-}
-
 mod change;
 mod explain;
+mod heads;
 mod reach;
 
 pub use change::{Asked, Difference};

@@ -45,6 +45,12 @@ pub enum Blocked {
     /// The body's length can be read in two ways (RFC 9112 §6.3): a smuggled request.
     #[error("the body's length is ambiguous: {0}")]
     Framing(&'static str),
+    /// The source address opens more connections than it may.
+    #[error("the address opens too many connections")]
+    ConnectionRate {
+        /// When the next one would be let in, in milliseconds from now.
+        retry_after_ms: u64,
+    },
     /// The source address sends more than it may.
     #[error("the address sends too many requests")]
     SourceRate {
@@ -84,6 +90,7 @@ impl Blocked {
             Self::HeadersTooLarge { .. } => "headers-too-large",
             Self::Host(_) => "host-ambiguous",
             Self::Framing(_) => "framing-ambiguous",
+            Self::ConnectionRate { .. } => "connection-rate",
             Self::SourceRate { .. } => "source-rate",
             Self::CallerRate { .. } => "caller-rate",
             Self::FailedProofs { .. } => "too-many-failed-proofs",
@@ -99,7 +106,8 @@ impl Blocked {
             Self::TargetTooLong { .. } => 414,
             Self::TooManyHeaders { .. } | Self::HeadersTooLarge { .. } => 431,
             Self::MethodToken | Self::TargetAmbiguous(_) | Self::Host(_) | Self::Framing(_) => 400,
-            Self::SourceRate { .. }
+            Self::ConnectionRate { .. }
+            | Self::SourceRate { .. }
             | Self::CallerRate { .. }
             | Self::FailedProofs { .. }
             | Self::FailedClaims { .. } => 429,
@@ -109,7 +117,8 @@ impl Blocked {
     /// Whole seconds for `Retry-After`, at least 1, where waiting helps.
     pub const fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::SourceRate { retry_after_ms }
+            Self::ConnectionRate { retry_after_ms }
+            | Self::SourceRate { retry_after_ms }
             | Self::CallerRate { retry_after_ms }
             | Self::FailedProofs { retry_after_ms }
             | Self::FailedClaims { retry_after_ms } => {

@@ -16,4 +16,4 @@ pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
 pub use rate::{Limiter, Rate};
 pub use repeats::{Repeated, Repeats};
-pub use screen::{ClientCertificate, Peer, Screened, Shield, ShieldConfig};
+pub use screen::{ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};

@@ -82,6 +82,32 @@ impl<K: Eq + Hash> Limiter<K> {
         Ok(())
     }
 
+    /// Takes the next one for `key`, now or later, and says in how many milliseconds it is due: those who come faster
+    /// than the rate queue up, first come, first served. One that were due later than `wait_ms_max` is not taken.
+    ///
+    /// # Errors
+    /// When the next one would be due, in milliseconds.
+    pub fn book<Q>(&self, key: &Q, now_ms: u64, wait_ms_max: u64) -> Result<u64, u64>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let now_ns = now_ms.saturating_mul(1_000_000);
+        let mut shard = self.shard(key).lock();
+        if !shard.contains_key(key) && shard.len() >= self.keys_max_per_shard {
+            forget(&mut shard, now_ns);
+        }
+        let slot = shard.entry(key.to_owned()).or_insert(Slot { arrival_ns: 0, last_ms: now_ms });
+        slot.last_ms = slot.last_ms.max(now_ms);
+        let next_ns = slot.arrival_ns.max(now_ns).saturating_add(self.rate.interval_ns);
+        let due_ms = next_ns.saturating_sub(now_ns).saturating_sub(self.rate.ahead_ns).div_ceil(1_000_000);
+        if due_ms > wait_ms_max {
+            return Err(due_ms);
+        }
+        slot.arrival_ns = next_ns;
+        Ok(due_ms)
+    }
+
     /// In how many milliseconds `key` could take one, without taking it; none: now.
     pub fn wait_ms<Q>(&self, key: &Q, now_ms: u64) -> Option<u64>
     where

@@ -119,6 +119,8 @@ impl<B> Screened<B> {
 /// What a [`Shield`] holds requests to. The default is the bounds of `model::limits` and no firewall.
 #[derive(Debug, Clone)]
 pub struct ShieldConfig {
+    /// Connections a second of one source address, and how many at once.
+    pub connection_rate: (u32, u32),
     /// Requests a second of one source address, and how many at once.
     pub source_rate: (u32, u32),
     /// Requests a second of one caller, and how many at once.
@@ -140,6 +142,7 @@ pub struct ShieldConfig {
 impl Default for ShieldConfig {
     fn default() -> Self {
         Self {
+            connection_rate: limits::CONNECTION_RATE,
             source_rate: limits::SOURCE_RATE,
             caller_rate: limits::CALLER_RATE,
             failed_proofs_per_minute: limits::FAILED_PROOFS_PER_MINUTE,
@@ -152,25 +155,41 @@ impl Default for ShieldConfig {
     }
 }
 
+/// A port that connections come in by. Those of one are never kept waiting by those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// Requests for functions.
+    Data,
+    /// Requests of operators and developers.
+    Control,
+}
+
 /// The screen of one node. All times are milliseconds of a clock that never goes back.
 #[derive(Debug)]
 pub struct Shield {
+    connections: Limiter<(Port, IpAddr)>,
+    pushes: Limiter<IpAddr>,
     sources: Limiter<IpAddr>,
     callers: Limiter<String>,
     failed_proofs: Limiter<IpAddr>,
     failed_claims: Limiter<String>,
+    logins: Limiter<IpAddr>,
     config: ShieldConfig,
 }
 
 impl Shield {
     /// A screen that remembers nobody yet.
     pub fn new(config: ShieldConfig) -> Self {
+        let asks = limits::LOGIN_ASKS_PER_MINUTE;
         let (failed, claims) = (config.failed_proofs_per_minute, limits::FAILED_CLAIMS_PER_MINUTE);
         Self {
+            connections: Limiter::new(Rate::per_second(config.connection_rate), config.keys_max),
+            pushes: Limiter::new(Rate::per_second(config.connection_rate), config.keys_max),
             sources: Limiter::new(Rate::per_second(config.source_rate), config.keys_max),
             callers: Limiter::new(Rate::per_second(config.caller_rate), config.keys_max),
             failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
             failed_claims: Limiter::new(Rate::new(claims, 60_000, claims), config.keys_max),
+            logins: Limiter::new(Rate::new(asks, 60_000, asks), config.keys_max),
             config,
         }
     }
@@ -181,6 +200,27 @@ impl Shield {
     /// [`Blocked::Firewall`].
     pub fn admit_peer(&self, address: IpAddr) -> Result<(), Blocked> {
         if self.config.firewall.permits(address) { Ok(()) } else { Err(Blocked::Firewall) }
+    }
+
+    /// Counts a connection on which a client has begun to speak, and says in how many milliseconds it is answered:
+    /// whoever opens them faster than the rate waits for itself, and not at the other port. Those that say nothing
+    /// cost little, and take nothing from others of their address.
+    ///
+    /// # Errors
+    /// [`Blocked::ConnectionRate`] for one that would wait longer than `CONNECTION_WAIT_MS`.
+    pub fn admit_connection(&self, port: Port, address: IpAddr, now_ms: u64) -> Result<u64, Blocked> {
+        let booked = self.connections.book(&(port, source(address)), now_ms, limits::CONNECTION_WAIT_MS);
+        booked.map_err(|wait| Blocked::ConnectionRate { retry_after_ms: wait })
+    }
+
+    /// Counts a connection for which, where as many are open as may be, another one would have to end: those of a source
+    /// that pushes all the time are not worth that.
+    ///
+    /// # Errors
+    /// [`Blocked::ConnectionRate`].
+    pub fn admit_push(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.pushes.take(&source(address), now_ms);
+        counted.map_err(|wait| Blocked::ConnectionRate { retry_after_ms: wait })
     }
 
     /// Looks at a request before anything else does: the firewall, the source's rate, then method, target,
@@ -237,6 +277,15 @@ impl Shield {
     pub fn failed_claim(&self, name: &str, now_ms: u64) -> Result<(), Blocked> {
         let counted = self.failed_claims.take(name, now_ms);
         counted.map_err(|wait| Blocked::FailedClaims { retry_after_ms: wait })
+    }
+
+    /// Counts somebody who asks how to log in, or logs in: both without a credential.
+    ///
+    /// # Errors
+    /// [`Blocked::SourceRate`].
+    pub fn login_asked(&self, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let counted = self.logins.take(&source(address), now_ms);
+        counted.map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })
     }
 
     /// How many sources and callers are remembered, for the metrics.

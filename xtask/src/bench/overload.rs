@@ -44,7 +44,7 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         let peak = closed.with(PEAK_CONNECTIONS, Duration::from_secs(bench.seconds))?.requests_per_s;
         peaks.push(peak);
         let order = load::open_loop(&to, "/hello", CONNECTIONS, 2.0 * peak, bench.seconds as f64);
-        let running = load::start(bench.tools, &pins.load, &order, 0)?;
+        let running = load::start(bench.tools, &pins.load, &order, load::Turn::Usual)?;
         let answer = std::thread::scope(|scope| {
             let answer = scope.spawn(move || running.finish());
             while !answer.is_finished() {

@@ -16,7 +16,7 @@ const DECISIONS: usize = 50_000;
 const MANY: usize = 10_000;
 const FEW: usize = 10;
 
-/// Decisions as they come, none of which was made before, and all of which were.
+/// Decisions of which half were made before, none, and all.
 pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let pins = Pins::new(1);
     let mut rounds = Vec::new();
@@ -41,6 +41,14 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         report.figure(&format!("{name}_us_p99"), figure(true, kind, 99.0)?);
         report.figure(&format!("{name}_of_10_us_p50"), few);
         report.ratio(&format!("{name}_10000_to_10"), Some(many), Some(few));
+    }
+    // How much of the mix was never asked before, and how much of the fresh ones was permitted.
+    for (name, key) in [
+        ("decision_mix_fresh_share", "mix_fresh_share"),
+        ("decision_fresh_permitted_share", "fresh_permitted_share"),
+    ] {
+        let shares: Vec<f64> = rounds.iter().filter_map(|(_, many)| many[key].as_f64()).collect();
+        report.figure(name, median(&shares).context("no sample")?);
     }
     Ok(())
 }

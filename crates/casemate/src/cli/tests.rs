@@ -51,9 +51,10 @@ fn every_example_parses() {
 fn the_list_of_commands() {
     let mut paths = Vec::new();
     each(&built(), "casemate", &mut |path, _| paths.push(path.to_owned()));
-    let expect = "casemate; up; demo; login; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
+    let expect = "casemate; up; demo; login; logout; whoami; new; build; test; deploy; dev; invoke; logs; list; inspect; \
                   rollback; remove; token; token create; token list; token rotate; token recover; token revoke; \
-                  tenant; tenant create; tenant set; tenant list; policy; policy get; policy set; policy check; \
+                  session; session list; session revoke; tenant; tenant create; tenant set; tenant list; \
+                  policy; policy get; policy set; policy check; \
                   policy test; policy explain; policy diff; policy who-can; policy what-can; policy pending; \
                   policy approve; policy reject; policy break-glass; policy glass; policy end-glass; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
@@ -83,6 +84,8 @@ fn what_does_not_parse() {
     refused("casemate rollback hello --to x", "not a revision");
     refused("casemate invoke hello -d a --data-file b", "cannot be used with");
     refused("casemate login --consume", "--token-file");
+    refused("casemate login --device", "--oidc");
+    refused("casemate login --oidc --consume --token-file t", "cannot be used with");
     refused("casemate up --listen 8443", "invalid");
     refused("casemate records --request 1", "not a request id");
     refused("casemate list --output yaml", "possible values");

@@ -1,15 +1,17 @@
-//! `token` and `tenant`: who is there. It never shows a token twice.
+//! `token`, `session` and `tenant`: who is there. It never shows a token twice.
 
-use gateway::api::{CreateTenant, CreateToken, IssuedToken, RotateToken, TenantLimits, TokenInfo};
+use gateway::api::{
+    CreateTenant, CreateToken, IssuedToken, RotateToken, SessionInfo, TenantLimits, TokenInfo,
+};
 use model::{PrincipalKind, TokenId, TrustLabel};
 
 use super::{Context, functions::day_and_minute, recover};
 use crate::{
-    cli::{Kind, Tenant, Token, TokenCreate},
+    cli::{Kind, Sessions, Tenant, Token, TokenCreate},
     client::Client,
     clock,
     exit::{Exit, Failure},
-    output::{Ink, Output},
+    output::{Ink, Output, harmless},
     session::{Secret, Session},
 };
 
@@ -121,6 +123,39 @@ fn token_row(token: &TokenInfo) -> Vec<String> {
         token.scopes.join(","),
         day_and_minute(token.expires_at),
         token.last_used_at.map_or_else(|| "never".into(), day_and_minute),
+    ]
+}
+
+/// `session …`
+pub(super) async fn sessions(context: &Context, args: Sessions) -> Result<(), Failure> {
+    let (out, client) = (&context.out, context.client()?);
+    match args {
+        Sessions::List => {
+            let found = client.sessions().await?;
+            out.answer(&found, |found| {
+                let rows: Vec<Vec<String>> = found.sessions.iter().map(session_row).collect();
+                out.table(&["ID", "NAME", "ROLES", "SCOPES", "OPENED", "ENDS"], &rows)
+            });
+        }
+        Sessions::Revoke { id } => {
+            client.revoke_session(&id).await?;
+            out.answer(&serde_json::json!({ "revoked": id }), |_| format!("revoked {id}"));
+        }
+    }
+    Ok(())
+}
+
+fn session_row(session: &SessionInfo) -> Vec<String> {
+    let roles: Vec<&str> = session.roles.iter().map(|role| role.as_str()).collect();
+    let ends =
+        if session.revoked_at.is_some() { "revoked".into() } else { day_and_minute(session.expires_at) };
+    vec![
+        session.id.to_string(),
+        harmless(&session.name),
+        roles.join(","),
+        session.scopes.join(","),
+        day_and_minute(session.created_at),
+        ends,
     ]
 }
 

@@ -1,23 +1,26 @@
-//! `login` and `whoami`. It never prints a token.
+//! `login`, `logout` and `whoami`. It never prints a token.
 
 use std::{io::IsTerminal, path::Path};
 
 use gateway::api::WhoAmI;
 
-use super::Context;
+use super::{Context, oidc};
 use crate::{
     cli::Login,
     client::Client,
     exit::{Exit, Failure},
-    output::{Ink, Output},
+    output::{Ink, Output, harmless},
     session::{Session, read_stdin},
 };
 
 /// Proves a credential to the node, then saves it with the node's address and certificate.
 pub(super) async fn login(context: &Context, args: &Login) -> Result<(), Failure> {
+    if args.oidc {
+        return oidc::login(context, args).await;
+    }
     let out = &context.out;
     let given = context.global.token_file.is_some() || std::env::var_os("CASEMATE_TOKEN").is_some();
-    let mut session = Session::open(&context.global)?;
+    let mut session = Session { bound: None, ..Session::open(&context.global)? };
     if !given {
         if std::io::stdin().is_terminal() {
             out.note("token (one line):");
@@ -52,6 +55,38 @@ pub(super) async fn login(context: &Context, args: &Login) -> Result<(), Failure
     Ok(())
 }
 
+/// Ends the session at the node and forgets it here; without one, forgets the saved token.
+pub(super) async fn logout(context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    // Whatever stands in the environment is not what was logged in with.
+    let session = Session::saved(&context.global)?;
+    let Some(session) = session else {
+        return Err(Failure::new(Exit::Unauthenticated, "nobody is logged in here")
+            .next("`casemate whoami` says whom a token of the environment proves"));
+    };
+    let Some(bound) = session.bound.clone() else {
+        session.forget(true)?;
+        out.answer(&serde_json::json!({ "forgotten": "token" }), |_| {
+            "the saved token is forgotten here, and still good: `casemate token revoke ID` ends it".into()
+        });
+        return Ok(());
+    };
+    let ended = Client::new(session.clone())?.log_out().await;
+    // It may have ended by itself, or the node may be gone: here it is forgotten in any case.
+    let token_stays = session.forget(false)?;
+    match ended {
+        Err(failure) if failure.exit != Exit::Unauthenticated => return Err(failure),
+        _ => {}
+    }
+    out.answer(&serde_json::json!({ "ended": bound.id }), |_| {
+        format!("logged out; session {} is over", bound.id)
+    });
+    if token_stays {
+        out.note("the API token that was saved before is what counts now; `casemate logout` forgets it too");
+    }
+    Ok(())
+}
+
 /// Asks the node whom the credential proves.
 pub(super) async fn whoami(context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
@@ -60,13 +95,19 @@ pub(super) async fn whoami(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn describe(out: &Output, session: &Session, me: &WhoAmI) -> String {
+pub(super) fn describe(out: &Output, session: &Session, me: &WhoAmI) -> String {
     let roles: Vec<&str> = me.principal.roles.iter().map(|role| role.as_str()).collect();
-    out.fields(&[
+    let mut fields = vec![
         ("who", out.paint(Ink::Strong, &me.entity)),
         ("roles", if roles.is_empty() { "none".into() } else { roles.join(", ") }),
         ("scopes", me.principal.scopes.join(", ")),
         ("tenant", session.tenant.to_string()),
         ("node", session.node.clone()),
-    ])
+    ];
+    if let Some(credential) = &me.credential {
+        let at = credential.issuer.as_ref().map(|at| format!(", logged in at {at}")).unwrap_or_default();
+        fields.push(("by", harmless(&format!("{} {}{at}", credential.kind, credential.id))));
+        fields.push(("until", credential.expires_at.to_string()));
+    }
+    out.fields(&fields)
 }

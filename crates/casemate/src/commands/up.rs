@@ -141,8 +141,14 @@ fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
     let (mut login, mut token_file) = (None, None);
     if let Some((tenant, token)) = node.first_token() {
         let ca = Some(node.ca().to_owned());
-        let session =
-            Session { node: control.clone(), tenant, token: Some(token.clone()), ca, is_saved: false };
+        let session = Session {
+            node: control.clone(),
+            tenant,
+            token: Some(token.clone()),
+            bound: None,
+            ca,
+            is_saved: false,
+        };
         if login_path()?.exists() {
             let path = config.data.join("first-token");
             write_private(&path, token.expose().as_bytes())?;

@@ -28,6 +28,20 @@ when { context.method == "DELETE" };
 '''
 "#;
 
+/// For those whom the tour's issuer calls buyers, and not for those whom it calls trainees.
+const ORDERS: &str = r#"
+[access]
+accept = ["token", "desk"]
+policy = '''
+permit (principal is User, action == Action::"invoke", resource)
+when { principal.groups.contains("buyers") };
+
+@id("no-trainees")
+forbid (principal is User, action == Action::"invoke", resource)
+when { principal.groups.contains("trainees") };
+'''
+"#;
+
 /// `front` may call `vault`, which nobody else may: only `front`, and only for a person.
 const FRONT: &str = r#"
 [access]
@@ -69,6 +83,7 @@ pub(super) fn built() -> Vec<Guest> {
         guest("hello", built!("hello"), OPEN_TO_TENANT),
         guest("hello-p3", built!("hello-p3"), OPEN_TO_TENANT),
         guest("ledger", built!("echo"), LEDGER),
+        guest("orders", built!("echo"), ORDERS),
         guest("front", built!("outbound"), FRONT),
         guest("vault", built!("echo"), VAULT),
         guest("hostile", built!("hostile"), BOUNDED),

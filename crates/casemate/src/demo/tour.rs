@@ -1,6 +1,8 @@
 //! The way through the tour: what is tried, in which order, and what must come of it. It never looks inside
 //! the node: all that it knows, it knows as any caller does.
 
+mod people;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -73,6 +75,7 @@ pub(super) async fn walk(out: &Output, node: &mut Node) -> Result<Show, Failure>
         node: format!("https://{}", node.control()),
         tenant,
         token: Some(token),
+        bound: None,
         ca: Some(node.ca().to_owned()),
         is_saved: false,
     };
@@ -130,6 +133,7 @@ impl Tour<'_> {
             }
         }
         self.call("GET what a policy permits", Method::GET, "/ledger/2026", true, good).await?;
+        self.people().await?;
         self.chain().await
     }
 

@@ -1,6 +1,9 @@
 //! Clients who speak no TLS, or nothing at all.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
 use crate::line::{Heard, Site};
 
@@ -63,5 +66,32 @@ fn idle_connections() {
     let secure: Vec<_> = (0..50).map(|_| site.secure("http/1.1")).collect();
     site.is_well();
     drop((idle, secure));
+    site.is_well();
+}
+
+/// Whoever opens connections faster than it may waits for itself: those who are connected, and operators at their own
+/// port, do not notice.
+#[test]
+fn a_flood_of_connections() {
+    let site = Site::configured("[rates]\nconnections_per_second = 10\nconnections_at_once = 20\n", "");
+    let mut friend = site.secure("http/1.1");
+    let request = site.head("GET /echo/friend") + "\r\n";
+    let mut is_served = || {
+        friend.send(request.as_bytes()).unwrap();
+        assert_eq!(friend.answer().statuses(), [200]);
+    };
+    is_served();
+    let mut flood: Vec<_> = (0..200).map(|_| site.plain()).collect();
+    for stream in &mut flood {
+        // The node may have ended it already.
+        let _sent = stream.write_all(b"\x16\x03\x01");
+    }
+    site.left("connection-rate");
+    for _ in 0..20 {
+        is_served();
+    }
+    drop(flood);
+    // Somebody else of that address stands in their line, which is full for as long as they push.
+    std::thread::sleep(Duration::from_secs(1));
     site.is_well();
 }

@@ -28,7 +28,12 @@ pub(crate) struct Site {
 impl Site {
     /// `echo` behind `/echo`, bounded as the manifest's lines say.
     pub(crate) fn with(manifest: &str) -> Self {
-        let node = TestNode::start_with(Home::new(), "");
+        Self::configured("", manifest)
+    }
+
+    /// The same on a node with this configuration.
+    pub(crate) fn configured(config: &str, manifest: &str) -> Self {
+        let node = TestNode::start_with(Home::new(), config);
         let text = format!(
             "[[route]]\npath = \"/echo/...\"\n[[route]]\npath = \"/only\"\nmethods = [\"PUT\"]\n\
             [access]\nallow = \"tenant\"\n{manifest}"

@@ -146,7 +146,11 @@ fn what_a_callee_does_is_a_status() {
         ("GET", "echo", "/echo/../front", 400, "target-ambiguous"),
         ("POST", "small", "/small", 413, "request-body-limit"),
     ] {
-        let path = format!("/front?url={}", url(function, path).replace("..", "%2e%2e"));
+        let mut path = format!("/front?url={}", url(function, path).replace("..", "%2e%2e"));
+        if method == "POST" {
+            // Where nobody says the length, the callee may have begun to answer before it is known.
+            path.push_str("&header=content-length:15");
+        }
         let answer = village.node.call(method, &path, Some(&village.token), b"longer than ten");
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         let event = village.left(&answer, code);

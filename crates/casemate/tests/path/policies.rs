@@ -189,8 +189,8 @@ fn body(operation: &str, digest: &str) -> String {
     }
 }
 
-/// Answers whom it takes the caller for, and no more.
-const FOR_EVERYONE: &[&str] = &["WhoAmI"];
+/// Answers whom it takes the caller for, and no more; ends the caller's own session, and no other.
+const FOR_EVERYONE: &[&str] = &["WhoAmI", "LogOut"];
 
 #[test]
 fn every_endpoint_refuses_who_may_not() {
@@ -217,6 +217,7 @@ fn every_endpoint_refuses_who_may_not() {
                 .iter()
                 .fold(path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
             let filled = filled.replace("{change}", "cnone").replace("{glass}", "gnone");
+            let filled = filled.replace("{session}", "tnone");
             let query = if operation == "WhoCan" { "?action=list" } else { "" };
             let (url, method) = (format!("{filled}{query}"), method.to_ascii_uppercase());
             let body = body(operation, &digest);

@@ -1,7 +1,7 @@
 //! More often than is allowed: of a source, of a caller, of wrong credentials. Each refusal has its own code, says
 //! when to try again, and leaves a record.
 
-use crate::support::{Answer, Home, TestNode, guest};
+use crate::support::{Answer, Home, TestNode, altered, guest};
 
 const MANIFEST: &str = "[access]\nallow = \"tenant\"\n";
 
@@ -56,7 +56,7 @@ fn a_caller_asks_as_often_as_it_may_and_nobody_else_is_refused() {
 #[test]
 fn wrong_credentials_are_slowed_and_right_ones_are_not() {
     let (node, token) = node("failed_proofs_per_minute = 3");
-    let wrong = format!("{}x", &token[..token.len() - 1]);
+    let wrong = altered(&token);
     let refused = until_refused(50, || node.call("GET", "/hello", Some(&wrong), b""), 401);
     check(&node, &refused, "too-many-failed-proofs");
     assert_eq!(node.call("GET", "/hello", Some(&token), b"").status, 200);

@@ -371,6 +371,12 @@ fn ran(command: &mut Command) -> Ran {
     }
 }
 
+/// A token that is one character off.
+pub(crate) fn altered(token: &str) -> String {
+    let (rest, last) = token.split_at(token.len() - 1);
+    format!("{rest}{}", if last == "x" { "y" } else { "x" })
+}
+
 /// A built guest of `guests/built/`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/built").join(format!("{name}.wasm"));

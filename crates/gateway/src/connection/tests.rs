@@ -10,7 +10,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use shield::{Shield, ShieldConfig};
+use shield::{Blocked, Port, Shield, ShieldConfig};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsConnector, client};
 
@@ -81,6 +81,10 @@ struct Echo {
 impl Host for Echo {
     async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         echo(self.shield.clone(), peer, request).await
+    }
+
+    fn admit(&self, source: IpAddr) -> Result<Duration, Blocked> {
+        self.shield.admit_connection(Port::Data, source, 0).map(Duration::from_millis)
     }
 
     fn refused(&self, _source: IpAddr, code: &'static str, _detail: &str) -> RequestId {

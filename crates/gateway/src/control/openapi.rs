@@ -31,9 +31,16 @@ pub(super) fn document(endpoints: &[Endpoint], version: &str) -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "An API token" },
+                "session": {
+                    "type": "http",
+                    "scheme": "dpop",
+                    "description": "A session, with a proof of its key in the header `DPoP` (RFC 9449)",
+                },
+            },
         },
-        "security": [{ "token": [] }],
+        "security": [{ "token": [] }, { "session": [] }],
     })
 }
 

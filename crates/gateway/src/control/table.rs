@@ -1,6 +1,7 @@
 //! Every endpoint of the control API, once: what dispatches requests is what the OpenAPI document is made of.
 //! It never serves one.
 
+mod login;
 mod policy;
 
 use http::Method;
@@ -33,6 +34,12 @@ pub(super) enum Operation {
     CreateToken,
     RotateToken,
     RevokeToken,
+    LoginOffer,
+    LogIn,
+    LoginFailed,
+    LogOut,
+    ListSessions,
+    RevokeSession,
     Records,
     ReadPolicy,
     SetPolicy,
@@ -94,6 +101,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(function_endpoints());
     all.extend(tenant_endpoints());
     all.extend(token_endpoints());
+    all.extend(login::endpoints());
     all.extend(policy::endpoints());
     all
 }

@@ -15,11 +15,6 @@ const RECORDS: usize = 50;
 /// The most records of an answer.
 const RECORDS_MAX: usize = 1_000;
 
-pub(super) fn whoami(call: &Call<'_>) -> Answer {
-    let principal = call.ctx.caller.principal().clone();
-    answer(200, &api::WhoAmI { entity: principal.to_string(), principal })
-}
-
 pub(super) fn node(call: &Call<'_>) -> Answer {
     let view = call.plane.platform.node(call.ctx)?;
     let about = &call.plane.about;

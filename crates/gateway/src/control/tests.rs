@@ -18,6 +18,9 @@ fn paths_find_their_endpoint() {
     check("DELETE", "/v1/tenants/default/functions/hello", Ok(Operation::Remove));
     check("POST", "/v1/tenants/t/functions/f/invoke", Ok(Operation::Invoke));
     check("DELETE", "/v1/tenants/t/tokens/t123", Ok(Operation::RevokeToken));
+    check("POST", "/v1/tenants/t/login", Ok(Operation::LogIn));
+    check("DELETE", "/v1/session", Ok(Operation::LogOut));
+    check("DELETE", "/v1/tenants/t/sessions/t123", Ok(Operation::RevokeSession));
 }
 
 #[test]
@@ -64,9 +67,11 @@ fn assert_refs_resolve(part: &serde_json::Value, document: &serde_json::Value) {
 }
 
 #[test]
-fn only_health_and_the_document_are_open() {
+fn only_health_the_document_and_logging_in_are_open() {
     let open: Vec<&str> = table::endpoints().iter().filter(|e| e.open).map(|e| e.path).collect();
-    assert_eq!(open, ["/healthz", "/readyz", "/openapi.json"]);
+    let login = "/v1/tenants/{tenant}/login";
+    let failed = "/v1/tenants/{tenant}/login/failed";
+    assert_eq!(open, ["/healthz", "/readyz", "/openapi.json", login, login, failed]);
 }
 
 #[test]

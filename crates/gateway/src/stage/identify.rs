@@ -28,7 +28,7 @@ pub(crate) fn identify(
         RequestBody::Full(bytes) => bytes.as_ref(),
         RequestBody::Stream(_) => &[],
     };
-    platform.identify(id, Some(target), screened.head(), body, screened.peer())
+    platform.identify(id, target, screened.head(), body, screened.peer())
 }
 
 /// The memory for bodies that are read whole before it is known who sent them.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use model::Clock;
 use parking_lot::Mutex;
 use shield::Shield;
 use tokio::net::{TcpListener, TcpStream};
@@ -109,7 +110,8 @@ impl Bounds {
         }
     }
 
-    fn place(&self, address: IpAddr) -> Admission {
+    /// `may_push` says whether one of this source may still end another's.
+    fn place(&self, address: IpAddr, may_push: impl FnOnce() -> bool) -> Admission {
         let mut crowd = self.crowd.lock();
         let of_source = crowd.sources.get(&address).map_or(0, Vec::len);
         let from = if of_source >= self.per_source_max {
@@ -119,7 +121,7 @@ impl Bounds {
         } else {
             None
         };
-        if from.is_some_and(|from| !crowd.make_room(from)) {
+        if from.is_some_and(|from| !may_push() || !crowd.make_room(from)) {
             return Admission::Full;
         }
         let activity = Arc::new(Activity::new());
@@ -136,6 +138,7 @@ pub(crate) async fn accept(
     listener: &TcpListener,
     bounds: &Bounds,
     shield: &Shield,
+    clock: &dyn Clock,
     refused: impl Fn(IpAddr, &'static str, &str),
 ) -> (TcpStream, SocketAddr, Place) {
     loop {
@@ -151,7 +154,8 @@ pub(crate) async fn accept(
             refused(address.ip(), blocked.code(), &blocked.to_string());
             continue;
         }
-        let place = match bounds.place(source(address.ip())) {
+        let may_push = || shield.admit_push(address.ip(), clock.monotonic_ms()).is_ok();
+        let place = match bounds.place(source(address.ip()), may_push) {
             Admission::In(place) => place,
             Admission::InPlaceOf(place) => {
                 let detail = "the connection that was idle for longest made room for another";
@@ -186,7 +190,7 @@ mod tests {
     use crate::connection::Busy;
 
     fn place(bounds: &Bounds, address: [u8; 4]) -> (Option<Place>, bool) {
-        match bounds.place(address.into()) {
+        match bounds.place(address.into(), || true) {
             Admission::In(place) => (Some(place), false),
             Admission::InPlaceOf(place) => (Some(place), true),
             Admission::Full => (None, false),
@@ -213,6 +217,15 @@ mod tests {
         drop((second, third, other));
         assert_eq!(bounds.open(), 0);
         assert!(bounds.crowd.lock().sources.is_empty());
+    }
+
+    #[test]
+    fn who_pushes_too_often_stays_outside() {
+        let bounds = Bounds::new(10, 1);
+        let first = place(&bounds, [10, 0, 0, 1]).0.unwrap();
+        assert!(matches!(bounds.place([10, 0, 0, 1].into(), || false), Admission::Full));
+        assert!(!first.activity().is_ended(), "nobody made room");
+        assert!(matches!(bounds.place([10, 0, 0, 2].into(), || false), Admission::In(_)));
     }
 
     #[test]

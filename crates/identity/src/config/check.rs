@@ -66,7 +66,7 @@ impl EntryNames {
         if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
             return wrong(key, "write 1 to 63 characters of a-z, 0-9 and `-`");
         }
-        if ["token", "tokens", "webhook", "signature"].contains(&name) {
+        if ["token", "tokens", "session", "webhook", "signature"].contains(&name) {
             return wrong(key, format!("`{name}` is not free to be taken"));
         }
         if !self.0.insert(name.to_owned()) {

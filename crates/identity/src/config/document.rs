@@ -100,7 +100,8 @@ impl IdentityConfig {
         let webhooks = webhooks.map(|(at, e)| (named("webhooks", at), &mut e.tenant));
         let signatures = self.signatures.iter_mut().enumerate();
         let signatures = signatures.map(|(at, e)| (named("signatures", at), &mut e.tenant));
-        issuers.chain(certificates).chain(webhooks).chain(signatures).collect()
+        let login = self.login.iter_mut().map(|login| ("login.tenant".to_owned(), &mut login.tenant));
+        issuers.chain(certificates).chain(webhooks).chain(signatures).chain(login).collect()
     }
 
     fn secrets(&self) -> impl Iterator<Item = (String, &Secret)> {
@@ -142,7 +143,19 @@ fn wrong_text(text: &str, error: &toml::de::Error) -> DocumentError {
         }
         _ => message.to_owned(),
     };
+    let message = match nearest(&message) {
+        Some(known) => format!("{message}; did you mean `{known}`?"),
+        None => message,
+    };
     DocumentError::Text { line: 1 + before.matches('\n').count(), message }
+}
+
+/// Of a message about an unknown word, the known one that is nearest.
+fn nearest(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown").then(|| quoted.next()).flatten()?;
+    let near = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
+    (near.0 <= 3 && near.0 < unknown.len()).then(|| near.1.to_owned())
 }
 
 #[cfg(test)]
@@ -185,8 +198,12 @@ mod tests {
         check(
             "a = 1",
             "line 1: unknown field `a`, expected one of `tokens`, `issuers`, `dpop`, `certificates`, \
-                         `webhooks`, `signatures`, `query_refused`, `replays_per_tenant`",
+                         `webhooks`, `signatures`, `login`, `control`, `query_refused`, `replays_per_tenant`",
         );
+        let said = |text: &str| IdentityConfig::parse(text).err().unwrap().to_string();
+        assert!(said("[logn]\n").ends_with("did you mean `login`?"), "{}", said("[logn]\n"));
+        assert!(said("[login]\nclient-id = \"x\"\n").ends_with("did you mean `client_id`?"));
+        assert!(said("[login]\nflows = [\"devise\"]\n").ends_with("did you mean `device`?"));
         let error = IdentityConfig::parse("[[webhooks]]\nwindow_s = \"s3cret\"").err().unwrap();
         assert!(!error.to_string().contains("s3cret"), "{error}");
         assert!(error.to_string().starts_with("line 2"), "{error}");

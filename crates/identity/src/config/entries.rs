@@ -7,12 +7,12 @@ use keyring::{PublicKey, SharedKey, SignatureAlgorithm};
 use model::{Principal, PrincipalKind, TenantId};
 
 use super::{
-    CertificateConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig, SignatureConfig,
-    WebhookConfig,
+    CertificateConfig, ConfigError, DpopConfig, Files, IdentityConfig, IssuerConfig, LoginRule,
+    SignatureConfig, WebhookConfig,
     check::{self, Checked, EntryNames, wrong},
 };
 use crate::{
-    MessageAlgorithm, TokenBook,
+    Accept, Algorithm, MessageAlgorithm, TokenBook,
     bounds::{
         ENTRIES_MAX, KID_BYTES_MAX, MESSAGE_WINDOW_S_MAX, PROOF_AGE_S_MAX, REPLAYS_PER_TENANT_MAX,
         SENDER_KEYS_MAX, SKEW_S_MAX, SUBJECT_BYTES_MAX,
@@ -104,6 +104,9 @@ pub(crate) struct Accepted {
     pub(crate) certificates: Vec<CertificateRule>,
     pub(crate) webhooks: Vec<WebhookRule>,
     pub(crate) signatures: Vec<SignerRule>,
+    pub(crate) login: Option<LoginRule>,
+    /// What the control API takes.
+    pub(crate) control: Accept,
     pub(crate) query_refused: Vec<String>,
     pub(crate) replays_per_tenant: usize,
 }
@@ -119,7 +122,13 @@ impl Accepted {
         }
         let known = TokenBook::new();
         config.tokens.known.into_iter().for_each(|record| known.put(record));
+        let login = config.login.map(|login| LoginRule::prove(login, files)).transpose()?;
+        if let Some(login) = &login {
+            names.take("login.name", &login.entry.name)?;
+        }
         let mut accepted = Self {
+            control: config.control.prove(login.is_some())?,
+            login,
             tokens: config.tokens.accept.unwrap_or(false),
             known,
             issuers: Vec::new(),
@@ -165,7 +174,7 @@ impl Accepted {
     }
 }
 
-fn entry(
+pub(super) fn entry(
     key: &str,
     name: &str,
     tenant: Option<TenantId>,
@@ -187,24 +196,14 @@ fn issuer(key: &str, config: IssuerConfig, files: &Files<'_>) -> Checked<IssuerR
     let entry = entry(key, &config.name, config.tenant, config.kind, &config.scopes)?;
     check::texts(&at("issuer"), std::slice::from_ref(&config.issuer), 1)?;
     let algorithms = check::list(&at("algorithms"), &config.algorithms, 5)?.to_vec();
-    let remote = config.jwks.is_none() && config.jwks_file.is_none();
-    let keys = if remote {
-        check::discoverable(&at("issuer"), &config.issuer)?;
-        None
-    } else {
-        let inline = config.jwks.as_deref().map(str::as_bytes);
-        let jwks = check::one_source(&at("jwks"), inline, config.jwks_file.as_deref(), files)?;
-        let keys = KeySet::parse(&jwks).or_else(|why| wrong(&at("jwks"), why))?;
-        if !algorithms.iter().any(|algorithm| keys.fits(*algorithm)) {
-            return wrong(&at("jwks"), "no key fits any of the algorithms");
-        }
-        Some(keys)
-    };
-    let attribute = |(name, path): (&String, &super::ClaimPath)| {
-        check::path(&at(&format!("claims.attributes.{name}")), path).map(|path| (name.clone(), path))
-    };
-    let claims = &config.claims;
-    let groups = claims.groups.as_ref().map(|path| check::path(&at("claims.groups"), path)).transpose()?;
+    let keys = issuer_keys(
+        key,
+        &config.issuer,
+        (config.jwks.as_deref(), config.jwks_file.as_deref()),
+        &algorithms,
+        files,
+    )?;
+    let remote = keys.is_none();
     let rules = jwt::Rules {
         issuer: config.issuer,
         audiences: check::texts(&at("audiences"), &config.audiences, 64)?,
@@ -213,13 +212,42 @@ fn issuer(key: &str, config: IssuerConfig, files: &Files<'_>) -> Checked<IssuerR
         keys: jwt::Keys::new(keys),
         skew_ms: check::within(&at("skew_s"), config.skew_s, 0, SKEW_S_MAX)? * 1000,
         lifetime_s_max: config.lifetime_s_max,
-        claims: jwt::Claims {
-            subject: check::path(&at("claims.subject"), &claims.subject)?,
-            groups,
-            attributes: claims.attributes.iter().map(attribute).collect::<Checked<BTreeMap<_, _>>>()?,
-        },
+        claims: claims(key, &config.claims)?,
     };
     Ok(IssuerRule { entry, require_bound: config.require_bound, remote, rules })
+}
+
+/// An issuer's keys as they stand in the configuration; none where they are to be fetched.
+pub(super) fn issuer_keys(
+    key: &str,
+    issuer: &str,
+    (inline, file): (Option<&str>, Option<&str>),
+    algorithms: &[Algorithm],
+    files: &Files<'_>,
+) -> Checked<Option<KeySet>> {
+    let at = |name: &str| format!("{key}.{name}");
+    if inline.is_none() && file.is_none() {
+        return check::discoverable(&at("issuer"), issuer).map(|()| None);
+    }
+    let jwks = check::one_source(&at("jwks"), inline.map(str::as_bytes), file, files)?;
+    let keys = KeySet::parse(&jwks).or_else(|why| wrong(&at("jwks"), why))?;
+    if !algorithms.iter().any(|algorithm| keys.fits(*algorithm)) {
+        return wrong(&at("jwks"), "no key fits any of the algorithms");
+    }
+    Ok(Some(keys))
+}
+
+/// Where an issuer's tokens say what.
+pub(super) fn claims(key: &str, config: &super::ClaimsConfig) -> Checked<jwt::Claims> {
+    let at = |name: &str| format!("{key}.claims.{name}");
+    let attribute = |(name, path): (&String, &super::ClaimPath)| {
+        check::path(&at(&format!("attributes.{name}")), path).map(|path| (name.clone(), path))
+    };
+    Ok(jwt::Claims {
+        subject: check::path(&at("subject"), &config.subject)?,
+        groups: config.groups.as_ref().map(|path| check::path(&at("groups"), path)).transpose()?,
+        attributes: config.attributes.iter().map(attribute).collect::<Checked<BTreeMap<_, _>>>()?,
+    })
 }
 
 fn dpop_rules(config: &DpopConfig, files: &Files<'_>) -> Checked<dpop::Rules> {

@@ -27,16 +27,17 @@ pub(crate) struct About<'a> {
     pub(crate) method: &'a str,
     /// The request's own address as [`uri::normalise`] has it.
     pub(crate) url: &'a str,
-    /// The token's text.
-    pub(crate) token: &'a str,
-    /// The thumbprint that the token is bound to.
-    pub(crate) key: &'a [u8; 32],
+    /// The text of the token that it comes with, and the thumbprint that this is bound to; none where it asks for
+    /// one that is to be bound (RFC 9449 §5).
+    pub(crate) token: Option<(&'a str, &'a [u8; 32])>,
     /// Whose nonces are good.
     pub(crate) tenant: &'a str,
 }
 
 /// A proof that holds, if it was not seen before.
 pub(crate) struct Proof {
+    /// The thumbprint of the key that made it.
+    pub(crate) key: [u8; 32],
     /// What to remember it by: its key and its id.
     pub(crate) seen_as: [u8; 32],
     /// Until when; from then on its age alone refuses it.
@@ -74,11 +75,13 @@ impl Rules {
         let id = claim("jti", ID_BYTES_MAX)?;
         let made_s = jwt::date(&proof.claims, "iat").ok().flatten().ok_or(Reason::DpopClaim)?;
         let until = self.check_age(made_s, now)?;
-        if claim("ath", ID_BYTES_MAX)? != access_token_hash(about.token) {
-            return Err(Reason::DpopToken);
-        }
-        if key.thumbprint != *about.key {
-            return Err(Reason::DpopThumbprint);
+        if let Some((token, bound)) = about.token {
+            if claim("ath", ID_BYTES_MAX)? != access_token_hash(token) {
+                return Err(Reason::DpopToken);
+            }
+            if key.thumbprint != *bound {
+                return Err(Reason::DpopThumbprint);
+            }
         }
         if let Some(nonces) = &self.nonces {
             let nonce = claim("nonce", ID_BYTES_MAX).map_err(|_| Reason::DpopNonce)?;
@@ -86,7 +89,8 @@ impl Rules {
                 return Err(Reason::DpopNonce);
             }
         }
-        Ok(Proof { seen_as: *sha256(&[&key.thumbprint, id.as_bytes()].concat()).as_bytes(), until })
+        let seen_as = *sha256(&[&key.thumbprint, id.as_bytes()].concat()).as_bytes();
+        Ok(Proof { key: key.thumbprint, seen_as, until })
     }
 
     fn check_age(&self, made_s: u64, now: Timestamp) -> Result<Timestamp, Reason> {

@@ -80,6 +80,15 @@ pub(crate) struct Confirmation {
     pub(crate) certificate: Option<[u8; 32]>,
 }
 
+/// What a token is presented as. Nothing is both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// To ask for something (RFC 9068).
+    Access,
+    /// To say to its client who logged in (OpenID Connect Core 1.0 §2).
+    Id,
+}
+
 /// The issuer that a token names, which nothing has proved yet: only to find whose rules are asked.
 pub(crate) fn claimed_issuer<'a>(token: &'a Jws<'_>) -> Result<&'a str, Reason> {
     text(&token.claims, "iss")
@@ -90,6 +99,7 @@ impl Rules {
     pub(crate) fn verify(
         &self,
         token: &Jws<'_>,
+        used: Use,
         keys: Option<&KeySet>,
         now: Timestamp,
     ) -> Result<Token, Reason> {
@@ -99,7 +109,10 @@ impl Rules {
         if !self.algorithms.contains(&token.algorithm) {
             return Err(Reason::JwtAlgorithm);
         }
-        self.check_type(token)?;
+        match used {
+            Use::Access => self.check_type(token)?,
+            Use::Id => check_id_type(token)?,
+        }
         let keys = keys.ok_or(Reason::JwtKeysAbsent)?;
         let key = keys.choose(token.kid.as_deref(), token.algorithm).map_err(|choice| match choice {
             Choice::Unknown => Reason::JwtKeyUnknown,
@@ -111,6 +124,9 @@ impl Rules {
         }
         let claims = &token.claims;
         self.check_audience(claims)?;
+        if used == Use::Id {
+            self.check_party(claims)?;
+        }
         let (issued_at, expires_at) = self.check_dates(claims, now)?;
         // It must be there and be a name, whatever else the subject is read from.
         name(text(claims, "sub")?)?;
@@ -162,6 +178,19 @@ impl Rules {
         if found { Ok(()) } else { Err(Reason::JwtAudience) }
     }
 
+    //= OpenID Connect Core 1.0 §3.1.3.7: with several audiences there must be an `azp`; where it is, it is the client
+    fn check_party(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
+        let several = claims.get("aud").and_then(Value::as_array).is_some_and(|list| list.len() > 1);
+        match claims.get("azp") {
+            None if several => Err(Reason::LoginParty),
+            None => Ok(()),
+            Some(said) => {
+                let ours = said.as_str().is_some_and(|said| self.audiences.iter().any(|own| own == said));
+                if ours { Ok(()) } else { Err(Reason::LoginParty) }
+            }
+        }
+    }
+
     fn check_dates(
         &self,
         claims: &Map<String, Value>,
@@ -189,6 +218,18 @@ impl Rules {
         }
         Ok((issued_at, expires_at))
     }
+}
+
+/// An ID token has no type of its own; what access tokens have, it has not.
+fn check_id_type(token: &Jws<'_>) -> Result<(), Reason> {
+    let plain = token.typ.is_none() || token.is_of_type("JWT");
+    let says_access = ["scope", "scp"].iter().any(|name| token.claims.contains_key(*name))
+        || token
+            .claims
+            .get("typ")
+            .and_then(Value::as_str)
+            .is_some_and(|typ| typ.eq_ignore_ascii_case("bearer"));
+    if plain && !says_access { Ok(()) } else { Err(Reason::LoginType) }
 }
 
 const fn seconds(seconds: u64) -> Timestamp {

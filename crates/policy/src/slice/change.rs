@@ -153,10 +153,8 @@ impl Difference {
     fn add(&mut self, sides: &Sides<'_>, action: Action) -> Result<(), PolicyErrors> {
         let shipped = Shipped::get()?;
         let schema = shipped.validator.schema();
-        let uid = cedar_policy::EntityUid::from_type_name_and_id(
-            shipped.types.action.clone(),
-            cedar_policy::EntityId::new(action.as_str()),
-        );
+        let terms = &shipped.terms;
+        let uid: cedar_policy::EntityUid = terms.uid(&terms.types.action, action.as_str()).into();
         let askers: Vec<String> = schema
             .principals_for_action(&uid)
             .into_iter()

@@ -1,13 +1,16 @@
 //! Why a question is decided as it is: each policy that speaks of it, and which of its parts hold. It never decides:
 //! the answer it shows is [`Slice::decide`]'s.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use cedar_policy::{Authorizer, Decision as CedarDecision, Entities, Request};
+use cedar_policy_core::{
+    ast::{Literal, ValueKind},
+    evaluator::Evaluator,
+};
 use serde::Serialize;
 
 use super::{Entry, Layer, Prepared, Slice};
-use crate::{Action, Question, Reason, est, question::Uses};
+use crate::{Action, Question, Reason, entry::Clause, question::Uses};
 
 /// Permits that are looked into for the one that comes nearest.
 const NEAREST_MAX: usize = 16;
@@ -74,8 +77,9 @@ impl Slice {
         let entries: Vec<_> = self.entries.iter().filter(|e| e.speaks_of_action(question.action)).collect();
         let uses = entries.iter().fold(Uses::default(), |uses, entry| uses.with(entry.uses));
         let mut policies: Vec<_> = match self.ask(question, uses) {
-            Ok((request, entities)) if self.covers(question) => {
-                entries.iter().map(|entry| consider(entry, &request, &entities)).collect()
+            Ok(asked) if self.covers(question) => {
+                let evaluator = asked.evaluator();
+                entries.iter().map(|entry| consider(entry, &evaluator)).collect()
             }
             _ => Vec::new(),
         };
@@ -93,12 +97,16 @@ impl Slice {
     }
 }
 
-fn consider(entry: &Entry, request: &Request, entities: &Entities) -> Considered {
-    let part = |clause: &crate::entry::Clause| {
-        let response = Authorizer::new().is_authorized(request, &clause.set, entities);
-        let error = response.diagnostics().errors().next().map(ToString::to_string);
-        let holds = error.is_none() && response.decision() == CedarDecision::Allow;
-        Part { kind: clause.kind, text: clause.text.clone(), holds, error }
+fn consider(entry: &Entry, evaluator: &Evaluator<'_>) -> Considered {
+    let part = |clause: &Clause| {
+        let (kind, text) = (clause.kind, clause.text.clone());
+        match clause.holds(evaluator) {
+            Ok(holds) => Part { kind, text, holds, error: None },
+            Err(error) => {
+                let error = format!("error while evaluating policy `{}`: {error}", entry.id);
+                Part { kind, text, holds: false, error: Some(error) }
+            }
+        }
     };
     let parts: Vec<Part> = entry.parts().iter().map(part).collect();
     Considered {
@@ -110,33 +118,39 @@ fn consider(entry: &Entry, request: &Request, entities: &Entities) -> Considered
     }
 }
 
+impl Clause {
+    fn holds(&self, evaluator: &Evaluator<'_>) -> Result<bool, String> {
+        let value = evaluator.interpret(&self.condition, &HashMap::new()).map_err(|e| e.to_string())?;
+        Ok(matches!(value.value_kind(), ValueKind::Lit(Literal::Bool(true))))
+    }
+}
+
 /// Names the permit that comes nearest, with what of it fails: one of the function's own, or of the tenant's, or of
 /// the roles.
-pub(super) fn no_permit(prepared: &Prepared, request: &Request, entities: &Entities) -> String {
-    let of = |layers: &[Layer]| -> Vec<&Arc<Entry>> {
-        let own = prepared.entries.iter().filter(|e| e.permits() && layers.contains(&e.layer));
-        own.take(NEAREST_MAX).collect()
-    };
+pub(super) fn no_permit(prepared: &Prepared, evaluator: &Evaluator<'_>) -> String {
+    const NONE: &str = "no policy permits";
     let layers: [&[Layer]; 3] = [&[Layer::Function, Layer::Preset], &[Layer::Tenant], &[Layer::Role]];
-    let Some(candidates) = layers.into_iter().map(of).find(|found| !found.is_empty()) else {
-        return "no policy permits".to_owned();
-    };
-    let failed = |entry: &Arc<Entry>| -> Vec<String> {
-        let seen = consider(entry, request, entities);
-        let no = seen.parts.into_iter().filter(|part| !part.holds);
-        no.map(|part| format!("`{}{}`", if part.kind == "unless" { "unless " } else { "" }, part.text))
-            .collect()
-    };
-    let nearest = candidates.into_iter().map(|entry| (failed(entry), entry));
-    match nearest.min_by_key(|(failed, _)| failed.len()) {
-        Some((failed, entry)) => {
-            let failed = failed.join(" and ");
-            let text = est::one_line(&entry.text);
-            format!(
-                "no policy permits; the nearest is `{}`, of which {failed} does not hold: {text}",
-                entry.id
-            )
+    for layers in layers {
+        let own = prepared.entries.iter().filter(|e| e.permits() && layers.contains(&e.layer));
+        let mut nearest: Option<(Vec<&Clause>, &Arc<Entry>)> = None;
+        for entry in own.take(NEAREST_MAX) {
+            let failed: Vec<_> = entry.parts().iter().filter(|c| c.holds(evaluator) != Ok(true)).collect();
+            // None fails in nothing, or it would permit.
+            let one = failed.len() <= 1;
+            if nearest.as_ref().is_none_or(|(least, _)| failed.len() < least.len()) {
+                nearest = Some((failed, entry));
+            }
+            if one {
+                break;
+            }
         }
-        None => "no policy permits".to_owned(),
+        let Some((failed, entry)) = nearest else { continue };
+        let said = |clause: &&Clause| {
+            format!("`{}{}`", if clause.kind == "unless" { "unless " } else { "" }, clause.text)
+        };
+        let failed = failed.iter().map(said).collect::<Vec<_>>().join(" and ");
+        let (id, text) = (&entry.id, entry.line());
+        return format!("{NONE}; the nearest is `{id}`, of which {failed} does not hold: {text}");
     }
+    NONE.to_owned()
 }

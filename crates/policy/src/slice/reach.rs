@@ -2,11 +2,13 @@
 //! (Cedar's type-aware partial evaluation). It never decides a request.
 
 use cedar_policy::{
-    Decision as CedarDecision, PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicyId, PolicySet,
+    Decision as CedarDecision, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy,
+    PolicyId, PolicySet,
 };
+use cedar_policy_core::ast::EntityUID as Uid;
 use serde::Serialize;
 
-use super::{Prepared, Slice, Terms};
+use super::{Prepared, Slice};
 use crate::{Question, Reason, est, shipped::Shipped};
 
 /// In which circumstances somebody may do something.
@@ -38,7 +40,8 @@ impl Slice {
     /// Whether such a question is asked of this slice at all: the schema says which principals ask for what.
     pub fn is_asked(&self, question: &Question<'_>) -> bool {
         let Ok(shipped) = Shipped::get() else { return false };
-        let action = Terms { shipped }.uid(&shipped.types.action, question.action.as_str());
+        let terms = &shipped.terms;
+        let action: EntityUid = terms.uid(&terms.types.action, question.action.as_str()).into();
         let kind = crate::question::kind_name(question.principal.kind);
         let askers = shipped.validator.schema().principals_for_action(&action);
         self.covers(question) && askers.into_iter().flatten().any(|name| name.basename() == kind)
@@ -65,13 +68,13 @@ impl Slice {
             policies.push(Policy::from_json(Some(PolicyId::new(&*entry.id)), json).map_err(|e| said(&e))?);
         }
         let set = PolicySet::from_policies(policies).map_err(|e| said(&e))?;
-        let (_, entities) = self.ask(question, prepared.uses)?;
-        let terms = Terms { shipped };
-        let (principal, resource) =
-            (terms.principal_uid(question.principal), terms.resource_uid(question.resource));
-        let action = terms.uid(&shipped.types.action, question.action.as_str());
-        let known = PartialEntityUid::from_concrete;
-        let request = PartialRequest::new(known(principal), action, known(resource), None, schema);
+        let terms = &shipped.terms;
+        let asked = self.ask(question, prepared.uses)?;
+        let (_, entities) = asked.whole();
+        let action: EntityUid = terms.uid(&terms.types.action, question.action.as_str()).into();
+        let known = |uid: &Uid| PartialEntityUid::from_concrete(uid.clone().into());
+        let request =
+            PartialRequest::new(known(&asked.principal), action, known(&asked.resource), None, schema);
         let request = request.map_err(|e| said(&e))?;
         let entities = PartialEntities::from_concrete(entities, schema).map_err(|e| said(&e))?;
         let response = set.tpe(&request, &entities, schema).map_err(|e| said(&e))?;

@@ -1,10 +1,12 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use model::{Grants, Limits, Role, World};
+use model::{Grants, Limits, Principal, Role, Timestamp, World};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Context;
+use crate::{Context, Proof};
+
+mod whole;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 const HOUR_MS: u64 = 3_600_000;

@@ -39,6 +39,21 @@ fn the_wait_is_what_it_says() {
 }
 
 #[test]
+fn who_books_waits_for_those_before() {
+    let limiter = Limiter::<String>::new(Rate::per_second((10, 2)), 1_000);
+    let booked: Vec<_> = (0..6).map(|_| limiter.book("key", 0, 300)).collect();
+    assert_eq!(booked, [Ok(0), Ok(0), Ok(100), Ok(200), Ok(300), Err(400)]);
+    assert_eq!(limiter.book("other", 0, 300), Ok(0));
+    assert_eq!(limiter.book("key", 100, 300), Ok(300), "what was refused took nothing");
+    assert_eq!(limiter.book("key", 10_000, 300), Ok(0));
+    let flooded = Limiter::<u64>::new(Rate::new(1, 60_000, 1), 1_600);
+    for key in 0..20_000_u64 {
+        assert_eq!(flooded.book(&key, 1, 0), Ok(0));
+    }
+    assert!(flooded.len() <= 1_600, "{}", flooded.len());
+}
+
+#[test]
 fn keys_do_not_share() {
     let limiter = Limiter::<u32>::new(Rate::per_second((1, 1)), 1_000);
     assert_eq!(limiter.take(&1, 0), Ok(()));

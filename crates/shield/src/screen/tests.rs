@@ -270,3 +270,15 @@ fn a_call_between_functions_is_read_as_strictly_and_costs_its_source_nothing() {
     let outside = request("GET", "/orders", &host).unwrap();
     assert!(shield.screen(outside, (), &peer(PEER), 0).is_ok(), "its rate was not touched");
 }
+
+#[test]
+fn who_asks_how_to_log_in_is_slowed() {
+    let shield = Shield::new(ShieldConfig::default());
+    let from = peer("192.0.2.7:1").address.ip();
+    for _ in 0..model::limits::LOGIN_ASKS_PER_MINUTE {
+        assert_eq!(shield.login_asked(from, 0), Ok(()));
+    }
+    assert_eq!(shield.login_asked(from, 0).unwrap_err().code(), "source-rate");
+    assert_eq!(shield.login_asked(peer("192.0.2.8:1").address.ip(), 0), Ok(()));
+    assert_eq!(shield.login_asked(from, 60_000), Ok(()));
+}

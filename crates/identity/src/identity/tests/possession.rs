@@ -209,7 +209,7 @@ fn the_example_of_the_standard() {
     let rules =
         dpop::Rules { algorithms: vec![Algorithm::ES256], age_ms_max: 60_000, skew_ms: 0, nonces: None };
     let verify = |method: &str, url: &str, token: &str, seconds: u64| {
-        let about = dpop::About { method, url, token, key: &jkt, tenant: "default" };
+        let about = dpop::About { method, url, token: Some((token, &jkt)), tenant: "default" };
         rules.verify(text, &about, Timestamp::from_unix_ms(seconds * 1000)).map(|_| ())
     };
     let (url, token) =
