@@ -13,7 +13,9 @@ pub struct Fingerprint {
 impl Fingerprint {
     fn new(letters: &[u8]) -> Self {
         let mut fingerprint = Self { letters: [0; 8], length: 0 };
-        for (place, letter) in fingerprint.letters.iter_mut().zip(letters.iter().take_while(|letter| **letter != 0)) {
+        for (place, letter) in
+            fingerprint.letters.iter_mut().zip(letters.iter().take_while(|letter| **letter != 0))
+        {
             *place = *letter;
             fingerprint.length += 1;
         }
@@ -31,7 +33,9 @@ impl Fingerprint {
 #[must_use]
 pub fn sqli(input: &[u8]) -> Option<Fingerprint> {
     let found = libinjectionrs::detect_sqli(input);
-    found.is_injection().then(|| Fingerprint::new(found.fingerprint.as_ref().map_or(&[], |letters| letters.as_bytes())))
+    found
+        .is_injection()
+        .then(|| Fingerprint::new(found.fingerprint.as_ref().map_or(&[], |letters| letters.as_bytes())))
 }
 
 /// Whether libinjection takes the input for cross-site scripting.

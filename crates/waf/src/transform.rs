@@ -10,10 +10,10 @@ mod digest;
 mod encode;
 pub(crate) mod hex;
 mod path;
-mod text;
-mod triggers;
 #[cfg(test)]
 mod tests;
+mod text;
+mod triggers;
 
 use std::borrow::Cow;
 
@@ -105,7 +105,10 @@ impl Transformation {
     /// The transformation of that name, in any case, without the `t:`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, transformation)| *transformation)
+        NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, transformation)| *transformation)
     }
 
     /// Every transformation, once.

@@ -10,8 +10,10 @@ use waf::transform::Transformation;
 use waf::{injection, operator::number};
 
 /// Vectors that are not asked, with the reason.
-const NOT_ASKED: [(&str, &str); 1] =
-    [("validateSchema", "Coraza's JSON schemas are no part of SecLang's manual; a function's own schema is its own")];
+const NOT_ASKED: [(&str, &str); 1] = [(
+    "validateSchema",
+    "Coraza's JSON schemas are no part of SecLang's manual; a function's own schema is its own",
+)];
 
 /// Operators that want a pattern or phrases, which are the engine's.
 const OF_THE_ENGINE: [&str; 3] = ["rx", "pm", "pmFromFile"];
@@ -30,7 +32,8 @@ fn folder(kind: &str) -> Option<PathBuf> {
 /// Each vector with the name of its file, which for transformations is the name of what is asked.
 fn vectors(kind: &str) -> Vec<(String, Value)> {
     let Some(folder) = folder(kind) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |path: &PathBuf| {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -72,10 +75,12 @@ fn transformations() {
     let vectors = vectors("transformations");
     let mut wrong = Vec::new();
     for (name, vector) in &vectors {
-        let (input, expect) = (bytes(vector["input"].as_str().unwrap()), bytes(vector["output"].as_str().unwrap()));
+        let (input, expect) =
+            (bytes(vector["input"].as_str().unwrap()), bytes(vector["output"].as_str().unwrap()));
         let output = Transformation::parse(name).unwrap().apply(&input).into_owned();
         if output != expect {
-            let [input, output, expect] = [input, output, expect].map(|bytes| bytes.escape_ascii().to_string());
+            let [input, output, expect] =
+                [input, output, expect].map(|bytes| bytes.escape_ascii().to_string());
             wrong.push(format!("{name}: {input:.300}\n  is       {output:.300}\n  expected {expect:.300}"));
         }
     }
@@ -144,6 +149,10 @@ fn operators() {
             answer => wrong.push(format!("{name} `{parameter}` of `{}`: {answer:?}", input.escape_ascii())),
         }
     }
-    eprintln!("{} of {asked} operator vectors hold; {} are not asked here", asked - wrong.len(), vectors.len() - asked);
+    eprintln!(
+        "{} of {asked} operator vectors hold; {} are not asked here",
+        asked - wrong.len(),
+        vectors.len() - asked
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -57,7 +57,8 @@ impl AddressSet {
             }
             IpAddr::V6(address) => {
                 let prefix = prefix.unwrap_or(128);
-                let mask = if prefix == 0 { 0 } else { u128::MAX.checked_shl(128_u32.checked_sub(prefix)?)? };
+                let mask =
+                    if prefix == 0 { 0 } else { u128::MAX.checked_shl(128_u32.checked_sub(prefix)?)? };
                 self.v6.push((address.to_bits() & mask, mask));
             }
         }

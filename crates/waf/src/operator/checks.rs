@@ -19,9 +19,10 @@ pub fn is_card_number(text: &[u8]) -> bool {
         (_, twice) if twice > 9 => twice - 9,
         (_, twice) => twice,
     };
-    let (count, sum) = digits(text).rev().enumerate().fold((0, 0_u32), |(count, sum), each| {
-        (count + 1, (sum + weighted(each)) % 10)
-    });
+    let (count, sum) = digits(text)
+        .rev()
+        .enumerate()
+        .fold((0, 0_u32), |(count, sum), each| (count + 1, (sum + weighted(each)) % 10));
     count > 0 && sum == 0
 }
 

@@ -19,7 +19,8 @@ pub(super) fn decode(input: &[u8]) -> Cow<'_, [u8]> {
             continue;
         }
         let digits = input.iter().skip(at).take(6).map_while(|byte| digit(*byte));
-        let (code, length) = digits.fold((0_u32, 0), |(code, length), digit| (code << 4 | u32::from(digit), length + 1));
+        let (code, length) =
+            digits.fold((0_u32, 0), |(code, length), digit| (code << 4 | u32::from(digit), length + 1));
         if length > 0 {
             push(&mut output, code);
             at += length;

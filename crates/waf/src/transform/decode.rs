@@ -208,7 +208,8 @@ fn unpack(letters: impl Iterator<Item = u32>, length: usize) -> Vec<u8> {
 
 /// Base64 up to the first byte that is none, line ends passed over.
 pub(super) fn base64(input: &[u8]) -> Cow<'_, [u8]> {
-    let letters = input.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')).map_while(|byte| six_bits(*byte));
+    let letters =
+        input.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')).map_while(|byte| six_bits(*byte));
     Cow::Owned(unpack(letters, input.len()))
 }
 

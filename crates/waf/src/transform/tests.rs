@@ -1,5 +1,4 @@
 //! What every transformation keeps to, and the answers of ModSecurity that the public vectors do not ask for.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
 
@@ -9,7 +8,13 @@ use super::{Transformation, Triggers};
 
 fn check(name: &str, input: &[u8], expect: &[u8]) {
     let output = Transformation::parse(name).unwrap().apply(input);
-    assert_eq!(output, expect, "{name} of {input:?}: {} not {}", output.escape_ascii(), expect.escape_ascii());
+    assert_eq!(
+        output,
+        expect,
+        "{name} of {input:?}: {} not {}",
+        output.escape_ascii(),
+        expect.escape_ascii()
+    );
 }
 
 #[test]

@@ -98,8 +98,10 @@ pub(super) fn trim_right(input: &[u8]) -> &[u8] {
 
 /// What shells do not see goes: quotes and escapes; separators become one space, none before `/` and `(`; small letters.
 pub(super) fn command_line(input: &[u8]) -> Cow<'_, [u8]> {
-    let plain = |byte: &u8| !matches!(byte, b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n')
-        && !byte.is_ascii_uppercase();
+    let plain = |byte: &u8| {
+        !matches!(byte, b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n')
+            && !byte.is_ascii_uppercase()
+    };
     let mut spaced = false;
     let unchanged = input.iter().all(|byte| {
         let keeps = plain(byte) && !(spaced && matches!(byte, b' ' | b'/' | b'('));
