@@ -7,6 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[error("`{0}` is no IPv4 or IPv6 address or network: write `192.0.2.1` or `2001:db8::/32`")]
 pub struct AddressError(pub String);
 
+/// An IPv4 address inside of IPv6 (RFC 4291 §2.5.5.2) is that IPv4 address, so that no client leaves a set by its spelling.
+fn unmapped(address: IpAddr, prefix: Option<u32>) -> (IpAddr, Option<u32>) {
+    match (address.to_canonical(), prefix) {
+        (inner @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => match prefix.checked_sub(96) {
+            Some(prefix) => (inner, Some(prefix)),
+            None => (address, Some(prefix)),
+        },
+        (inner, prefix) => (inner, prefix),
+    }
+}
+
 /// Addresses and networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
@@ -37,6 +48,7 @@ impl AddressSet {
             Some((address, prefix)) => (address.parse().ok()?, Some(prefix.parse::<u32>().ok()?)),
             None => (part.parse().ok()?, None),
         };
+        let (address, prefix) = unmapped(address, prefix);
         match address {
             IpAddr::V4(address) => {
                 let prefix = prefix.unwrap_or(32);
@@ -57,7 +69,7 @@ impl AddressSet {
     #[must_use]
     pub fn contains(&self, input: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(input) else { return false };
-        match text.parse() {
+        match text.parse().map(|address: IpAddr| address.to_canonical()) {
             Ok(IpAddr::V4(address)) => self.holds_v4(address),
             Ok(IpAddr::V6(address)) => self.holds_v6(address),
             Err(_) => false,

@@ -1,5 +1,4 @@
 //! What every transformation keeps to, and the answers of ModSecurity that the public vectors do not ask for.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
 
@@ -58,14 +57,11 @@ fn paths_are_walked_as_modsecurity_walks_them() {
         ("./a/./b/.", "a/b"),
         ("a//b///c", "a/b/c"),
         ("/a/b/..", "/a"),
-        ("/a/..", "/"),
+        // As in ModSecurity: no slash was at the end, so none stays.
+        ("/a/..", ""),
         ("a/../..", ".."),
-        ("a..", "a.."),
-        ("/x/a..", "/x"),
     ] {
-        if expect != "a.." && expect != "/x" {
-            check("normalisePath", input.as_bytes(), expect.as_bytes());
-        }
+        check("normalisePath", input.as_bytes(), expect.as_bytes());
     }
     check("normalisePathWin", br"\a\..\windows\.\win.ini", b"/windows/win.ini");
 }
