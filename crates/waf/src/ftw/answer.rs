@@ -26,9 +26,10 @@ pub(super) fn answer(raw: &Raw) -> Answer {
         let headers = vec![("Content-Type".to_owned(), "text/plain; charset=utf-8".to_owned())];
         return Answer { status: 200, headers, body: Vec::new() };
     }
-    let Ok(parsed) = body::json(&raw.body, &Bounds { bytes_max: 16 << 20, ..Bounds::default() }) else {
+    let (parsed, error) = body::json(&raw.body, &Bounds { bytes_max: 16 << 20, ..Bounds::default() });
+    if error.is_some() {
         return Answer { status: 400, ..Answer::default() };
-    };
+    }
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let asked: BTreeMap<String, Vec<u8>> =
         parsed.pairs.iter().map(|(name, value)| (text(name), value.to_vec())).collect();

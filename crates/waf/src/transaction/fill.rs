@@ -176,23 +176,22 @@ impl Transaction<'_> {
     }
 
     fn json(&mut self, body: &[u8]) {
-        match body::json(body, &self.bounds()) {
-            Ok(parsed) => self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs),
-            // What cannot be read as JSON is looked at as it is.
-            Err(error) => {
-                self.body.error = Some(error.to_string());
-                self.text(C::RequestBody, body);
-            }
-        }
+        let (parsed, error) = body::json(body, &self.bounds());
+        self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs);
+        self.unread(body, error);
     }
 
     fn xml(&mut self, body: &[u8]) {
-        match body::xml(body, &self.bounds()) {
-            Ok(parsed) => self.pairs(C::Xml, &parsed.pairs),
-            Err(error) => {
-                self.body.error = Some(error.to_string());
-                self.text(C::RequestBody, body);
-            }
+        let (parsed, error) = body::xml(body, &self.bounds());
+        self.pairs(C::Xml, &parsed.pairs);
+        self.unread(body, error);
+    }
+
+    /// What cannot be read as what it says it is is looked at as it stands too.
+    fn unread(&mut self, body: &[u8], error: Option<body::BodyError>) {
+        if let Some(error) = error {
+            self.body.error = Some(error.to_string());
+            self.text(C::RequestBody, body);
         }
     }
 
@@ -226,6 +225,7 @@ impl Transaction<'_> {
         if let Some(error) = parsed.error {
             self.body.multipart_error = true;
             self.body.error = Some(error.to_owned());
+            self.text(C::RequestBody, body);
         }
     }
 
