@@ -66,6 +66,9 @@ pub fn run(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Outcome {
             Ok(raw) => raw,
             Err(why) => return Outcome::Failed(why),
         };
+        if raw.has_bare_return && stage.output.status == Some(400) {
+            continue;
+        }
         let report = inspect(plan, &raw, clock);
         match judge(&stage.output, &report) {
             Ok(true) => asked = true,

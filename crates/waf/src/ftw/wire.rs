@@ -16,8 +16,10 @@ pub struct Raw {
     pub protocol: Vec<u8>,
     /// Names and values.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// As far as Content-Length or the chunks say; all that follows the head where neither does.
+    /// As far as Content-Length or the chunks say; empty where neither does (RFC 9112, section 6.3).
     pub body: Vec<u8>,
+    /// A carriage return that ends no line stands in the head: a server answers 400 (RFC 9112, section 2.2).
+    pub has_bare_return: bool,
 }
 
 /// The request of a test.
@@ -97,12 +99,17 @@ pub fn parse_request(bytes: &[u8]) -> Raw {
             value.extend_from_slice(header.trim_ascii());
             continue;
         }
+        raw.has_bare_return |= header.contains(&b'\r');
         let colon = header.iter().position(|byte| *byte == b':').unwrap_or(header.len());
         let name = header.get(..colon).unwrap_or_default();
         let value = header.get(colon + 1..).unwrap_or_default();
         raw.headers.push((name.trim_ascii().to_vec(), value.trim_ascii().to_vec()));
     }
     raw.body = body(&raw, rest);
+    if is_chunked(&raw) {
+        // The length of the chunks holds, and a server takes the other header out (RFC 9112, section 6.3).
+        raw.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+    }
     raw
 }
 
@@ -121,6 +128,8 @@ fn request_line(line: &[u8]) -> Raw {
         }
         _ => (rest, &[][..]),
     };
+    // A line without a version is a request of HTTP/0.9.
+    let protocol = if protocol.is_empty() { b"HTTP/0.9" } else { protocol };
     Raw { method: method.to_vec(), uri: uri.to_vec(), protocol: protocol.to_vec(), ..Raw::default() }
 }
 
@@ -135,14 +144,21 @@ fn body(raw: &Raw, rest: &[u8]) -> Vec<u8> {
         let found = raw.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_slice())
     };
-    if header(b"transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case(b"chunked")) {
+    if is_chunked(raw) {
         return chunks(rest).unwrap_or_else(|| rest.to_vec());
     }
     let length = header(b"content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     match length {
         Some(length) => rest.get(..length).unwrap_or(rest).to_vec(),
-        None => rest.to_vec(),
+        None => Vec::new(),
     }
+}
+
+fn is_chunked(raw: &Raw) -> bool {
+    let chunked = |(name, value): &(Vec<u8>, Vec<u8>)| {
+        name.eq_ignore_ascii_case(b"transfer-encoding") && value.eq_ignore_ascii_case(b"chunked")
+    };
+    raw.headers.iter().any(chunked)
 }
 
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {

@@ -1,6 +1,8 @@
 //! What the variables hold of a request and its answer: the head taken apart, the body read by its processor. It judges
 //! nothing; what is irregular becomes a variable that rules look at.
 
+use std::borrow::Cow;
+
 use super::{Head, Transaction, scratch::Span};
 use crate::{
     body::{self, Bounds, Pairs},
@@ -14,15 +16,17 @@ impl Transaction<'_> {
         self.text(C::RequestMethod, head.method);
         self.text(C::RequestProtocol, head.protocol);
         self.text(C::RequestUriRaw, head.uri);
-        let relative = relative(head.uri);
-        self.text(C::RequestUri, relative);
+        // A fragment never reaches a server; it stays in REQUEST_LINE and REQUEST_URI_RAW.
+        let relative = relative(head.uri).split(|byte| *byte == b'#').next().unwrap_or_default();
+        self.text(C::RequestUri, &decoded(relative));
         let question = relative.iter().position(|byte| *byte == b'?');
         let (path, query) = match question {
             Some(at) => (relative.get(..at), relative.get(at + 1..)),
             None => (Some(relative), None),
         };
-        let (path, query) = (path.unwrap_or_default(), query.unwrap_or_default());
-        self.text(C::RequestFilename, path);
+        let query = query.unwrap_or_default();
+        let path = decoded(path.unwrap_or_default());
+        self.text(C::RequestFilename, &path);
         let base = path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
         self.text(C::RequestBasename, base);
         self.text(C::QueryString, query);
@@ -178,17 +182,14 @@ impl Transaction<'_> {
     fn json(&mut self, body: &[u8]) {
         let (parsed, error) = body::json(body, &self.bounds());
         self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs);
-        self.unread(body, error);
+        self.body.error = error.map(|error| error.to_string());
+        self.text(C::RequestBody, body);
     }
 
     fn xml(&mut self, body: &[u8]) {
         let (parsed, error) = body::xml(body, &self.bounds());
         self.pairs(C::Xml, &parsed.pairs);
-        self.unread(body, error);
-    }
-
-    /// What cannot be read as what it says it is is looked at as it stands too.
-    fn unread(&mut self, body: &[u8], error: Option<body::BodyError>) {
+        // What cannot be read as what it says it is is looked at as it stands too.
         if let Some(error) = error {
             self.body.error = Some(error.to_string());
             self.text(C::RequestBody, body);
@@ -295,4 +296,23 @@ fn relative(uri: &[u8]) -> &[u8] {
     };
     let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
     path.and_then(|at| rest.get(at..)).unwrap_or(b"/")
+}
+
+/// `%HH` as bytes, all else as it stands; `+` too, which means a space only in a query.
+fn decoded(uri: &[u8]) -> Cow<'_, [u8]> {
+    if !uri.contains(&b'%') {
+        return Cow::Borrowed(uri);
+    }
+    let mut made = Vec::with_capacity(uri.len());
+    let mut rest = uri;
+    while let Some((first, tail)) = rest.split_first() {
+        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let byte = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        };
+        made.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    Cow::Owned(made)
 }
