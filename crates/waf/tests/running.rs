@@ -1,5 +1,5 @@
 //! What rules do to a request: chains, captures, macros, variables, jumps, exclusions, bodies, budgets.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{cell::Cell, net::SocketAddr, sync::Arc};
 
@@ -225,8 +225,8 @@ fn exclusions_at_load_and_of_settings() {
     let selector = waf::seclang::RuleSelector::ids(&["10"]).unwrap();
     let target = waf::seclang::variable::Target::parse("ARGS:a").unwrap();
     let uri = waf::seclang::variable::Target::parse("REQUEST_URI").unwrap();
-    let mut settings = Settings::default();
-    settings.removed_targets = vec![(selector.clone(), target), (selector.clone(), uri)];
+    let removed_targets = vec![(selector.clone(), target), (selector.clone(), uri)];
+    let mut settings = Settings { removed_targets, ..Settings::default() };
     let of = |s: &Settings| run(&plan_with(rules, s), get("/?a=bad")).matches.len();
     assert_eq!(of(&settings), 1);
     settings = Settings { removed: vec![selector], ..Settings::default() };

@@ -1,5 +1,5 @@
 //! What is not understood is an error with its file and line, never skipped.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 
