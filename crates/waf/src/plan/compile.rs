@@ -409,6 +409,7 @@ fn required(check: &Check, argument: &Text) -> Option<Requirement> {
             bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect())
         }
         (Check::UrlEncoding, _) => bytes(vec![b'%']),
+        (Check::Xss, _) => bytes(crate::injection::XSS_BYTES.to_vec()),
         (Check::Utf8Encoding, _) => bytes((0x80..=0xff).collect()),
         _ => None,
     }

@@ -149,18 +149,18 @@ impl Scanner {
         self.places.get(collection.index())
     }
 
-    /// Tells `found` each guard that a text may satisfy. `places` are those at which the text stands, `collections`
-    /// those it is a value of. `seen` is scratch of [`Self::len`] entries that are never `stamp`.
+    /// Tells `found` each guard that a text may satisfy. `places` are those at which the text stands, and those at which
+    /// it is searched for literals; `collections` are those it is a value of. `seen` is scratch of [`Self::len`] entries that are never `stamp`.
     pub(crate) fn scan(
         &self,
         text: &[u8],
         present: &ByteSet,
-        places: u128,
+        places: (u128, u128),
         collections: u128,
         seen: (&mut [u32], u32),
         mut found: impl FnMut(u32),
     ) {
-        let mut tell = |users: &[User]| {
+        let mut tell = |users: &[User], places: u128| {
             for user in users {
                 let at_place = places >> user.node & 1 == 1;
                 let asked = || usize::try_from(user.guard).ok().and_then(|at| self.collections.get(at));
@@ -171,17 +171,17 @@ impl Scanner {
         };
         if present.intersects(&self.interesting) {
             for byte in self.wanted.iter().filter(|byte| present.contains(**byte)) {
-                tell(self.bytes.at(usize::from(*byte)));
+                tell(self.bytes.at(usize::from(*byte)), places.0);
             }
         }
-        let Some(automaton) = &self.automaton else { return };
+        let Some(automaton) = self.automaton.as_ref().filter(|_| places.1 != 0) else { return };
         let (seen, stamp) = seen;
         for hit in automaton.find_overlapping_iter(text) {
             let literal = hit.pattern().as_usize();
             let Some(last) = seen.get_mut(literal) else { continue };
             if *last != stamp {
                 *last = stamp;
-                tell(self.literals.at(literal));
+                tell(self.literals.at(literal), places.1);
             }
         }
     }

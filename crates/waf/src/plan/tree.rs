@@ -43,11 +43,6 @@ impl Tree {
         self.nodes.len() + 1
     }
 
-    /// All but the root, parents before children, with their places.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (u16, &Node)> {
-        (1..).zip(&self.nodes)
-    }
-
     /// The node at a place; none at the root.
     pub(crate) fn node(&self, place: u16) -> Option<&Node> {
         self.nodes.get(usize::from(place.checked_sub(1)?))

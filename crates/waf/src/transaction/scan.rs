@@ -42,7 +42,9 @@ fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> u
     for at in 0..scratch.classes.len() {
         let Some(class) = scratch.classes.get(at).copied() else { continue };
         bytes += class.text.len();
-        scan_class(scanner, scratch, class, value.collections, index);
+        // The literals are searched without regard to case: texts that differ in nothing else are searched once.
+        let literal_places = literal_places(scratch, at, class);
+        scan_class(scanner, scratch, class, literal_places, value.collections, index);
     }
     let row = if scratch.classes.len() > 1 { Some(row(plan, scratch)) } else { None };
     if let Some(value) = scratch.values.get_mut(index) {
@@ -52,16 +54,32 @@ fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> u
     bytes
 }
 
+/// The places for which a text is to be searched: its own and those of later texts that differ from it in case alone;
+/// none where an earlier one did it.
+fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
+    let text = slice(&scratch.arena, class.text);
+    let same = |other: &Class| {
+        other.text.len() == class.text.len() && slice(&scratch.arena, other.text).eq_ignore_ascii_case(text)
+    };
+    let (before, behind) = scratch.classes.split_at_checked(at).unwrap_or_default();
+    if before.iter().any(same) {
+        return 0;
+    }
+    behind.iter().filter(|other| same(other)).fold(0, |all, other| all | other.places)
+}
+
 /// Which distinct texts the transformations make; places that leave a text alone share it.
 fn classify(plan: &Plan, scratch: &mut Scratch, text: Span, wanted: u128) {
     let present = ByteSet::of(slice(&scratch.arena, text));
     scratch.classes.clear();
     scratch.classes.push(Class { text, present, places: 1 });
     scratch.class_of.fill(0);
-    for (place, node) in plan.tree.nodes().take(SCANNED_MAX - 1) {
-        if wanted >> place & 1 == 0 {
-            continue;
-        }
+    // Parents have lower places than their children; place 0 is the text itself.
+    let mut left = wanted & !1;
+    while left != 0 {
+        let place = u16::try_from(left.trailing_zeros()).unwrap_or(0);
+        left &= left - 1;
+        let Some(node) = plan.tree.node(place) else { continue };
         let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
         let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
         let idle = match &node.triggers {
@@ -99,7 +117,14 @@ fn transformed(
     u8::try_from(scratch.classes.len() - 1).unwrap_or(above)
 }
 
-fn scan_class(scanner: &Scanner, scratch: &mut Scratch, class: Class, collections: u128, index: usize) {
+fn scan_class(
+    scanner: &Scanner,
+    scratch: &mut Scratch,
+    class: Class,
+    literal_places: u128,
+    collections: u128,
+    index: usize,
+) {
     scratch.stamp = scratch.stamp.wrapping_add(1);
     if scratch.stamp == 0 {
         scratch.seen.fill(0);
@@ -108,7 +133,8 @@ fn scan_class(scanner: &Scanner, scratch: &mut Scratch, class: Class, collection
     let Ok(value) = u32::try_from(index) else { return };
     let Scratch { arena, heads, hits, seen, stamp, .. } = scratch;
     let text = slice(arena, class.text);
-    scanner.scan(text, &class.present, class.places, collections, (seen, *stamp), |guard| {
+    let places = (class.places, literal_places);
+    scanner.scan(text, &class.present, places, collections, (seen, *stamp), |guard| {
         let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
         let Some(head) = head else { return };
         let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));
