@@ -3,6 +3,7 @@
 mod identity;
 mod login;
 pub(crate) mod policy;
+mod shield;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -17,6 +18,7 @@ pub(crate) use self::{
     identity::{Identity, IdentityCheck},
     login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
+    shield::{RuleFiles, Shield, ShieldExplain, ShieldTest},
 };
 use crate::output::Format;
 
@@ -154,6 +156,9 @@ pub(crate) enum Command {
     /// Say whom the tenant accepts beside API tokens; say offline who a request would be from
     #[command(subcommand, after_help = identity::IDENTITY)]
     Identity(Identity),
+    /// Test rules of the web firewall offline; show what they say to one request
+    #[command(subcommand, after_help = shield::SHIELD)]
+    Shield(Shield),
     /// Look at this machine's walls and at the node
     #[command(after_help = "Example:\n  casemate doctor")]
     Doctor,

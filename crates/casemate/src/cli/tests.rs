@@ -58,7 +58,7 @@ fn the_list_of_commands() {
                   policy test; policy explain; policy diff; policy who-can; policy what-can; policy pending; \
                   policy approve; policy reject; policy break-glass; policy glass; policy end-glass; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
-                  identity set; identity show; identity check; doctor; completions";
+                  identity set; identity show; identity check; shield; shield test; shield explain; doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();
     assert_eq!(got.join("; "), expect);
 }

@@ -1,0 +1,57 @@
+use super::*;
+
+fn matches(pattern: &str, text: &[u8]) -> bool {
+    Patterns::default().compile(pattern, false).unwrap().regex.is_match(text)
+}
+
+#[test]
+fn patterns_mean_what_pcre_means() {
+    for (pattern, text, expect) in [
+        (r"a$", b"a\n".as_slice(), false),
+        (r"a.b", b"a\nb", true),
+        (r"[a[]b", b"[b", true),
+        (r"[\w-.]x", b"-x", true),
+        (r"^[+--]$", b",", true),
+        (r"[]a]", b"]", true),
+        (r"\<b\>", b"<b>", true),
+        (r"\x{ff}", b"\xff", true),
+        ("é", "é".as_bytes(), true),
+        (r"a{,3}", b"a{,3}", true),
+        (r"x\Q.*\Ey", b"x.*y", true),
+        (r"[[:digit:]&&a]", b"&", true),
+        (r"[\s\x0b-\x22]", b"!", true),
+        (r"\101", b"A", false),
+        (r"\071", b"9", true),
+        (r"[~~]", b"~", true),
+        (r"(?i)ABC\b", b"xabc", true),
+        (r"[a\-z]", b"b", false),
+    ] {
+        if pattern == r"\101" {
+            assert!(Patterns::default().compile(pattern, false).is_err());
+            continue;
+        }
+        assert_eq!(matches(pattern, text), expect, "{pattern}");
+    }
+}
+
+#[test]
+fn what_needs_backtracking_is_refused() {
+    for pattern in
+        [r"(?=a)", r"(?<!a)b", r"(a)\1", r"a++", r"(?>a)", r"\p{L}", r"a\Z", r"[a", r"(?R)", r"(*COMMIT)"]
+    {
+        assert!(Patterns::default().compile(pattern, false).is_err(), "{pattern}");
+    }
+}
+
+#[test]
+fn what_is_required_is_in_every_match() {
+    let check = |pattern: &str| {
+        let compiled = Patterns::default().compile(pattern, false).unwrap();
+        compiled.required.clone().map(|r| (r.literals, r.bytes))
+    };
+    let words = |list: &[&str]| list.iter().map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
+    assert_eq!(check(r"(?i)union\s+select"), Some((words(&["select"]), vec![])));
+    assert_eq!(check(r"^[\d]+foo(?:bar|baz)"), Some((words(&["foobar", "foobaz"]), vec![])));
+    assert_eq!(check(r"a*"), None);
+    assert_eq!(check(r"<[a-z]*"), Some((vec![], vec![b'<'])));
+}

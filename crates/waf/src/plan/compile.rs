@@ -1,0 +1,416 @@
+//! Rules that are left, turned into steps: names into slots, texts into parts, lists of transformations into places of
+//! the tree, patterns into guards.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    Limits, Plan, PlanError, Settings,
+    fold::Folded,
+    known::State,
+    program::{
+        Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Step, Text, TxName, TxValue,
+    },
+    scanner::{Places, Scanner, Wanted},
+    tree::{SCANNED_MAX, Tree},
+};
+use crate::{
+    pattern::literals::{self, Requirement},
+    rules::{Check, Link, Outcome, Rule, Rules, TextTest, matching},
+    seclang::{
+        action::{Ctl, Effect, RuleEngine, Sanitise, SetVar, SetVarValue},
+        operator::{Piece, Template},
+        variable::{Collection, Selector, Target},
+    },
+};
+
+/// The most names of TX.
+const NAMES_MAX: usize = 60_000;
+
+pub(super) struct Compiler<'a> {
+    rules: &'a Arc<Rules>,
+    settings: &'a Settings,
+    tree: Tree,
+    names: Vec<Box<[u8]>>,
+    slots: HashMap<String, u16>,
+    guards: u32,
+    request: Vec<Wanted>,
+    response: Vec<Wanted>,
+    request_places: Vec<Places>,
+    response_places: Vec<Places>,
+    removed_targets: Vec<(Bits, Target)>,
+    reads: Reads,
+    initial: State,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        rules: &'a Arc<Rules>,
+        settings: &'a Settings,
+        folded: &Folded,
+    ) -> Result<Self, PlanError> {
+        let places = || vec![Places::default(); Collection::COUNT];
+        let mut removed_targets = Vec::new();
+        for (selector, target) in &settings.removed_targets {
+            removed_targets.push((Bits::of(&matching(&rules.rules, selector)?), target.clone()));
+        }
+        let mut compiler = Self {
+            rules,
+            settings,
+            tree: Tree::default(),
+            names: Vec::new(),
+            slots: HashMap::new(),
+            guards: 0,
+            request: Vec::new(),
+            response: Vec::new(),
+            request_places: places(),
+            response_places: places(),
+            removed_targets,
+            reads: Reads::default(),
+            initial: folded.initial.clone(),
+        };
+        // INVARIANT: the slots 0 to 9 are what a capture sets.
+        for digit in 0..10 {
+            compiler.slot(&digit.to_string())?;
+        }
+        for (name, _) in folded.initial.all() {
+            compiler.slot(&name)?;
+        }
+        Ok(compiler)
+    }
+
+    pub(super) fn phases(&mut self, folded: &Folded) -> Result<[Vec<Step>; 5], PlanError> {
+        let mut phases: [Vec<Step>; 5] = std::array::from_fn(|_| Vec::new());
+        for (number, (steps, left)) in (1u8..).zip(phases.iter_mut().zip(&folded.phases)) {
+            for (index, state) in left {
+                if let Some(rule) = self.rules.rules.get(*index) {
+                    let jump = self.jump(*index, rule, number, left);
+                    steps.push(self.step(*index, rule, jump, state)?);
+                }
+            }
+        }
+        Ok(phases)
+    }
+
+    /// Where a match goes on, as a step of the same phase.
+    fn jump(&self, index: usize, rule: &Rule, phase: u8, left: &[(usize, State)]) -> Option<usize> {
+        let to = if let Some(marker) = &rule.skip_after {
+            self.rules.after_marker(index, marker)?
+        } else if rule.skip > 0 {
+            let skip = usize::try_from(rule.skip).unwrap_or(usize::MAX);
+            let behind = self.rules.rules.iter().enumerate().skip(index + 1);
+            let same = behind.filter(|(_, other)| other.phase == phase);
+            same.map(|(at, _)| at + 1).take(skip).last()?
+        } else {
+            return None;
+        };
+        Some(left.iter().take_while(|(at, _)| *at < to).count())
+    }
+
+    fn step(
+        &mut self,
+        index: usize,
+        rule: &Rule,
+        jump: Option<usize>,
+        state: &State,
+    ) -> Result<Step, PlanError> {
+        let outcome = match &rule.disruptive {
+            Outcome::Redirect(to) => RunOutcome::Redirect(self.text(to, state)?),
+            other => RunOutcome::Fixed(other.clone()),
+        };
+        let mut links = Vec::with_capacity(rule.links.len());
+        for (number, link) in rule.links.iter().enumerate() {
+            links.push(self.link(index, number, rule, link, state)?);
+        }
+        let message = rule.message.as_ref().map(|text| self.text(text, state)).transpose()?;
+        Ok(Step { rule: index, links, outcome, jump, message })
+    }
+
+    fn link(
+        &mut self,
+        index: usize,
+        number: usize,
+        rule: &Rule,
+        link: &Link,
+        state: &State,
+    ) -> Result<RunLink, PlanError> {
+        let mut excluded = link.excluded.clone();
+        let removed = self.removed_targets.iter().filter(|(rules, _)| rules.has(index));
+        excluded.extend(removed.map(|(_, target)| target.clone()));
+        let reads = self.reads(&link.included)?;
+        let node = self.tree.place(&link.transformations);
+        let path = if link.multi_match { self.tree.path(node) } else { Vec::new() };
+        let argument = self.text(&link.argument, state)?;
+        let mut changes = Vec::new();
+        for effect in &link.effects {
+            changes.extend(self.change(effect, state)?);
+        }
+        let mut compiled = RunLink {
+            reads,
+            excluded: self.reads(&excluded)?,
+            negated: link.negated,
+            check: link.check.clone(),
+            argument,
+            node,
+            path,
+            capture: link.capture,
+            guard: None,
+            changes,
+            message: link.message.as_ref().map(|text| self.text(text, state)).transpose()?,
+            data: link.data.as_ref().map(|text| self.text(text, state)).transpose()?,
+        };
+        compiled.guard = self.guard(rule.phase, number, &compiled);
+        Ok(compiled)
+    }
+
+    /// Asks the scanner to watch for what the link requires; none where nothing can be watched for.
+    fn guard(&mut self, phase: u8, number: usize, link: &RunLink) -> Option<u32> {
+        let response = phase > 2;
+        let is_seen = |read: &Read| is_scanned(read.collection, response) && !read.count;
+        let stable = !link.reads.is_empty() && link.reads.iter().all(is_seen);
+        let nodes = if link.path.is_empty() { vec![link.node] } else { link.path.clone() };
+        if !stable || phase == 5 || nodes.iter().any(|node| usize::from(*node) >= SCANNED_MAX) {
+            return None;
+        }
+        let set = nodes.iter().fold(0u128, |all, node| all | 1 << node);
+        let required = if link.negated { None } else { required(&link.check, &link.argument) };
+        if required.is_some() || number == 0 {
+            for read in &link.reads {
+                let key = if let Select::Key(key) = &read.select { Some(&**key) } else { None };
+                let places = if response { &mut self.response_places } else { &mut self.request_places };
+                for at in spread(read.collection) {
+                    places.get_mut(at.index()).into_iter().for_each(|places| places.add(key, set));
+                }
+            }
+        }
+        let required = required.filter(|_| !self.settings.unfiltered)?;
+        let guard = self.guards;
+        self.guards += 1;
+        let collections = link.reads.iter().fold(0u128, |all, read| all | 1 << read.collection.index());
+        let wanted = Wanted { guard, required, nodes, collections };
+        if response { &mut self.response } else { &mut self.request }.push(wanted);
+        Some(guard)
+    }
+
+    fn slot(&mut self, name: &str) -> Result<u16, PlanError> {
+        let name = name.to_ascii_lowercase();
+        if let Some(slot) = self.slots.get(&name) {
+            return Ok(*slot);
+        }
+        let slot = u16::try_from(self.names.len()).map_err(|_| PlanError::Names(NAMES_MAX))?;
+        if self.names.len() > NAMES_MAX {
+            return Err(PlanError::Names(NAMES_MAX));
+        }
+        self.names.push(name.clone().into_bytes().into_boxed_slice());
+        self.slots.insert(name, slot);
+        Ok(slot)
+    }
+
+    fn reads(&mut self, targets: &[Target]) -> Result<Vec<Read>, PlanError> {
+        targets.iter().map(|target| self.read(target)).collect()
+    }
+
+    fn read(&mut self, target: &Target) -> Result<Read, PlanError> {
+        self.reads.add(target.collection);
+        let select = match &target.selector {
+            Selector::All => Select::All,
+            Selector::Key(name) if target.collection == Collection::Tx => Select::Slot(self.slot(name)?),
+            Selector::Key(name) => Select::Key(name.clone().into_bytes().into_boxed_slice()),
+            Selector::Pattern(text) => match self.rules.selector(text) {
+                Some(pattern) => Select::Pattern(pattern),
+                None => Select::Pattern(crate::pattern::Patterns::default().compile(text, true)?),
+            },
+        };
+        Ok(Read { collection: target.collection, select, count: target.count })
+    }
+
+    fn text(&mut self, template: &Template, state: &State) -> Result<Text, PlanError> {
+        let left = match state.fold(template) {
+            Ok(text) => return Ok(text),
+            Err(left) => left,
+        };
+        let mut parts = Vec::with_capacity(left.0.len());
+        for piece in &left.0 {
+            parts.push(match piece {
+                Piece::Text(text) => Part::Text(text.clone().into_bytes().into_boxed_slice()),
+                Piece::Macro(target) => Part::Read(self.read(target)?),
+            });
+        }
+        Ok(Text::Made(parts))
+    }
+
+    fn change(&mut self, effect: &Effect, state: &State) -> Result<Option<Change>, PlanError> {
+        Ok(Some(match effect {
+            Effect::SetVar(set) => return self.set_var(set, state),
+            Effect::SetEnv { name, value } => {
+                let value = value.as_ref().map(|value| self.text(value, state)).transpose()?;
+                Change::Env(self.text(name, state)?, value)
+            }
+            Effect::ExpireVar { collection, name, seconds } => {
+                Change::Expire(*collection, self.text(name, state)?, self.text(seconds, state)?)
+            }
+            Effect::InitCollection { collection, key } => Change::Init(*collection, self.text(key, state)?),
+            Effect::Ctl(ctl) => return self.ctl(ctl),
+            Effect::Sanitise(Sanitise::Matched) => Change::SanitiseMatched,
+            Effect::Sanitise(Sanitise::Named(collection, name)) => {
+                Change::Sanitise(*collection, name.clone().into_bytes().into_boxed_slice())
+            }
+        }))
+    }
+
+    fn set_var(&mut self, set: &SetVar, state: &State) -> Result<Option<Change>, PlanError> {
+        let value = match &set.value {
+            SetVarValue::Text(text) => NewValue::Text(self.text(text, state)?),
+            SetVarValue::Unset => NewValue::Unset,
+            SetVarValue::Subtract(by) => NewValue::SubtractText(self.text(by, state)?),
+            SetVarValue::Add(by) => match self.text(by, state)? {
+                Text::Fixed(by) => NewValue::Add(crate::rules::number(&by)),
+                by @ Text::Made(_) => NewValue::AddText(by),
+            },
+        };
+        let name = self.text(&set.name, state)?;
+        if set.collection != Collection::Tx {
+            return Ok(Some(Change::Kept(set.collection, name, value)));
+        }
+        let name = match name {
+            Text::Fixed(name) => {
+                let name = String::from_utf8_lossy(&name).to_ascii_lowercase();
+                if state.is_pinned(&name) {
+                    return Ok(None);
+                }
+                TxName::Slot(self.slot(&name)?)
+            }
+            made @ Text::Made(_) => TxName::Made(made),
+        };
+        Ok(Some(Change::Tx(name, value)))
+    }
+
+    fn ctl(&mut self, ctl: &Ctl) -> Result<Option<Change>, PlanError> {
+        Ok(Some(match ctl {
+            Ctl::RuleEngine(engine) => Change::Engine(*engine),
+            Ctl::RemoveRules(selector) => {
+                Change::Remove(Arc::new(Bits::of(&matching(&self.rules.rules, selector)?)))
+            }
+            Ctl::RemoveTarget(selector, target) => {
+                let rules = Bits::of(&matching(&self.rules.rules, selector)?);
+                Change::RemoveTarget(Arc::new(rules), self.read(target)?)
+            }
+            Ctl::BodyProcessor(name) => Change::BodyProcessor(name.clone()),
+            Ctl::ForceBodyVariable(on) => Change::ForceBody(*on),
+            Ctl::RequestBody(on) => Change::RequestBody(*on),
+            Ctl::ResponseBody(on) => Change::ResponseBody(*on),
+            Ctl::RequestBodyLimit(bytes) => Change::RequestBodyLimit(*bytes),
+            Ctl::ResponseBodyLimit(bytes) => Change::ResponseBodyLimit(*bytes),
+            Ctl::Nothing => return Ok(None),
+        }))
+    }
+
+    pub(super) fn finish(
+        self,
+        phases: [Vec<Step>; 5],
+        limits: Limits,
+        engine: RuleEngine,
+    ) -> Result<Plan, PlanError> {
+        let guards = usize::try_from(self.guards).unwrap_or(usize::MAX);
+        let mut constants: Vec<Box<[u8]>> = Vec::new();
+        let mut initial = vec![TxValue::Unset; self.names.len()];
+        for (name, value) in self.initial.all() {
+            let slot = self.slots.get(&name).and_then(|slot| initial.get_mut(usize::from(*slot)));
+            if let (Some(slot), Ok(index)) = (slot, u32::try_from(constants.len())) {
+                *slot = TxValue::Constant(index);
+                constants.push(value.into_boxed_slice());
+            }
+        }
+        Ok(Plan {
+            rules: Arc::clone(self.rules),
+            phases,
+            request: Scanner::new(&self.request, guards, self.request_places)?,
+            response: Scanner::new(&self.response, guards, self.response_places)?,
+            tree: self.tree,
+            guards,
+            names: self.names,
+            initial,
+            constants,
+            engine,
+            limits,
+            reads: self.reads,
+            pool: Mutex::new(Vec::new()),
+        })
+    }
+}
+
+/// The collections in which a value of `collection` is kept first.
+fn spread(collection: Collection) -> Vec<Collection> {
+    match collection {
+        Collection::Args => vec![Collection::ArgsGet, Collection::ArgsPost],
+        Collection::ArgsNames => vec![Collection::ArgsGetNames, Collection::ArgsPostNames],
+        other => vec![other],
+    }
+}
+
+/// Whether values of the collection stand fast before the rules of their phases run.
+fn is_scanned(collection: Collection, response: bool) -> bool {
+    use Collection as C;
+    if response {
+        return matches!(
+            collection,
+            C::ResponseBody
+                | C::ResponseHeaders
+                | C::ResponseHeadersNames
+                | C::ResponseStatus
+                | C::ResponseProtocol
+                | C::ResponseContentType
+        );
+    }
+    matches!(
+        collection,
+        C::Args
+            | C::ArgsGet
+            | C::ArgsPost
+            | C::ArgsNames
+            | C::ArgsGetNames
+            | C::ArgsPostNames
+            | C::Files
+            | C::FilesNames
+            | C::FilesTmpContent
+            | C::MultipartFilename
+            | C::MultipartName
+            | C::MultipartPartHeaders
+            | C::QueryString
+            | C::RemoteAddr
+            | C::RequestBasename
+            | C::RequestBody
+            | C::RequestCookies
+            | C::RequestCookiesNames
+            | C::RequestFilename
+            | C::RequestHeaders
+            | C::RequestHeadersNames
+            | C::RequestLine
+            | C::RequestMethod
+            | C::RequestProtocol
+            | C::RequestUri
+            | C::RequestUriRaw
+            | C::Xml
+    )
+}
+
+/// What a text must hold for an operator to match it.
+fn required(check: &Check, argument: &Text) -> Option<Requirement> {
+    let bytes = |bytes: Vec<u8>| Some(Requirement { literals: Vec::new(), bytes });
+    match (check, argument) {
+        (Check::Pattern(pattern) | Check::PatternGlobal(pattern), _) => pattern.required.clone(),
+        (Check::Phrases(phrases), _) => literals::any_of(phrases.list.iter().map(Vec::as_slice)),
+        (Check::Text(test), Text::Fixed(argument)) if *test != TextTest::Within && !argument.is_empty() => {
+            literals::any_of(std::iter::once(&**argument))
+        }
+        (Check::ByteRange(allowed), _) => {
+            bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect())
+        }
+        (Check::UrlEncoding, _) => bytes(vec![b'%']),
+        (Check::Xss, _) => bytes(crate::injection::XSS_BYTES.to_vec()),
+        (Check::Utf8Encoding, _) => bytes((0x80..=0xff).collect()),
+        _ => None,
+    }
+}

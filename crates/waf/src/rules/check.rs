@@ -1,0 +1,204 @@
+//! Operators at work: one text against what was made ready, and what of it matched. Macros are expanded before.
+
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use crate::{
+    injection,
+    operator::{self, AddressSet, ByteRange, number},
+    pattern::Pattern,
+    seclang::Reason,
+};
+
+/// An operator made ready.
+#[derive(Clone, Debug)]
+pub(crate) enum Check {
+    Always,
+    Never,
+    Pattern(Arc<Pattern>),
+    PatternGlobal(Arc<Pattern>),
+    Phrases(Arc<Phrases>),
+    Text(TextTest),
+    Number(Comparison),
+    Addresses(Arc<AddressSet>),
+    ByteRange(Arc<ByteRange>),
+    UrlEncoding,
+    Utf8Encoding,
+    Sqli,
+    Xss,
+    Digits(Digits, Arc<Pattern>),
+}
+
+/// How two texts are compared: the text of a request with the operator's argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextTest {
+    BeginsWith,
+    Contains,
+    ContainsWord,
+    EndsWith,
+    Equals,
+    Within,
+}
+
+/// How two numbers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    AtLeast,
+    Greater,
+    AtMost,
+    Less,
+}
+
+/// Numbers with check digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Digits {
+    Card,
+    Cpf,
+    Ssn,
+    Svnr,
+}
+
+/// A list of phrases, searched at once without regard to case.
+#[derive(Debug)]
+pub(crate) struct Phrases {
+    automaton: AhoCorasick,
+    /// As they were written.
+    pub(crate) list: Vec<Vec<u8>>,
+}
+
+impl Phrases {
+    /// Makes the list ready.
+    pub(super) fn compile(list: &[Vec<u8>]) -> Result<Self, Reason> {
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .prefilter(false)
+            .build(list)
+            .map_err(|e| Reason::Pattern { pattern: "a list of phrases".to_owned(), why: e.to_string() })?;
+        Ok(Self { automaton, list: list.to_vec() })
+    }
+}
+
+/// A part of what matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Capture {
+    /// A group that took no part.
+    Absent,
+    /// Of the text.
+    Within(std::ops::Range<usize>),
+    /// Told by the operator.
+    Made(Vec<u8>),
+}
+
+/// What matched, for `TX:0` and those that follow; empty where the operator tells none.
+pub(crate) type Captures = Vec<Capture>;
+
+impl Check {
+    /// Whether it is work worth saving: it reads its text with more than a comparison.
+    pub(crate) fn is_heavy(&self) -> bool {
+        !matches!(
+            self,
+            Self::Always
+                | Self::Never
+                | Self::Text(_)
+                | Self::Number(_)
+                | Self::Addresses(_)
+                | Self::ByteRange(_)
+        )
+    }
+
+    /// Whether the operator (not negated) holds, and with `capture` what of the text matched.
+    pub(crate) fn holds(&self, text: &[u8], argument: &[u8], capture: Option<&mut Captures>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Pattern(pattern) | Self::PatternGlobal(pattern) => match capture {
+                None => pattern.regex.is_match(text),
+                Some(captures) => match_pattern(pattern, text, captures),
+            },
+            Self::Phrases(phrases) => {
+                let found = phrases.automaton.find(text);
+                if let (Some(found), Some(captures)) = (found, capture) {
+                    captures.push(Capture::Within(found.range()));
+                }
+                found.is_some()
+            }
+            Self::Text(test) => test.holds(text, argument),
+            Self::Number(comparison) => comparison.holds(number(text), number(argument)),
+            Self::Addresses(list) => list.contains(text),
+            Self::ByteRange(allowed) => allowed.violation(text).is_some(),
+            Self::UrlEncoding => operator::invalid_url_encoding(text).is_some(),
+            Self::Utf8Encoding => operator::invalid_utf8(text).is_some(),
+            Self::Sqli => {
+                let found = injection::sqli(text);
+                if let (Some(print), Some(captures)) = (&found, capture) {
+                    captures.push(Capture::Made(print.as_bytes().to_vec()));
+                }
+                found.is_some()
+            }
+            Self::Xss => {
+                let found = injection::xss(text);
+                if let Some(captures) = capture.filter(|_| found) {
+                    captures.push(Capture::Within(0..text.len()));
+                }
+                found
+            }
+            Self::Digits(kind, pattern) => {
+                let found = pattern.regex.find_iter(text).find(|found| kind.holds(found.as_bytes()));
+                if let (Some(found), Some(captures)) = (found, capture) {
+                    captures.push(Capture::Within(found.range()));
+                }
+                found.is_some()
+            }
+        }
+    }
+}
+
+fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> bool {
+    let Some(found) = pattern.regex.captures(text) else { return false };
+    let part = |part: Option<regex::bytes::Match<'_>>| match part {
+        Some(part) => Capture::Within(part.range()),
+        None => Capture::Absent,
+    };
+    captures.extend(found.iter().take(10).map(part));
+    true
+}
+
+impl TextTest {
+    fn holds(self, text: &[u8], argument: &[u8]) -> bool {
+        match self {
+            Self::BeginsWith => text.starts_with(argument),
+            Self::EndsWith => text.ends_with(argument),
+            Self::Equals => text == argument,
+            Self::Contains => operator::contains(text, argument),
+            Self::Within => operator::within(text, argument),
+            Self::ContainsWord => operator::contains_word(text, argument),
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(self, left: i64, right: i64) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::AtLeast => left >= right,
+            Self::Greater => left > right,
+            Self::AtMost => left <= right,
+            Self::Less => left < right,
+        }
+    }
+}
+
+impl Digits {
+    fn holds(self, digits: &[u8]) -> bool {
+        match self {
+            Self::Card => operator::is_card_number(digits),
+            Self::Cpf => operator::is_cpf(digits),
+            Self::Ssn => operator::is_ssn(digits),
+            Self::Svnr => operator::is_svnr(digits),
+        }
+    }
+}

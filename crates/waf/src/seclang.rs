@@ -1,0 +1,223 @@
+//! SecLang as typed directives: what the text of rules says, each with its file and line. What is not understood is an
+//! error, never skipped; what a rule does to a request is not known here.
+
+pub mod action;
+mod directive;
+mod lexer;
+pub mod operator;
+pub mod variable;
+
+use std::{fmt, sync::Arc};
+
+pub use directive::{Directive, RuleSelector, Setting, Update};
+use thiserror::Error;
+
+use self::{action::Actions, operator::Test, variable::Targets};
+
+/// Where something stands in the text of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file's name, as its loader calls it.
+    pub file: Arc<str>,
+    /// The line on which the directive begins, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What is wrong with the rules; whoever wrote them is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {reason}")]
+pub struct LoadError {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub reason: Reason,
+}
+
+/// Why a directive is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// A word that SecLang has none of at this place.
+    #[error("there is no {what} `{name}`")]
+    Unknown {
+        /// `directive`, `variable`, `operator`, `action`, `transformation` …
+        what: &'static str,
+        /// As it was written.
+        name: String,
+    },
+    /// SecLang has it, this engine does not.
+    #[error("{what} `{name}` is refused: {why}")]
+    Refused {
+        /// `directive`, `variable`, `operator` or `action`.
+        what: &'static str,
+        /// As it was written.
+        name: String,
+        /// Why, and what to do instead.
+        why: &'static str,
+    },
+    /// Known, but its argument is none.
+    #[error("{what}: {why}, not `{value}`")]
+    Argument {
+        /// What has the argument.
+        what: String,
+        /// What is expected.
+        why: &'static str,
+        /// What was written.
+        value: String,
+    },
+    /// Words are missing, or are too many.
+    #[error("`{directive}` takes {expected}")]
+    Words {
+        /// The directive.
+        directive: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// A quote that is not closed, or text after one that is.
+    #[error("a quote is not closed, or text follows it")]
+    Quote,
+    /// A pattern that cannot be compiled.
+    #[error("the pattern `{pattern}` is not taken: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The compiler's words.
+        why: String,
+    },
+    /// A file that a rule names and that is not there.
+    #[error("cannot read `{name}`: {why}")]
+    File {
+        /// Its name.
+        name: String,
+        /// The loader's words.
+        why: String,
+    },
+    /// Two rules with one id.
+    #[error("the id {id} is taken by the rule at {first}")]
+    Duplicate {
+        /// The id.
+        id: u64,
+        /// Where the first stands.
+        first: Place,
+    },
+    /// A rule without an id that is no link of a chain.
+    #[error("the rule has no `id`")]
+    NoId,
+    /// A chain that ends without its last link, or is broken by another directive.
+    #[error("the chain that begins in line {starter} has no further link")]
+    Chain {
+        /// Where it begins.
+        starter: u32,
+    },
+    /// `skipAfter` to a marker that does not follow.
+    #[error("no marker or rule `{marker}` follows to skip to")]
+    Marker {
+        /// The marker.
+        marker: String,
+    },
+}
+
+/// One file of rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name, for errors and for what it names beside it.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// The files that rules name: the engine opens none by itself.
+pub trait Files {
+    /// The contents of `name`, named in the file `from`.
+    ///
+    /// # Errors
+    /// Why not, in words for the rules' author.
+    fn read(&self, from: &str, name: &str) -> Result<Vec<u8>, String>;
+    /// The names of all files that the pattern of an `Include` in the file `from` matches, in order.
+    ///
+    /// # Errors
+    /// Why not, in words for the rules' author.
+    fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String>;
+}
+
+/// Where rules name no files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _from: &str, _name: &str) -> Result<Vec<u8>, String> {
+        Err("no folder of rules was given".to_owned())
+    }
+    fn expand(&self, _from: &str, _pattern: &str) -> Result<Vec<String>, String> {
+        Err("no folder of rules was given".to_owned())
+    }
+}
+
+/// One `SecRule` or `SecAction` as it was written; of a chain each link is one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleText {
+    /// What is looked at; of `SecAction` nothing.
+    pub targets: Targets,
+    /// What is asked of it; of `SecAction` nothing.
+    pub test: Option<Test>,
+    /// What follows.
+    pub actions: Actions,
+}
+
+/// A directive and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub directive: Directive,
+}
+
+const INCLUDE_DEPTH_MAX: u8 = 8;
+
+/// Reads sources in order, with what they include.
+///
+/// # Errors
+/// At the first directive that is not understood.
+pub fn parse(sources: &[Source<'_>], files: &dyn Files) -> Result<Vec<Located>, LoadError> {
+    let mut found = Vec::new();
+    for source in sources {
+        parse_one(*source, files, 0, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn parse_one(
+    source: Source<'_>,
+    files: &dyn Files,
+    depth: u8,
+    found: &mut Vec<Located>,
+) -> Result<(), LoadError> {
+    let file: Arc<str> = Arc::from(source.name);
+    for line in lexer::lines(source.text) {
+        let place = Place { file: Arc::clone(&file), line: line.number };
+        let at = |reason| LoadError { place: place.clone(), reason };
+        let words = lexer::words(&line.text).map_err(at)?;
+        let directive = directive::parse(&words).map_err(at)?;
+        let Directive::Include(pattern) = &directive else {
+            found.push(Located { place, directive });
+            continue;
+        };
+        if depth >= INCLUDE_DEPTH_MAX {
+            let why = "files include each other at most 8 deep";
+            return Err(at(Reason::Argument { what: "Include".to_owned(), why, value: pattern.clone() }));
+        }
+        let unread = |why| at(Reason::File { name: pattern.clone(), why });
+        for name in files.expand(&file, pattern).map_err(unread)? {
+            let bytes = files.read(&file, &name).map_err(unread)?;
+            let text = String::from_utf8_lossy(&bytes);
+            parse_one(Source { name: &name, text: &text }, files, depth + 1, found)?;
+        }
+    }
+    Ok(())
+}

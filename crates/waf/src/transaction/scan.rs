@@ -1,0 +1,158 @@
+//! The one pass over values before the rules of a phase run: what transformations make of each, and which guards its
+//! texts satisfy. It decides nothing: whoever passed is looked at by the rules.
+
+use std::borrow::Cow;
+
+use super::{
+    Transaction,
+    scratch::{Class, Scratch, Span, push, slice},
+};
+use crate::{
+    plan::{Plan, scanner::Scanner, tree::SCANNED_MAX},
+    transform::{ByteSet, Triggers},
+};
+
+impl Transaction<'_> {
+    /// Looks at all values that came since the last time.
+    pub(super) fn scan(&mut self, response: bool) {
+        let plan = self.plan;
+        let scanner = if response { &plan.response } else { &plan.request };
+        while self.scratch.scanned < self.scratch.values.len() && !self.exhausted {
+            let before = self.scratch.len();
+            let index = self.scratch.scanned;
+            self.scratch.scanned += 1;
+            let length = one(plan, scanner, &mut self.scratch, index);
+            let made = self.scratch.len().saturating_sub(before);
+            self.spend(length.saturating_add(made) + 256);
+        }
+    }
+}
+
+/// Transforms and scans one value; says how many bytes were scanned.
+fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> usize {
+    let Some(value) = scratch.values.get(index).copied() else { return 0 };
+    let places = scanner.places(value.collection);
+    let wanted = places.map_or(0, |places| places.of(slice(&scratch.arena, value.name)));
+    if wanted == 0 {
+        return 0;
+    }
+    let wanted = plan.tree.closure(wanted);
+    classify(plan, scratch, value.text, wanted);
+    let mut bytes = 0;
+    for at in 0..scratch.classes.len() {
+        let Some(class) = scratch.classes.get(at).copied() else { continue };
+        bytes += class.text.len();
+        // The literals are searched without regard to case: texts that differ in nothing else are searched once.
+        let literal_places = literal_places(scratch, at, class);
+        scan_class(scanner, scratch, class, literal_places, value.collections, index);
+    }
+    let row = if scratch.classes.len() > 1 { Some(row(plan, scratch)) } else { None };
+    if let Some(value) = scratch.values.get_mut(index) {
+        value.row = row.flatten();
+        value.done = wanted;
+    }
+    bytes
+}
+
+/// The places for which a text is to be searched: its own and those of later texts that differ from it in case alone;
+/// none where an earlier one did it.
+fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
+    let text = slice(&scratch.arena, class.text);
+    let same = |other: &Class| {
+        other.text.len() == class.text.len() && slice(&scratch.arena, other.text).eq_ignore_ascii_case(text)
+    };
+    let (before, behind) = scratch.classes.split_at_checked(at).unwrap_or_default();
+    if before.iter().any(same) {
+        return 0;
+    }
+    behind.iter().filter(|other| same(other)).fold(0, |all, other| all | other.places)
+}
+
+/// Which distinct texts the transformations make; places that leave a text alone share it.
+fn classify(plan: &Plan, scratch: &mut Scratch, text: Span, wanted: u128) {
+    let present = ByteSet::of(slice(&scratch.arena, text));
+    scratch.classes.clear();
+    scratch.classes.push(Class { text, present, places: 1 });
+    scratch.class_of.fill(0);
+    // Parents have lower places than their children; place 0 is the text itself.
+    let mut left = wanted & !1;
+    while left != 0 {
+        let place = u16::try_from(left.trailing_zeros()).unwrap_or(0);
+        left &= left - 1;
+        let Some(node) = plan.tree.node(place) else { continue };
+        let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
+        let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
+        let idle = match &node.triggers {
+            Triggers::Bytes(set) => !class.present.intersects(set),
+            Triggers::Ends(set) => {
+                let text = slice(&scratch.arena, class.text);
+                !text.first().into_iter().chain(text.last()).any(|byte| set.contains(*byte))
+            }
+            Triggers::Always => false,
+        };
+        let at = if idle { above } else { transformed(scratch, node.transformation, above, class) };
+        scratch.class_of.get_mut(usize::from(place)).into_iter().for_each(|of| *of = at);
+        scratch.classes.get_mut(usize::from(at)).into_iter().for_each(|class| class.places |= 1 << place);
+    }
+}
+
+/// The class of what a transformation makes of a text.
+fn transformed(
+    scratch: &mut Scratch,
+    transformation: crate::transform::Transformation,
+    above: u8,
+    class: Class,
+) -> u8 {
+    let made = match transformation.apply(slice(&scratch.arena, class.text)) {
+        Cow::Borrowed(same) if same.len() == class.text.len() => return above,
+        Cow::Borrowed(part) => part.to_vec(),
+        Cow::Owned(made) => made,
+    };
+    let equal = scratch.classes.iter().position(|known| slice(&scratch.arena, known.text) == made);
+    if let Some(known) = equal.and_then(|known| u8::try_from(known).ok()) {
+        return known;
+    }
+    let text = push(&mut scratch.arena, &made);
+    scratch.classes.push(Class { text, present: ByteSet::of(&made), places: 0 });
+    u8::try_from(scratch.classes.len() - 1).unwrap_or(above)
+}
+
+fn scan_class(
+    scanner: &Scanner,
+    scratch: &mut Scratch,
+    class: Class,
+    literal_places: u128,
+    collections: u128,
+    index: usize,
+) {
+    scratch.stamp = scratch.stamp.wrapping_add(1);
+    if scratch.stamp == 0 {
+        scratch.seen.fill(0);
+        scratch.stamp = 1;
+    }
+    let Ok(value) = u32::try_from(index) else { return };
+    let Scratch { arena, heads, hits, seen, stamp, .. } = scratch;
+    let text = slice(arena, class.text);
+    let places = (class.places, literal_places);
+    scanner.scan(text, &class.present, places, collections, (seen, *stamp), |guard| {
+        let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
+        let Some(head) = head else { return };
+        let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));
+        if last.is_some_and(|(known, _)| *known == value) {
+            return;
+        }
+        hits.push((value, *head));
+        *head = u32::try_from(hits.len()).unwrap_or(0);
+    });
+}
+
+/// Writes the value's texts, by place.
+fn row(plan: &Plan, scratch: &mut Scratch) -> Option<u32> {
+    let start = u32::try_from(scratch.rows.len()).ok()?;
+    for place in 0..plan.tree.len().min(SCANNED_MAX) {
+        let class = scratch.class_of.get(place).copied().unwrap_or(0);
+        let text = scratch.classes.get(usize::from(class)).map(|class| class.text).unwrap_or_default();
+        scratch.rows.push(text);
+    }
+    Some(start)
+}

@@ -1,0 +1,184 @@
+//! What a transaction writes on: all its bytes in one buffer, values as ranges of it. It is used again for the next one;
+//! it never grows beyond what the transaction's bounds allow, and what a large one took is given back.
+
+use crate::{
+    plan::{Plan, program::TxValue},
+    seclang::variable::Collection,
+    transform::ByteSet,
+};
+
+/// A range of the transaction's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    pub(crate) fn len(self) -> usize {
+        usize::try_from(self.length).unwrap_or(0)
+    }
+
+    /// A part of it.
+    pub(crate) fn part(self, range: &std::ops::Range<usize>) -> Self {
+        let length = u32::try_from(range.end.saturating_sub(range.start)).unwrap_or(0).min(self.length);
+        let start = self.start.saturating_add(u32::try_from(range.start).unwrap_or(0));
+        Self { start, length }
+    }
+}
+
+/// A value of the request or the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) collection: Collection,
+    /// All collections that it is a value of, as a set.
+    pub(crate) collections: u128,
+    pub(crate) name: Span,
+    pub(crate) text: Span,
+    /// Where its transformed texts begin in `rows`.
+    pub(crate) row: Option<u32>,
+    /// The places of the tree whose text is known: in its row, or the value itself where it has none.
+    pub(crate) done: u128,
+    /// The last link whose guard it satisfied.
+    pub(crate) mark: u32,
+}
+
+/// What matched a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matched {
+    pub(crate) collection: Collection,
+    pub(crate) name: Span,
+    pub(crate) text: Span,
+}
+
+/// One text that transformations made of a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class {
+    pub(super) text: Span,
+    pub(super) present: ByteSet,
+    pub(super) places: u128,
+}
+
+/// What a transaction writes on.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(super) arena: Vec<u8>,
+    pub(super) values: Vec<Value>,
+    pub(super) lists: Vec<Vec<u32>>,
+    pub(super) rows: Vec<Span>,
+    pub(super) tx: Vec<TxValue>,
+    pub(super) extra: Vec<(Span, TxValue)>,
+    /// By guard: one more than the place of its last hit, or 0.
+    pub(super) heads: Vec<u32>,
+    /// (value, one more than the place of the hit before, or 0)
+    pub(super) hits: Vec<(u32, u32)>,
+    pub(super) seen: Vec<u32>,
+    pub(super) stamp: u32,
+    pub(super) mark: u32,
+    pub(super) scanned: usize,
+    pub(super) classes: Vec<Class>,
+    pub(super) class_of: Vec<u8>,
+    pub(super) matched: Vec<Matched>,
+    pub(super) last: Option<Matched>,
+}
+
+/// Bytes beyond which a buffer is not kept for the next transaction.
+const KEPT_MAX: usize = 512 << 10;
+
+impl Scratch {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            lists: vec![Vec::new(); Collection::COUNT],
+            heads: vec![0; plan.guards],
+            seen: vec![0; plan.request.len().max(plan.response.len())],
+            class_of: vec![0; plan.tree.len()],
+            ..Self::default()
+        }
+    }
+
+    /// Makes it ready for the next transaction of the plan.
+    pub(crate) fn begin(&mut self, plan: &Plan) {
+        self.arena.clear();
+        self.values.clear();
+        self.rows.clear();
+        self.hits.clear();
+        if self.arena.capacity() > KEPT_MAX
+            || self.rows.capacity() > KEPT_MAX
+            || self.hits.capacity() > KEPT_MAX
+        {
+            (self.arena, self.rows) = (Vec::new(), Vec::new());
+            (self.hits, self.values) = (Vec::new(), Vec::new());
+        }
+        self.lists.iter_mut().for_each(Vec::clear);
+        self.tx.clone_from(&plan.initial);
+        self.extra.clear();
+        self.heads.fill(0);
+        self.scanned = 0;
+        self.matched.clear();
+        self.last = None;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        slice(&self.arena, span)
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Span {
+        push(&mut self.arena, bytes)
+    }
+
+    /// The end of the arena, from which [`Self::since`] makes a span.
+    pub(super) fn here(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(super) fn since(&self, start: usize) -> Span {
+        let length = self.arena.len().saturating_sub(start);
+        Span { start: u32::try_from(start).unwrap_or(u32::MAX), length: u32::try_from(length).unwrap_or(0) }
+    }
+
+    /// Adds a value to a collection, and to those that hold all of it.
+    pub(super) fn add(&mut self, collection: Collection, name: Span, text: Span) {
+        let Ok(index) = u32::try_from(self.values.len()) else { return };
+        let whole = match collection {
+            Collection::ArgsGet | Collection::ArgsPost => Some(Collection::Args),
+            Collection::ArgsGetNames | Collection::ArgsPostNames => Some(Collection::ArgsNames),
+            _ => None,
+        };
+        let mut collections = 0;
+        for one in [Some(collection), whole].into_iter().flatten() {
+            collections |= 1 << one.index();
+            self.lists.get_mut(one.index()).into_iter().for_each(|list| list.push(index));
+        }
+        self.values.push(Value { collection, collections, name, text, row: None, done: 0, mark: 0 });
+    }
+
+    pub(super) fn list(&self, collection: Collection) -> &[u32] {
+        self.lists.get(collection.index()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn value(&self, index: u32) -> Option<&Value> {
+        self.values.get(usize::try_from(index).ok()?)
+    }
+
+    /// A variable of TX that has no slot.
+    pub(super) fn extra(&self, name: &[u8]) -> Option<TxValue> {
+        let found = self.extra.iter().find(|(known, _)| self.bytes(*known).eq_ignore_ascii_case(name));
+        found.map(|(_, value)| *value)
+    }
+}
+
+pub(super) fn slice(arena: &[u8], span: Span) -> &[u8] {
+    let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+    arena.get(start..).and_then(|rest| rest.get(..span.len())).unwrap_or_default()
+}
+
+pub(super) fn push(arena: &mut Vec<u8>, bytes: &[u8]) -> Span {
+    let start = u32::try_from(arena.len()).unwrap_or(u32::MAX);
+    let Ok(length) = u32::try_from(bytes.len()) else { return Span::default() };
+    arena.extend_from_slice(bytes);
+    Span { start, length }
+}

@@ -1,0 +1,164 @@
+//! Letters, white space and zero bytes: transformations that look at one byte at a time and never decode any.
+
+use std::borrow::Cow;
+
+/// What C's `isspace` says in the C locale.
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
+}
+
+/// Each byte mapped; borrowed as long as nothing changes.
+fn map(input: &[u8], change: impl Fn(u8) -> u8) -> Cow<'_, [u8]> {
+    match input.iter().position(|byte| change(*byte) != *byte) {
+        None => Cow::Borrowed(input),
+        Some(first) => {
+            let mut output = input.to_vec();
+            for byte in output.iter_mut().skip(first) {
+                *byte = change(*byte);
+            }
+            Cow::Owned(output)
+        }
+    }
+}
+
+/// The bytes that `keep` keeps.
+fn filter(input: &[u8], keep: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
+    match input.iter().position(|byte| !keep(*byte)) {
+        None => Cow::Borrowed(input),
+        Some(first) => {
+            let (before, after) = input.split_at(first);
+            let mut output = Vec::with_capacity(input.len());
+            output.extend_from_slice(before);
+            output.extend(after.iter().copied().filter(|byte| keep(*byte)));
+            Cow::Owned(output)
+        }
+    }
+}
+
+/// ASCII letters to small ones.
+pub(super) fn lowercase(input: &[u8]) -> Cow<'_, [u8]> {
+    map(input, |byte| byte.to_ascii_lowercase())
+}
+
+/// ASCII letters to capitals.
+pub(super) fn uppercase(input: &[u8]) -> Cow<'_, [u8]> {
+    map(input, |byte| byte.to_ascii_uppercase())
+}
+
+/// Zero bytes to spaces.
+pub(super) fn replace_nulls(input: &[u8]) -> Cow<'_, [u8]> {
+    map(input, |byte| if byte == 0 { b' ' } else { byte })
+}
+
+/// Zero bytes away.
+pub(super) fn remove_nulls(input: &[u8]) -> Cow<'_, [u8]> {
+    filter(input, |byte| byte != 0)
+}
+
+/// White space away, and both bytes of the no-break space (as ModSecurity does, each alone).
+pub(super) fn remove_whitespace(input: &[u8]) -> Cow<'_, [u8]> {
+    filter(input, |byte| !is_space(byte) && byte != 0xa0 && byte != 0xc2)
+}
+
+/// Each run of white space to one space.
+pub(super) fn compress_whitespace(input: &[u8]) -> Cow<'_, [u8]> {
+    let mut before = b'x';
+    let changes = input.iter().any(|byte| {
+        let change = is_space(*byte) && (*byte != b' ' || before == b' ');
+        before = *byte;
+        change
+    });
+    if !changes {
+        return Cow::Borrowed(input);
+    }
+    let mut output = Vec::with_capacity(input.len());
+    let mut in_space = false;
+    for byte in input {
+        if !is_space(*byte) {
+            output.push(*byte);
+        } else if !in_space {
+            output.push(b' ');
+        }
+        in_space = is_space(*byte);
+    }
+    Cow::Owned(output)
+}
+
+/// Without white space before.
+pub(super) fn trim_left(input: &[u8]) -> &[u8] {
+    let first = input.iter().position(|byte| !is_space(*byte)).unwrap_or(input.len());
+    input.get(first..).unwrap_or_default()
+}
+
+/// Without white space behind.
+pub(super) fn trim_right(input: &[u8]) -> &[u8] {
+    let end = input.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
+    input.get(..end).unwrap_or_default()
+}
+
+/// What shells do not see goes: quotes and escapes; separators become one space, none before `/` and `(`; small letters.
+pub(super) fn command_line(input: &[u8]) -> Cow<'_, [u8]> {
+    let plain = |byte: &u8| {
+        !matches!(byte, b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n')
+            && !byte.is_ascii_uppercase()
+    };
+    let mut spaced = false;
+    let unchanged = input.iter().all(|byte| {
+        let keeps = plain(byte) && !(spaced && matches!(byte, b' ' | b'/' | b'('));
+        spaced = *byte == b' ';
+        keeps
+    });
+    if unchanged {
+        return Cow::Borrowed(input);
+    }
+    let mut output = Vec::with_capacity(input.len());
+    let mut spaced = false;
+    for byte in input {
+        match byte {
+            b'"' | b'\'' | b'\\' | b'^' => {}
+            b' ' | b',' | b';' | b'\t' | b'\r' | b'\n' => {
+                if !spaced {
+                    output.push(b' ');
+                }
+                spaced = true;
+            }
+            b'/' | b'(' => {
+                if spaced {
+                    output.pop();
+                }
+                spaced = false;
+                output.push(*byte);
+            }
+            _ => {
+                output.push(byte.to_ascii_lowercase());
+                spaced = false;
+            }
+        }
+    }
+    super::settle(input, output)
+}
+
+/// What the eighth bit becomes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Parity {
+    /// So that the number of set bits is even.
+    Even,
+    /// So that it is odd.
+    Odd,
+    /// Zero.
+    Zero,
+}
+
+/// The eighth bit of each byte made a parity bit.
+pub(super) fn parity(input: &[u8], parity: Parity) -> Cow<'_, [u8]> {
+    map(input, |byte| {
+        let low = byte & 0x7f;
+        let odd = low.count_ones() % 2 == 1;
+        let bit = match parity {
+            Parity::Even => odd,
+            Parity::Odd => !odd,
+            Parity::Zero => false,
+        };
+        if bit { low | 0x80 } else { low }
+    })
+}

@@ -1,0 +1,156 @@
+//! CRS's regression tests, and the prefilter against a run without it. Rules and tests are read from `CASEMATE_CRS`, or
+//! from the folder beside the project; where neither is there the tests say so.
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "tests")]
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use waf::{
+    Files, Plan, Rules, Source,
+    ftw::{self, Outcome, Suite},
+};
+
+/// Tests that are not passed, each with its reason: (rule, test, why).
+const EXCEPTIONS: [(u64, u64, &str); 0] = [];
+
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, _from: &str, name: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(self.0.join(name)).map_err(|e| e.to_string())
+    }
+    fn expand(&self, _from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        Ok(vec![pattern.to_owned()])
+    }
+}
+
+fn root() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../..").join("shared").join("crs");
+    let root = std::env::var_os("CASEMATE_CRS").map_or(beside, PathBuf::from);
+    if !root.join("rules").is_dir() {
+        eprintln!("no CRS at {}: set CASEMATE_CRS to the folder that holds it", root.display());
+        return None;
+    }
+    Some(root)
+}
+
+fn load(root: &Path) -> Arc<Rules> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("rules"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "conf"))
+        .collect();
+    files.sort();
+    files.insert(0, root.join("crs-setup.conf.example"));
+    let texts: Vec<(String, String)> = files
+        .iter()
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let sources: Vec<Source<'_>> = texts.iter().map(|(name, text)| Source { name, text }).collect();
+    match Rules::load(&sources, &Folder(root.join("rules"))) {
+        Ok(rules) => Arc::new(rules),
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn suites(root: &Path) -> Vec<(PathBuf, Suite)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("tests/regression/tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "yaml") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                match serde_saphyr::from_str(&text) {
+                    Ok(suite) => found.push((path, suite)),
+                    Err(e) => panic!("{}: {e}", path.display()),
+                }
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap()
+}
+
+#[test]
+fn the_regression_tests_of_crs_pass() {
+    let Some(root) = root() else { return };
+    let plan = Plan::new(&load(&root), &ftw::settings()).unwrap();
+    let (mut passed, mut not_asked, mut failed) = (0, Vec::new(), Vec::new());
+    for (_, suite) in suites(&root) {
+        for test in &suite.tests {
+            let name = format!("{}-{}", suite.rule_id, test.test_id);
+            match ftw::run(&plan, test, &clock) {
+                Outcome::Passed => passed += 1,
+                Outcome::NotAsked(_) => not_asked.push(name),
+                Outcome::Failed(why) => {
+                    let excepted = |(rule, test_id, _): &&(u64, u64, &str)| {
+                        *rule == suite.rule_id && *test_id == test.test_id
+                    };
+                    if EXCEPTIONS.iter().find(excepted).is_none() {
+                        failed.push(format!("{name}: {why}"));
+                    }
+                }
+            }
+        }
+    }
+    eprintln!("{passed} passed, {} not asked ({})", not_asked.len(), not_asked.join(" "));
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(passed > 1000, "only {passed} tests were found");
+}
+
+/// All ids with how often each was told, and the scores, for every test's request.
+fn told(plan: &Plan, suites: &[(PathBuf, Suite)]) -> Vec<(String, BTreeMap<u64, usize>, i64)> {
+    let mut all = Vec::new();
+    for (_, suite) in suites {
+        for test in &suite.tests {
+            for report in ftw::reports(plan, test, &clock) {
+                let mut ids = BTreeMap::new();
+                for one in &report.matches {
+                    *ids.entry(one.rule).or_default() += 1;
+                }
+                all.push((format!("{}-{}", suite.rule_id, test.test_id), ids, report.inbound_score));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_prefilter_loses_no_match() {
+    let Some(root) = root() else { return };
+    let rules = load(&root);
+    let suites = suites(&root);
+    let filtered = ftw::settings();
+    let mut unfiltered = ftw::settings();
+    unfiltered.unfiltered = true;
+    let filtered = told(&Plan::new(&rules, &filtered).unwrap(), &suites);
+    let unfiltered = told(&Plan::new(&rules, &unfiltered).unwrap(), &suites);
+    assert!(filtered.len() > 1000, "only {} requests were found", filtered.len());
+    for (with, without) in filtered.iter().zip(&unfiltered) {
+        assert_eq!(with, without);
+    }
+}
+
+#[test]
+fn a_plan_keeps_what_all_rules_answer() {
+    let Some(root) = root() else { return };
+    let rules = load(&root);
+    let plan = Plan::new(&rules, &waf::Settings::paranoia(1)).unwrap();
+    let four = Plan::new(&rules, &waf::Settings::paranoia(4)).unwrap();
+    eprintln!("{} rules, {} left at level 1, {} at level 4", rules.len(), plan.len(), four.len());
+    eprintln!("unguarded at level 1: {:?}", plan.unguarded());
+    eprintln!("unguarded at level 4: {:?}", four.unguarded());
+    assert!(plan.len() < four.len() && four.len() < rules.len());
+}

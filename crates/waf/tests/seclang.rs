@@ -1,0 +1,167 @@
+//! What is not understood is an error with its file and line, never skipped.
+#![expect(clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use waf::{Files, NoFiles, Rules, Source};
+
+fn load(text: &str) -> Result<Rules, String> {
+    Rules::load(&[Source { name: "own.conf", text }], &NoFiles).map_err(|e| e.to_string())
+}
+
+fn refused(text: &str, expect: &str) {
+    match load(text) {
+        Err(error) => assert!(error.contains(expect), "{text}\n  gave: {error}\n  not:  {expect}"),
+        Ok(_) => panic!("taken: {text}"),
+    }
+}
+
+fn taken(text: &str) {
+    if let Err(error) = load(text) {
+        panic!("{text}\n  gave: {error}");
+    }
+}
+
+#[test]
+fn errors_name_the_file_and_the_line_on_which_the_directive_begins() {
+    refused(
+        "\n# a comment\nSecRule ARGS \"@rx a\" \\\n    \"id:1,\\\n    nosuch\"",
+        "own.conf:3: there is no action `nosuch`",
+    );
+    refused("SecNoSuch On", "own.conf:1: there is no directive `SecNoSuch`");
+    refused("SecRule NO_SUCH \"@rx a\" \"id:1\"", "own.conf:1: there is no variable `NO_SUCH`");
+    refused("SecRule ARGS \"@nosuch a\" \"id:1\"", "there is no operator `@nosuch`");
+    refused("SecRule ARGS \"@rx a\" \"id:1,t:nosuch\"", "there is no transformation `t:nosuch`");
+    refused("SecRule ARGS \"@rx a\" \"id:1,ctl:nosuch=1\"", "there is no option of ctl `nosuch`");
+    refused("SecAction \"id:1,setvar:tx.a=%{nosuch.b}\"", "there is no variable `nosuch`");
+}
+
+#[test]
+fn arguments_that_are_none_are_errors() {
+    for (text, expect) in [
+        ("SecRule ARGS", "takes variables, an operator and actions"),
+        ("SecRule ARGS \"@rx a\" \"id:1\" more", "takes variables, an operator and actions"),
+        ("SecRule ARGS \"@rx a\" \"phase:2\"", "the rule has no `id`"),
+        ("SecRule ARGS \"@rx a\" \"id:x\"", "a whole number is expected, not `x`"),
+        ("SecAction \"id:1,phase:6\"", "1 to 5"),
+        ("SecAction \"id:1,status:99\"", "a status of HTTP"),
+        ("SecAction \"id:1,severity:8\"", "0 to 7"),
+        ("SecAction \"id:1,allow:all\"", "`phase`, `request` or nothing"),
+        ("SecAction \"id:1,setvar:a=1\"", "`COLLECTION.name` is expected"),
+        ("SecAction \"id:1,setvar:args.a=1\"", "TX, IP, GLOBAL"),
+        ("SecAction \"id:1,initcol:tx=1\"", "IP, GLOBAL"),
+        ("SecAction \"id:1,expirevar:ip.a\"", "`COLLECTION.name=SECONDS`"),
+        ("SecAction \"id:1,expirevar:ip.a=x\"", "a whole number"),
+        ("SecAction \"id:1,ctl:ruleEngine\"", "`option=value`"),
+        ("SecAction \"id:1,ctl:ruleEngine=Maybe\"", "`On`, `Off` or `DetectionOnly`"),
+        ("SecAction \"id:1,ctl:requestBodyProcessor=YAML\"", "URLENCODED, MULTIPART"),
+        ("SecAction \"id:1,ctl:ruleRemoveTargetById=1\"", "`RULES;VARIABLE`"),
+        ("SecAction \"id:1,skipAfter:NOWHERE\"", "no marker or rule `NOWHERE` follows"),
+        ("SecMarker BACK\nSecAction \"id:1,skipAfter:BACK\"", "own.conf:2: no marker"),
+        ("SecRule REQUEST_URI:x \"@rx a\" \"id:1\"", "a variable without a selector"),
+        ("SecRule XML \"@rx a\" \"id:1\"", "of XPath `/*`"),
+        ("SecRule XML:/a/b \"@rx a\" \"id:1\"", "of XPath `/*`"),
+        ("SecRule ARGS \"@ipMatch 1.2.3\" \"id:1\"", "the argument is not understood"),
+        ("SecRule ARGS \"@validateByteRange 1-300\" \"id:1\"", "the argument is not understood"),
+        ("SecRule ARGS \"@rx %{tx.a}\" \"id:1\"", "without macros"),
+        ("SecRule ARGS \"@pmFromFile none.data\" \"id:1\"", "cannot read `none.data`"),
+        ("SecRuleEngine Maybe", "`On`, `Off` or `DetectionOnly`"),
+        ("SecRequestBodyAccess 1", "`On` or `Off`"),
+        ("SecRequestBodyLimitAction Drop", "`Reject` or `ProcessPartial`"),
+        ("SecArgumentSeparator &&", "one letter"),
+        ("SecDefaultAction \"phase:2,id:1\"", "a phase, transformations"),
+        ("SecMarker", "takes one argument"),
+        ("SecAction \"id:1", "a quote is not closed"),
+        ("SecAction \"id:1\"x", "a quote is not closed, or text follows it"),
+        ("SecAction \"id:1,msg:'a\"", "a quote is not closed"),
+    ] {
+        refused(text, expect);
+    }
+}
+
+#[test]
+fn patterns_that_only_backtracking_can_match_are_errors() {
+    refused("SecRule ARGS \"@rx (a)\\1\" \"id:1\"", "own.conf:1: the pattern `(a)\\1` is not taken");
+    for pattern in ["a(?=b)", "(?<!a)b", "a(", "[a"] {
+        refused(&format!("SecRule ARGS \"@rx {pattern}\" \"id:1\""), "is not taken");
+    }
+    refused("SecRule ARGS:/a(/ \"@rx a\" \"id:1\"", "is not taken");
+    refused("SecRule ARGS \"@rx (?:a{1000}){1000}\" \"id:1\"", "is not taken");
+}
+
+#[test]
+fn what_this_engine_does_not_do_is_refused_by_name_with_the_reason() {
+    for (text, expect) in [
+        ("SecRuleScript a.lua \"id:1\"", "directive `SecRuleScript` is refused: no script runs"),
+        ("SecRemoteRules k https://e", "nothing is fetched"),
+        ("SecRule GEO:COUNTRY_CODE \"@streq DE\" \"id:1\"", "variable `GEO` is refused"),
+        ("SecRule ARGS \"@rbl e.org\" \"id:1\"", "operator `@rbl` is refused"),
+        ("SecAction \"id:1,exec:/bin/x\"", "action `exec` is refused: nothing is started"),
+        ("SecAction \"id:1,proxy:http://e\"", "action `proxy` is refused"),
+        ("SecAction \"id:1,ctl:hashEngine=On\"", "ctl `hashEngine` is refused"),
+        ("SecXmlExternalEntity On", "entities are never resolved"),
+        ("SecCookieFormat 1", "obsolete"),
+    ] {
+        refused(text, expect);
+    }
+    taken(
+        "SecXmlExternalEntity Off\nSecCookieFormat 0\nSecAuditEngine Off\nSecTmpDir /tmp\nSecPcreMatchLimit 1000",
+    );
+}
+
+#[test]
+fn ids_and_chains_are_checked() {
+    refused(
+        "SecAction \"id:1\"\nSecAction \"id:1\"",
+        "own.conf:2: the id 1 is taken by the rule at own.conf:1",
+    );
+    refused(
+        "SecRule ARGS a \"id:1,chain\"",
+        "own.conf:1: the chain that begins in line 1 has no further link",
+    );
+    refused("SecRule ARGS a \"id:1,chain\"\nSecMarker X", "own.conf:2: the chain that begins in line 1");
+    taken("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"chain\"\nSecRule ARGS c");
+    // A rule that was taken out gives its id back.
+    taken("SecAction \"id:1\"\nSecRuleRemoveById 1\nSecAction \"id:1\"");
+}
+
+#[test]
+fn continuations_quotes_and_case_are_read_as_modsecurity_does() {
+    let rules = load(
+        "  secrule args|Args_Names|!ARGS:a|&ARGS \"@RX a\\\"b\" \\\r\n   \"ID:1,PHASE:request,T:none,T:lowerCase\"\n\
+         SecRule ARGS:'/a b/'|ARGS:/^x\\/(y|z)$/ '@contains \"' \"id:'2',msg:'it\\'s, so',tag:'a/b',logdata:'%{MATCHED_VAR}'\"\n\
+         SecRule ARGS plain 'id:3,status:404,deny,severity:CRITICAL'\n",
+    )
+    .unwrap();
+    assert_eq!(rules.len(), 3);
+}
+
+struct Folder(BTreeMap<&'static str, &'static str>);
+
+impl Files for Folder {
+    fn read(&self, _from: &str, name: &str) -> Result<Vec<u8>, String> {
+        self.0.get(name).map(|text| text.as_bytes().to_vec()).ok_or_else(|| "no such file".to_owned())
+    }
+    fn expand(&self, _from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        let start = pattern.trim_end_matches('*');
+        Ok(self.0.keys().filter(|name| name.starts_with(start)).map(|name| (*name).to_owned()).collect())
+    }
+}
+
+#[test]
+fn included_files_are_read_in_order_and_their_errors_name_them() {
+    let folder = |files: &[(&'static str, &'static str)]| Folder(files.iter().copied().collect());
+    let load = |text, files: &Folder| {
+        Rules::load(&[Source { name: "top.conf", text }], files).map_err(|e| e.to_string())
+    };
+    let files = folder(&[("r/1", "SecAction id:1"), ("r/2", "SecMarker M\nSecAction id:2")]);
+    assert_eq!(load("Include r/*\nSecAction id:3", &files).unwrap().len(), 3);
+    let files = folder(&[("r/1", "SecAction id:1\nSecAction id:1")]);
+    assert!(
+        load("Include r/*", &files).unwrap_err().starts_with("r/1:2: the id 1 is taken by the rule at r/1:1")
+    );
+    let files = folder(&[("loop", "Include loop")]);
+    assert!(load("Include loop", &files).unwrap_err().contains("at most 8 deep"));
+    let files = folder(&[("words", "# no phrase\nalpha beta\n\n")]);
+    assert_eq!(load("SecRule ARGS \"@pmFromFile words\" id:1", &files).unwrap().len(), 1);
+}
