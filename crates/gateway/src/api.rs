@@ -21,8 +21,8 @@ pub use login::{
     SessionList,
 };
 pub use policy::{
-    BreakGlass, Condition, Glass, GlassList, May, Proposal, Reached, ReachedList, SetPolicy, Waiting,
-    WaitingList,
+    BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, Proposal, Reached, ReachedList,
+    SetPolicy, Waiting, WaitingList,
 };
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.

@@ -194,6 +194,7 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::SetIdentity => tenancy::set_identity(&call).await,
         Op::ReadPolicy => policy::read(&call),
         Op::SetPolicy => policy::set(&call).await,
+        Op::Explain => policy::explain(&call).await,
         Op::WhoCan => policy::who_can(&call),
         Op::WhatCan => policy::what_can(&call),
         Op::Changes => policy::changes(&call).await,

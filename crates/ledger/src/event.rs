@@ -76,6 +76,8 @@ pub struct Event {
     pub action: Cow<'static, str>,
     /// Of what. At most 512 bytes are kept.
     pub resource: Arc<str>,
+    /// What a decision could see beside what stands here, as `policy::Seen` writes it. At most 1,024 bytes are kept.
+    pub asked: Arc<str>,
     /// Whether it was let through, or went well.
     pub allowed: bool,
     /// The policies that decided. At most 32 of 128 bytes are kept.
@@ -103,6 +105,7 @@ impl Event {
             chain: Vec::new(),
             action: Cow::Borrowed(""),
             resource: Arc::default(),
+            asked: Arc::default(),
             allowed: false,
             policies: Vec::new(),
             code: Cow::Borrowed(""),

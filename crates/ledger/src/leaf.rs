@@ -11,11 +11,12 @@ use crate::{Event, Kind};
 /// No leaf is longer, in bytes.
 pub const LEAF_BYTES_MAX: usize = 48 << 10;
 
-/// Of a leaf that tells of no chain of calls, and of one that does.
-const VERSIONS: [u64; 2] = [1, 2];
+/// Of a leaf that tells of no chain of calls, of one that does, and of one that tells what a decision could see.
+const VERSIONS: [u64; 3] = [1, 2, 3];
 const PRINCIPAL_BYTES_MAX: usize = 256;
 const ACTION_BYTES_MAX: usize = 64;
 const RESOURCE_BYTES_MAX: usize = 512;
+const ASKED_BYTES_MAX: usize = 1024;
 const CODE_BYTES_MAX: usize = 64;
 const LINK_BYTES_MAX: usize = 160;
 const DETAIL_BYTES_MAX: usize = 1024;
@@ -52,8 +53,11 @@ impl Event {
     /// Appends the leaf of this event with its sequence number. The same event and number always give the
     /// same bytes, without a line feed.
     pub fn encode(&self, sequence: u64, out: &mut Vec<u8>) {
-        let version: &[u8] = if self.is_of_chain() { b"{\"v\":2,\"seq\":" } else { b"{\"v\":1,\"seq\":" };
-        out.extend_from_slice(version);
+        out.extend_from_slice(match (self.asked.is_empty(), self.is_of_chain()) {
+            (true, false) => b"{\"v\":1,\"seq\":",
+            (true, true) => b"{\"v\":2,\"seq\":",
+            (false, _) => b"{\"v\":3,\"seq\":",
+        });
         number(out, sequence);
         out.extend_from_slice(b",\"time\":\"");
         time(out, self.time);
@@ -74,6 +78,9 @@ impl Event {
         texts(out, b",\"chain\":[", &self.chain, CHAIN_DEPTH_MAX, LINK_BYTES_MAX);
         text(out, b",\"action\":", &self.action, ACTION_BYTES_MAX);
         text(out, b",\"resource\":", &self.resource, RESOURCE_BYTES_MAX);
+        if !self.asked.is_empty() {
+            text(out, b",\"asked\":", &self.asked, ASKED_BYTES_MAX);
+        }
         out.extend_from_slice(if self.allowed { b",\"allowed\":true" } else { b",\"allowed\":false" });
         texts(out, b",\"policies\":[", &self.policies, POLICIES_MAX, POLICY_BYTES_MAX);
         text(out, b",\"code\":", &self.code, CODE_BYTES_MAX);
@@ -117,6 +124,7 @@ impl Event {
             chain: raw.chain,
             action: raw.action.into(),
             resource: raw.resource,
+            asked: raw.asked,
             allowed: raw.allowed,
             policies: raw.policies,
             code: raw.code.into(),
@@ -148,6 +156,8 @@ struct Raw {
     chain: Vec<Arc<str>>,
     action: String,
     resource: Arc<str>,
+    #[serde(default)]
+    asked: Arc<str>,
     allowed: bool,
     #[serde(default)]
     policies: Vec<Arc<str>>,

@@ -53,6 +53,11 @@ fn a_leaf_looks_like_this() {
         &hop,
         r#"{"v":2,"seq":7,"time":"2026-11-18T11:06:40.123Z","tenant":"default","request":"01m7q5cqg0000000000000001a","kind":"decision","principal":"Function::\"default/front\"","on_behalf_of":"User::\"default/alice\"","chain":["default/front@r3"],"action":"invoke","resource":"Function::\"default/hello\"","allowed":true,"policies":["owner-may-all","hello/route"],"code":"ok","source":"192.0.2.7"}"#,
     );
+    let seen = Event { asked: "{\"tls\":true}".into(), ..hop.clone() };
+    check(
+        &seen,
+        r#"{"v":3,"seq":7,"time":"2026-11-18T11:06:40.123Z","tenant":"default","request":"01m7q5cqg0000000000000001a","kind":"decision","principal":"Function::\"default/front\"","on_behalf_of":"User::\"default/alice\"","chain":["default/front@r3"],"action":"invoke","resource":"Function::\"default/hello\"","asked":"{\"tls\":true}","allowed":true,"policies":["owner-may-all","hello/route"],"code":"ok","source":"192.0.2.7"}"#,
+    );
     for other in ["\"v\":1", "\"v\":3"] {
         let text = text_of(&hop).replace("\"v\":2", other);
         assert!(Event::decode(text.as_bytes()).is_err(), "{text}");
@@ -134,6 +139,7 @@ fn long_fields_are_cut_and_say_so() {
     check(&|e, t| e.resource = t, "resource", 512);
     check(&|e, t| e.code = t.to_string().into(), "code", 64);
     check(&|e, t| e.detail = t, "detail", 1024);
+    check(&|e, t| e.asked = t, "asked", 1024);
     check(&|e, t| e.policies = vec![t], "policies", 128);
     check(&|e, t| e.on_behalf_of = t, "on_behalf_of", 256);
     check(&|e, t| e.chain = vec![t], "chain", 160);

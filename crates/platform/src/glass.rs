@@ -13,6 +13,7 @@ use crate::{
     Platform,
     catalog::Home,
     control::What,
+    explain,
     functions::off_the_loop,
     recorder::About,
     refused::{ControlError, Ctx},
@@ -109,7 +110,7 @@ impl Platform {
         let (id, text) = (one.glass.id.as_str(), text.split_whitespace().collect::<Vec<_>>().join(" "));
         self.record_act(ctx, what, &format!("break-glass `{id}`: {reason}: {text}")).await?;
         let batch = Batch::new().check(GLASS, id, None).put(GLASS, id, shelf::encode(&one)?);
-        home.store.commit(batch).await?;
+        home.store.commit(explain::keep(home, (&view.policy_text, &given), now, batch).await?).await?;
         home.show(next);
         let (tenant, by) = (&home.tenant.id, &one.by);
         tracing::warn!(request = %ctx.id, %tenant, %by, id, reason, "a break-glass permit was given");
@@ -185,7 +186,8 @@ impl Platform {
         let policies = with_glass(&view.policies, left).await?;
         let next = self.view_with(home, policies, view.policy_text.clone())?;
         let batch = gone.iter().fold(Batch::new(), |batch, id| batch.delete(GLASS, id.as_str()));
-        home.store.commit(batch).await?;
+        let now = self.clock.now();
+        home.store.commit(explain::keep(home, (&view.policy_text, left), now, batch).await?).await?;
         home.show(next);
         Ok(())
     }

@@ -186,13 +186,16 @@ impl Platform {
             proof: proof_of(caller, now),
         };
         let principal = caller.principal();
-        let answer = slice.decide(&Question { principal, action, resource, context: &context });
+        let question = Question { principal, action, resource, context: &context };
+        let answer = slice.decide(&question);
         let tenant = match resource {
             Resource::Node => None,
             Resource::Tenant(tenant) | Resource::Function(tenant, _) => Some(tenant),
         };
         let about = About { request: Some(asked.id), tenant, source: Some(asked.peer.address.ip()) };
-        let mut event = about.on(self.recorder.event(Kind::Decision));
+        // At the time that policies saw, and with what else they could see.
+        let mut event = about.on(Event::new(now, Kind::Decision));
+        event.asked = slice.seen(&question).map(|seen| seen.text().into()).unwrap_or_default();
         event.action = action.as_str().into();
         event.resource = named;
         chain::tell(&mut event, caller.chain().map(|chain| &**chain));

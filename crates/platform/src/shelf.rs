@@ -18,6 +18,8 @@ pub(crate) const TOKENS: Space = Space::new("tokens");
 pub(crate) const SESSIONS: Space = Space::new("sessions");
 /// Tenant: the text of its policies, under [`CURRENT`].
 pub(crate) const POLICY: Space = Space::new("policy");
+/// Tenant: policies that were in force, by the time from which they were.
+pub(crate) const PAST: Space = Space::new("past-policies");
 /// Tenant: the text of its identity configuration, secrets and all, under [`CURRENT`].
 pub(crate) const IDENTITY: Space = Space::new("identity");
 /// Tenant: changes that wait to be approved, by id.

@@ -11,7 +11,9 @@ use crate::{
     Platform,
     catalog::{Home, Placed, View},
     control::What,
+    explain,
     functions::{off_the_loop, view_error},
+    glass,
     refused::{ControlError, Ctx},
     shelf::{self, CURRENT, POLICY, TENANTS},
     widening::Consent,
@@ -164,7 +166,9 @@ impl Platform {
         let next = self.view_with(home, policies.with_glass_of(&view.policies), text.into())?;
         let digest = keyring::sha256(text.as_bytes());
         self.record_act(ctx, what, &format!("replaced by {digest}{}", passed.said())).await?;
-        home.store.commit(Batch::new().put(POLICY, CURRENT, text.to_owned())).await?;
+        let glass = glass::glass_of(&home.store).await?;
+        let batch = Batch::new().put(POLICY, CURRENT, text.to_owned());
+        home.store.commit(explain::keep(home, (text, &glass), self.clock.now(), batch).await?).await?;
         home.show(next);
         Ok(())
     }

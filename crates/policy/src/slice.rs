@@ -15,7 +15,7 @@ use model::manifest::Preset;
 use model::{Access, FunctionName, PrincipalKind, Revision, RevisionNumber, TenantId, Waiver};
 
 use crate::{
-    Action, Denial, Permit, PolicyErrors, Question, Reason, Resource, TenantPolicies,
+    Action, Denial, Permit, PolicyErrors, Question, Reason, Resource, Seen, TenantPolicies,
     cache::{Cache, Decision},
     entry::{self, Entry, Layer},
     permit::Why,
@@ -43,6 +43,8 @@ struct Prepared {
     entries: Vec<Arc<Entry>>,
     heads: Heads,
     uses: Uses,
+    /// What any policy of the action looks at, of whatever kind of principal it speaks.
+    seen: Uses,
     /// All of them for Cedar's authorizer, where one fails and its error is to be told.
     set: OnceLock<Result<PolicySet, String>>,
 }
@@ -152,6 +154,19 @@ impl Slice {
         self.decide_with(question, true)
     }
 
+    /// What the decision of a question can see, for the record; nothing where it is not asked of these policies.
+    pub fn seen<'a>(&self, question: &Question<'a>) -> Option<Seen<'a>> {
+        let uses = self.prepared(question).ok()?.seen;
+        Some(Seen::of(question, self.revision(), uses))
+    }
+
+    const fn revision(&self) -> Option<RevisionNumber> {
+        match &self.subject {
+            Subject::Function { revision, .. } => Some(*revision),
+            Subject::Node | Subject::Tenant(_) => None,
+        }
+    }
+
     fn decide_with(&self, question: &Question<'_>, remember: bool) -> Result<Permit, Denial> {
         let prepared = match self.prepared(question) {
             Ok(prepared) => prepared,
@@ -178,11 +193,7 @@ impl Slice {
             Resource::Tenant(tenant) => (Some(tenant.clone()), None),
             Resource::Function(tenant, function) => (Some(tenant.clone()), Some(function.clone())),
         };
-        let revision = match &self.subject {
-            Subject::Function { revision, .. } => Some(*revision),
-            Subject::Node | Subject::Tenant(_) => None,
-        };
-        let (action, at) = (question.action, question.context.now);
+        let (revision, action, at) = (self.revision(), question.action, question.context.now);
         Permit { tenant, function, revision, action, principal, policies, at }
     }
 
@@ -222,7 +233,9 @@ impl Slice {
         };
         let entries: Vec<_> = self.entries.iter().filter(matters).cloned().collect();
         let uses = entries.iter().fold(Uses::default(), |uses, entry| uses.with(entry.uses));
-        Prepared { heads: Heads::of(kind, &entries), entries, uses, set: OnceLock::new() }
+        let of_action = self.entries.iter().filter(|entry| entry.speaks_of_action(action));
+        let seen = of_action.fold(Uses::default(), |uses, entry| uses.with(entry.uses));
+        Prepared { heads: Heads::of(kind, &entries), entries, uses, seen, set: OnceLock::new() }
     }
 
     fn evaluate(&self, question: &Question<'_>, prepared: &Prepared) -> Decision {

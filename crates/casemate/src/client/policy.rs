@@ -49,6 +49,11 @@ impl Client {
         self.delete(&self.path(&format!("glass/{id}"))).await
     }
 
+    /// `GET …/explain`
+    pub(crate) async fn explain(&self, request: model::RequestId) -> Result<api::ExplainedList, Failure> {
+        self.get(&self.path(&format!("explain?request={request}"))).await
+    }
+
     /// `GET …/who-can`
     pub(crate) async fn who_can(
         &self,

@@ -3,8 +3,9 @@
 mod desk;
 mod offline;
 
-use gateway::api::{BreakGlass, Glass, May, Proposal, Reached, ReachedList, Record, SetPolicy, Waiting};
+use gateway::api::{BreakGlass, Explained, Glass, May, Proposal, Reached, ReachedList, SetPolicy, Waiting};
 use model::{PrincipalKind, RequestId};
+use policy::Explanation;
 use serde_json::Value;
 
 use super::{Context, functions::day_and_minute, read_text, ship::upload};
@@ -212,89 +213,62 @@ fn reached(out: &Output, found: &ReachedList, with_never: bool) -> String {
     )
 }
 
-/// `policy explain REQUEST-ID`: what the record says of it, with the text of the policies as they stand now.
+/// The same without what could move a terminal's cursor.
+fn tame(mut why: Explanation) -> Explanation {
+    why.errors.iter_mut().for_each(|error| *error = harmless(error));
+    for policy in &mut why.policies {
+        policy.effect = harmless(&policy.effect).into();
+        for part in &mut policy.parts {
+            part.text = harmless(&part.text);
+            part.error = part.error.as_deref().map(harmless);
+        }
+    }
+    why
+}
+
+/// `policy explain REQUEST-ID`: what the record says of it, and why, by the policies of then.
 async fn explain(out: &Output, client: &Client, id: RequestId) -> Result<(), Failure> {
-    let found = client.records(&format!("request={id}&limit=1000")).await?;
-    let decided = |record: &&Record| matches!(text(record, "kind"), "decision" | "refusal");
-    let records: Vec<&Record> = found.records.iter().rev().filter(decided).collect();
-    if records.is_empty() {
+    let found = client.explain(id).await?;
+    if found.decisions.is_empty() {
         return Err(Failure::new(
             Exit::Failed,
             format!("the record of this tenant has no decision about `{id}`"),
         )
         .next("`casemate records --of-node` has what was refused before any tenant was known"));
     }
-    let texts = policies_now(client, &records).await;
-    let answer: Vec<Value> = records.iter().map(|record| explained(record, &texts)).collect();
-    out.answer(&serde_json::json!({ "request": id, "decisions": answer }), |_| {
-        records.iter().map(|record| told(out, record, &texts)).collect::<Vec<_>>().join("\n\n")
-    });
+    let told = |one: &Explained| told(out, one);
+    out.answer(&found, |found| found.decisions.iter().map(told).collect::<Vec<_>>().join("\n\n"));
     Ok(())
 }
 
-fn text<'r>(record: &'r Record, name: &str) -> &'r str {
-    record.event.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn policy_ids(record: &Record) -> Vec<&str> {
-    let ids = record.event.get("policies").and_then(Value::as_array);
-    ids.into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-/// Id and text of policies in force, where the caller may see them.
-async fn policies_now(client: &Client, records: &[&Record]) -> Vec<(String, String)> {
-    let mut texts = Vec::new();
-    let resources = records.iter().map(|record| text(record, "resource"));
-    let mut functions: Vec<&str> = resources
-        .filter_map(|resource| resource.strip_prefix("Function::\"")?.trim_end_matches('"').split_once('/'))
-        .map(|(_, name)| name)
-        .collect();
-    functions.dedup();
-    for name in functions {
-        let Ok(name) = name.parse() else { continue };
-        let Ok(detail) = client.function(&name).await else { continue };
-        for policy in detail.policy.split("\n// ").skip(1) {
-            let Some((id, text)) = policy.split_once('\n') else { continue };
-            texts.push((id.trim().to_owned(), text.trim().to_owned()));
-        }
-    }
-    for shipped in [policy::GUARDS, policy::ROLES] {
-        for policy in shipped.split("@id(\"").skip(1) {
-            let Some((id, text)) = policy.split_once("\")\n") else { continue };
-            let text = text.split_once(";\n").map_or(text, |(text, _)| text);
-            texts.push((id.to_owned(), format!("{};", text.trim().trim_end_matches(';'))));
-        }
-    }
-    texts
-}
-
-fn explained(record: &Record, texts: &[(String, String)]) -> Value {
-    let policies = policy_ids(record).into_iter().map(|id| {
-        let found = texts.iter().find(|(known, _)| known == id).map(|(_, text)| text);
-        serde_json::json!({ "policy": id, "text_now": found })
-    });
-    serde_json::json!({ "event": record.event, "policies": policies.collect::<Vec<_>>() })
-}
-
-fn told(out: &Output, record: &Record, texts: &[(String, String)]) -> String {
-    let allowed = record.event.get("allowed").and_then(Value::as_bool).unwrap_or_default();
+fn told(out: &Output, one: &Explained) -> String {
+    let text = |name: &str| one.event.get(name).and_then(Value::as_str).map(harmless).unwrap_or_default();
+    let allowed = one.event.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     let word = if allowed { out.paint(Ink::Good, "permitted") } else { out.paint(Ink::Bad, "refused") };
-    let named = |name: &str| harmless(text(record, name));
-    let mut said = format!("{word}: {} {} {}", named("principal"), named("action"), named("resource"));
-    let code = named("code");
+    let mut said = format!("{word}: {} {} {}", text("principal"), text("action"), text("resource"));
+    let (code, detail, asked) = (text("code"), text("detail"), text("asked"));
     if !code.is_empty() {
         said.push_str(&format!(" ({code})"));
     }
-    let detail = named("detail");
-    if !detail.is_empty() {
+    let why: Option<Explanation> = one.why.clone().and_then(|why| serde_json::from_value(why).ok());
+    // Of a denial that is explained, the detail says the same again.
+    if !detail.is_empty() && (allowed || why.is_none()) {
         said.push_str(&format!("\n  {detail}"));
     }
-    for id in policy_ids(record) {
-        said.push_str(&format!("\n  decided by `{}`", harmless(id)));
-        if let Some((_, text)) = texts.iter().find(|(known, _)| known == id) {
-            let indented: Vec<String> = text.lines().map(|line| format!("    {}", harmless(line))).collect();
-            said.push_str(&format!(", as it stands now:\n{}", indented.join("\n")));
+    if !asked.is_empty() {
+        said.push_str(&format!("\n  policies saw {asked}"));
+    }
+    match why {
+        Some(why) => said.push_str(&offline::clauses(out, &tame(why))),
+        None => {
+            let ids = one.event.get("policies").and_then(Value::as_array).into_iter().flatten();
+            for id in ids.filter_map(Value::as_str) {
+                said.push_str(&format!("\n  decided by `{}`", harmless(id)));
+            }
         }
+    }
+    if let Some(unknown) = &one.unknown {
+        said.push_str(&format!("\n  no more can be said: {}", harmless(unknown)));
     }
     said
 }

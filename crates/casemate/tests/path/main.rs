@@ -13,6 +13,7 @@ mod access;
 mod bounds;
 mod clock;
 mod drain;
+mod explain;
 mod hostile;
 mod languages;
 mod lifecycle;

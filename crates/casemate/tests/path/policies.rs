@@ -218,7 +218,11 @@ fn every_endpoint_refuses_who_may_not() {
                 .fold(path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
             let filled = filled.replace("{change}", "cnone").replace("{glass}", "gnone");
             let filled = filled.replace("{session}", "tnone");
-            let query = if operation == "WhoCan" { "?action=list" } else { "" };
+            let query = match operation {
+                "WhoCan" => "?action=list",
+                "Explain" => "?request=01m7q5cqg0000000000000001a",
+                _ => "",
+            };
             let (url, method) = (format!("{filled}{query}"), method.to_ascii_uppercase());
             let body = body(operation, &digest);
             for (who, token, status) in [

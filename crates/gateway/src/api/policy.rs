@@ -166,3 +166,23 @@ pub struct ReachedList {
     /// What was looked at: the principals with a live token, one of each role, a function, and no credential.
     pub reached: Vec<Reached>,
 }
+
+/// `GET /v1/tenants/{tenant}/explain?request=ID`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExplainedList {
+    /// What was decided and refused, in the order in which it was.
+    pub decisions: Vec<Explained>,
+}
+
+/// A decision or a refusal of the past, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explained {
+    /// The event, as it is recorded.
+    pub event: serde_json::Value,
+    /// The policies of then and which of their clauses held, with what they could see then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<serde_json::Value>,
+    /// Why a decision can no longer be explained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}

@@ -5,7 +5,7 @@ use model::{FunctionName, TenantId};
 use platform::{Change, Consent, GivenGlass, NewGlass, Proposed};
 use policy::{Action, Reach, UnknownAction};
 
-use super::{Call, answer, nothing};
+use super::{Call, answer, nothing, tenancy::record};
 use crate::{api, problem::Problem, stage::respond::Body};
 
 type Answer = Result<Response<Body>, Problem>;
@@ -133,6 +133,21 @@ pub(super) fn what_can(call: &Call<'_>) -> Answer {
     let principal = call.query("principal").unwrap_or_default();
     let found = call.plane.platform.what_can(call.ctx, &tenant, principal)?;
     answer(200, &api::ReachedList { reached: found.into_iter().map(reached).collect() })
+}
+
+pub(super) async fn explain(call: &Call<'_>) -> Answer {
+    let tenant: TenantId = call.parameter("tenant")?;
+    let Some(request) = call.query_as("request")? else {
+        let problem = Problem::new(400, "bad-parameter", "the query lacks what is asked");
+        return Err(problem.detail("`request` names a request"));
+    };
+    let found = call.plane.platform.explain(call.ctx, &tenant, request).await?;
+    let decisions = found.into_iter().map(|one| api::Explained {
+        event: record(&one.recorded).event,
+        why: one.why.and_then(|why| serde_json::to_value(why).ok()),
+        unknown: one.unknown.map(str::to_owned),
+    });
+    answer(200, &api::ExplainedList { decisions: decisions.collect() })
 }
 
 fn reached(found: platform::Reached) -> api::Reached {

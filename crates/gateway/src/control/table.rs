@@ -45,6 +45,7 @@ pub(super) enum Operation {
     SetPolicy,
     ReadIdentity,
     SetIdentity,
+    Explain,
     WhoCan,
     WhatCan,
     Changes,

@@ -153,12 +153,13 @@ fn query(call: &Call<'_>) -> Result<RecordQuery, Problem> {
 }
 
 fn list(found: Vec<Recorded>) -> Answer {
-    let records = found.into_iter().map(|recorded| {
-        let mut leaf = Vec::new();
-        recorded.event.encode(recorded.number, &mut leaf);
-        api::Record { seq: recorded.number, event: serde_json::from_slice(&leaf).unwrap_or_default() }
-    });
-    answer(200, &api::RecordList { records: records.collect() })
+    answer(200, &api::RecordList { records: found.iter().map(record).collect() })
+}
+
+pub(super) fn record(recorded: &Recorded) -> api::Record {
+    let mut leaf = Vec::new();
+    recorded.event.encode(recorded.number, &mut leaf);
+    api::Record { seq: recorded.number, event: serde_json::from_slice(&leaf).unwrap_or_default() }
 }
 
 pub(super) async fn read_identity(call: &Call<'_>) -> Answer {

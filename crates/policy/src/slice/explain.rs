@@ -1,13 +1,13 @@
 //! Why a question is decided as it is: each policy that speaks of it, and which of its parts hold. It never decides:
 //! the answer it shows is [`Slice::decide`]'s.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use cedar_policy_core::{
     ast::{Literal, ValueKind},
     evaluator::Evaluator,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, Layer, Prepared, Slice};
 use crate::{Action, Question, Reason, entry::Clause, question::Uses};
@@ -16,26 +16,26 @@ use crate::{Action, Question, Reason, entry::Clause, question::Uses};
 const NEAREST_MAX: usize = 16;
 
 /// One part of a policy: of its scope, or a condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// `principal`, `action`, `resource`, `when` or `unless`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its Cedar text.
     pub text: String,
     /// Whether it holds: of `unless`, that what it says is not so.
     pub holds: bool,
     /// What went wrong where it could not be evaluated.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// One policy, seen from a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
     /// Its id.
     pub policy: String,
     /// `permit` or `forbid`.
-    pub effect: &'static str,
+    pub effect: Cow<'static, str>,
     /// Whether all its parts hold.
     pub applies: bool,
     /// Its parts, in their order.
@@ -45,7 +45,7 @@ pub struct Considered {
 }
 
 /// Why a question is decided as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Who asked.
     pub principal: String,
@@ -56,12 +56,12 @@ pub struct Explanation {
     /// Whether it is permitted.
     pub permitted: bool,
     /// Why not, where it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The ids of the policies that decide.
     pub decided_by: Vec<String>,
     /// What went wrong, where something did.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// Every policy that speaks of the action, those that apply first, then by how many of their parts fail.
     pub policies: Vec<Considered>,
@@ -99,7 +99,7 @@ impl Slice {
 
 fn consider(entry: &Entry, evaluator: &Evaluator<'_>) -> Considered {
     let part = |clause: &Clause| {
-        let (kind, text) = (clause.kind, clause.text.clone());
+        let (kind, text) = (Cow::Borrowed(clause.kind), clause.text.clone());
         match clause.holds(evaluator) {
             Ok(holds) => Part { kind, text, holds, error: None },
             Err(error) => {
@@ -111,7 +111,7 @@ fn consider(entry: &Entry, evaluator: &Evaluator<'_>) -> Considered {
     let parts: Vec<Part> = entry.parts().iter().map(part).collect();
     Considered {
         policy: entry.id.to_string(),
-        effect: if entry.permits() { "permit" } else { "forbid" },
+        effect: Cow::Borrowed(if entry.permits() { "permit" } else { "forbid" }),
         applies: parts.iter().all(|part| part.holds),
         parts,
         text: entry.text.to_string(),

@@ -253,7 +253,12 @@ fn told(out: &Output, got: &Explanation) -> String {
         true => out.paint(Ink::Good, "permitted"),
         false => out.paint(Ink::Bad, got.reason.map_or("denied", |reason| reason.code())),
     };
-    let mut text = format!("{head}: {} {} {}", got.principal, got.action, got.resource);
+    format!("{head}: {} {} {}{}", got.principal, got.action, got.resource, clauses(out, got))
+}
+
+/// What decides, or what comes nearest.
+pub(super) fn clauses(out: &Output, got: &Explanation) -> String {
+    let mut text = String::new();
     for error in &got.errors {
         text.push_str(&format!("\n  {error}"));
     }
@@ -276,7 +281,7 @@ fn told(out: &Output, got: &Explanation) -> String {
 fn parts(out: &Output, policy: &Considered) -> String {
     let one = |part: &Part| {
         let mark = if part.holds { out.paint(Ink::Good, "yes") } else { out.paint(Ink::Bad, "no ") };
-        let kind = match part.kind {
+        let kind = match &*part.kind {
             "when" | "unless" => format!("{} ", part.kind),
             _ => String::new(),
         };

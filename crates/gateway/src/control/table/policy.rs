@@ -19,6 +19,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             (200, text()),
         ),
         Endpoint {
+            query: &[("request", "Which")],
+            ..endpoint(
+                Method::GET,
+                "/v1/tenants/{tenant}/explain",
+                Op::Explain,
+                "Why a request of the past was decided as it was, by the policies of then",
+                none,
+                (200, json::<api::ExplainedList>()),
+            )
+        },
+        Endpoint {
             query: &[
                 ("action", "What is asked for"),
                 ("function", "Of which function; of the tenant where absent"),
