@@ -147,7 +147,8 @@ pub struct Multipart {
     pub fields: Pairs,
     /// (name of the field, name of the file) of each file: FILES by the field's name; FILES_NAMES are the fields' names.
     pub files: Pairs,
-    /// (name of the field, contents) of each file, in the order of `files`: FILES_TMP_CONTENT; FILES_SIZES are their lengths.
+    /// (name of the field, contents) of each file, in the order of `files`: FILES_TMP_CONTENT; FILES_SIZES
+    /// are their lengths.
     pub file_contents: Pairs,
     /// (name of the part, whole header line) of each header of each part: MULTIPART_PART_HEADERS.
     pub part_headers: Pairs,

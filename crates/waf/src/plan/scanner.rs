@@ -150,7 +150,8 @@ impl Scanner {
     }
 
     /// Tells `found` each guard that a text may satisfy. `places` are those at which the text stands, and those at which
-    /// it is searched for literals; `collections` are those it is a value of. `seen` is scratch of [`Self::len`] entries that are never `stamp`.
+    /// it is searched for literals; `collections` are those it is a value of. `seen` is scratch of
+    /// [`Self::len`] entries that are never `stamp`.
     pub(crate) fn scan(
         &self,
         text: &[u8],

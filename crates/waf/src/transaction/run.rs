@@ -177,7 +177,10 @@ impl<'p> Transaction<'p> {
         let value = found.value.and_then(|index| self.scratch.value(index));
         if let Some(value) = value.filter(|v| usize::from(place) < SCANNED_MAX && v.done >> place & 1 == 1) {
             let Some(row) = value.row.and_then(|row| usize::try_from(row).ok()) else { return value.text };
-            return self.scratch.rows.get(row + usize::from(place)).copied().unwrap_or(value.text);
+            // The row has a text for each place that is done, in order.
+            let before = value.done & ((1 << place) - 1);
+            let at = row + usize::try_from(before.count_ones()).unwrap_or(0);
+            return self.scratch.rows.get(at).copied().unwrap_or(value.text);
         }
         let plan = self.plan;
         let mut text = found.text;

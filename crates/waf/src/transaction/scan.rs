@@ -8,7 +8,7 @@ use super::{
     scratch::{Class, Scratch, Span, push, slice},
 };
 use crate::{
-    plan::{Plan, scanner::Scanner, tree::SCANNED_MAX},
+    plan::{Plan, scanner::Scanner},
     transform::{ByteSet, Triggers},
 };
 
@@ -46,7 +46,7 @@ fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> u
         let literal_places = literal_places(scratch, at, class);
         scan_class(scanner, scratch, class, literal_places, value.collections, index);
     }
-    let row = if scratch.classes.len() > 1 { Some(row(plan, scratch)) } else { None };
+    let row = if scratch.classes.len() > 1 { Some(row(scratch, wanted)) } else { None };
     if let Some(value) = scratch.values.get_mut(index) {
         value.row = row.flatten();
         value.done = wanted;
@@ -146,10 +146,13 @@ fn scan_class(
     });
 }
 
-/// Writes the value's texts, by place.
-fn row(plan: &Plan, scratch: &mut Scratch) -> Option<u32> {
+/// Writes the value's texts, one for each place that is wanted, in order.
+fn row(scratch: &mut Scratch, wanted: u128) -> Option<u32> {
     let start = u32::try_from(scratch.rows.len()).ok()?;
-    for place in 0..plan.tree.len().min(SCANNED_MAX) {
+    let mut left = wanted;
+    while left != 0 {
+        let place = usize::try_from(left.trailing_zeros()).unwrap_or(0);
+        left &= left - 1;
         let class = scratch.class_of.get(place).copied().unwrap_or(0);
         let text = scratch.classes.get(usize::from(class)).map(|class| class.text).unwrap_or_default();
         scratch.rows.push(text);

@@ -35,7 +35,7 @@ pub(crate) struct Value {
     pub(crate) collections: u128,
     pub(crate) name: Span,
     pub(crate) text: Span,
-    /// Where its transformed texts begin in `rows`.
+    /// Where its transformed texts begin in `rows`: one for each place of `done`, in order.
     pub(crate) row: Option<u32>,
     /// The places of the tree whose text is known: in its row, or the value itself where it has none.
     pub(crate) done: u128,
