@@ -158,14 +158,15 @@ fn who_can_what_can_and_why_not() {
     let refused = node.call("DELETE", "/hello", Some(&eve), b"");
     let id = refused.headers["x-request-id"].to_str().unwrap();
     let said = node.run(&["policy", "explain", id]).ok().out;
-    for part in ["refused", "eve", "decided by `tenant/no-deletes`", "context.method == \"DELETE\""] {
+    for part in ["refused", "eve", "decided by forbid `tenant/no-deletes`", "context.method == \"DELETE\""] {
         assert!(said.contains(part), "`{part}` is not in\n{said}");
     }
     let viewer = node.token(&["--name", "viewer", "--role", "viewer"]);
     let refused = node.api("DELETE", "/v1/tenants/default/functions/hello", Some(&viewer), b"");
     let id = refused.headers["x-request-id"].to_str().unwrap();
     let said = node.run(&["policy", "explain", id]).ok().out;
-    assert!(said.contains("the nearest is") && said.contains("does not hold"), "{said}");
+    assert!(said.contains("does not apply: permit `role/operator`"), "{said}");
+    assert!(said.contains("no  principal in Role::\"operator\""), "{said}");
 }
 
 /// What each endpoint is sent, by its `operationId`; those that are not here take nothing.

@@ -89,10 +89,12 @@ fn every_algorithm_by_its_key() {
 /// What is told and counted of a name that is not there is what is told and counted of one that is.
 #[test]
 fn a_wrong_id_is_like_a_wrong_secret() {
-    for (id, code) in [("mac", "signature-invalid"), ("nobody", "signature-key-unknown")] {
+    let cases =
+        [("mac", "signature-invalid", "signature:mac"), ("nobody", "signature-key-unknown", "nobody")];
+    for (id, code, counted_as) in cases {
         let ask = sign(plain(), "ed", &covered(), &params(id));
         let nobody = node("").prove(&ask.request(), &TokenBook::new(), NOW).unwrap_err();
-        assert_eq!((nobody.reason.code(), nobody.claimed.as_deref()), (code, Some(id)));
+        assert_eq!((nobody.reason.code(), nobody.claimed.as_deref()), (code, Some(counted_as)));
     }
 }
 
