@@ -77,7 +77,7 @@ pub(crate) async fn demo(context: &Context) -> Result<(), Failure> {
     let config = Config::parse(here, &over, &around).map_err(|e| Failure::new(Exit::Invalid, e))?;
 
     let progress = out.spinner("starting a node");
-    let mut node = Node::start(&config).await?;
+    let mut node = Node::start_with(&config, prover).await?;
     drop(progress);
     let shown = tour::walk(out, &mut node).await;
     let progress = out.spinner("stopping the node");
@@ -96,6 +96,12 @@ pub(crate) async fn demo(context: &Context) -> Result<(), Failure> {
     }
     Err(Failure::new(Exit::Failed, format!("{bad} of {} rows are not as they must be", show.rows.len()))
         .next("run it again with `--output json`, and report what it says"))
+}
+
+/// The solver that any node finds, else the one that `cargo xtask test` has made.
+fn prover() -> Option<platform::Prover> {
+    let built = || guests::target_folders().into_iter().map(|folder| folder.join("tools/cvc5/bin/cvc5-smt"));
+    platform::Prover::find().or_else(|| built().find_map(|solver| platform::Prover::new(&solver).ok()))
 }
 
 fn describe(out: &Output, show: &Show, walls: &(Vec<&str>, Vec<&str>)) -> String {

@@ -47,6 +47,14 @@ impl Node {
     /// # Errors
     /// Which room did not open, why, and what to do; nothing is left running.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
+        Self::start_with(config, platform::Prover::find).await
+    }
+
+    /// The same with a solver that is looked for otherwise.
+    pub(crate) async fn start_with(
+        config: &Config,
+        prover: impl FnOnce() -> Option<platform::Prover> + Send + 'static,
+    ) -> Result<Self, Failure> {
         data_folder(config)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let sealed = open_store(config, &entropy).await?;
@@ -62,7 +70,7 @@ impl Node {
                 ..config.rates.shield()
             })),
             // It is asked something, so that one that does not work is none.
-            prover: blocking(platform::Prover::find).await?,
+            prover: blocking(prover).await?,
             clock: Arc::new(SystemClock),
             entropy,
         };

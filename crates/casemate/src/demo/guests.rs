@@ -1,6 +1,6 @@
 //! The functions of the tour: those that come built, and those that this machine may have. It never builds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A function of the tour.
 pub(super) struct Guest {
@@ -100,11 +100,16 @@ pub(super) fn ungranted() -> Guest {
 /// A function in another language, where `cargo xtask guests` has built it.
 pub(super) fn elsewhere(name: &'static str) -> Option<Guest> {
     let file = format!("{name}.wasm");
-    let beside = std::env::current_exe().ok()?;
-    let folders = [beside.parent()?.parent().map(PathBuf::from), Some(PathBuf::from("target"))];
     let component =
-        folders.into_iter().flatten().find_map(|f| std::fs::read(f.join("guests").join(&file)).ok())?;
+        target_folders().into_iter().find_map(|f| std::fs::read(f.join("guests").join(&file)).ok())?;
     Some(Guest { name, component, manifest: OPEN_TO_TENANT })
+}
+
+/// Where `cargo xtask` leaves what it makes.
+pub(super) fn target_folders() -> Vec<PathBuf> {
+    let exe = std::env::current_exe().ok();
+    let built = exe.as_deref().and_then(Path::parent).and_then(Path::parent).map(PathBuf::from);
+    built.into_iter().chain([PathBuf::from("target")]).collect()
 }
 
 #[cfg(test)]

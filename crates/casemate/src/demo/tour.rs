@@ -1,6 +1,7 @@
 //! The way through the tour: what is tried, in which order, and what must come of it. It never looks inside
 //! the node: all that it knows, it knows as any caller does.
 
+mod changes;
 mod people;
 
 use std::time::{Duration, Instant};
@@ -148,7 +149,8 @@ impl Tour<'_> {
         if let Some(note) = self.clause(row).await? {
             self.show.notes.insert(row, note);
         }
-        self.ungranted().await
+        self.ungranted().await?;
+        self.changes().await
     }
 
     /// A function that calls another, which lets in this function alone, and for people alone.
