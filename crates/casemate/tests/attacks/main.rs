@@ -17,3 +17,4 @@ mod meanings;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
