@@ -14,7 +14,7 @@ mod support;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use support::Home;
+use support::{Home, solver};
 
 const HELLO: &str = "name = \"hello\"\ncomponent = \"hello.wasm\"\n[access]\nallow = \"tenant\"\n";
 
@@ -39,17 +39,6 @@ fn home() -> Home {
     fs::write(home.path().join("four-eyes.cedar"), &cedar[1]).unwrap();
     fs::write(home.path().join("policies.toml"), &blocks(&page, "toml")[0]).unwrap();
     home
-}
-
-/// The solver of `cargo xtask test`, or the one that `CVC5` names; none where there is none.
-fn solver() -> Option<String> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/cvc5/bin/cvc5-smt");
-    let named = std::env::var("CVC5").ok().filter(|name| !name.is_empty());
-    let found = named.or_else(|| built.exists().then(|| built.to_str().unwrap().to_owned()));
-    if found.is_none() {
-        eprintln!("skipped: no cvc5 is there; `cargo xtask test` fetches one, and `CVC5` names one");
-    }
-    found
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod others;
 pub use login::{LoggedIn, LoginAsked, Offer, login_nonce};
 
 use keyring::sha256;
-use model::Timestamp;
+use model::{Principal, Timestamp};
 
 use crate::{
     Accept, Bound, Caller, ConfigError, Files, IdentityConfig, KeySet, Nobody, ProofKind, Proved, Reason,
@@ -46,6 +46,19 @@ pub struct Trusted {
     pub ca: String,
     /// Their lists of revoked certificates (PEM), if there are some.
     pub crl: Option<String>,
+}
+
+/// Whom an entry of the configuration proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proves {
+    /// The name by which functions take it, as [`crate::Accept`] has it.
+    pub word: String,
+    /// Its principal: the one that it is, or one of a name that nobody has.
+    pub principal: Arc<Principal>,
+    /// Whether there are many, of whom this one is any.
+    pub many: bool,
+    /// Whether an issuer says of each what groups it is in, and more.
+    pub claims: bool,
 }
 
 /// Who was found: by an API token, which has a proof where somebody wants one, or by another credential.
@@ -119,6 +132,28 @@ impl Identity {
         names.extend(accepted.signatures.iter().map(|rule| format!("signature:{}", rule.entry.name)));
         names.extend(accepted.login.iter().map(|_| "session".to_owned()));
         names
+    }
+
+    /// Whom it proves for functions, entry by entry.
+    pub fn proves(&self) -> Vec<Proves> {
+        /// A subject that nobody has: it holds a space.
+        const ANYONE: &str = "any one";
+        let accepted = &self.accepted;
+        let many = |entry: &Entry, claims| Proves {
+            word: entry.name.to_string(),
+            principal: entry.principal(ANYONE),
+            many: true,
+            claims,
+        };
+        let one = |entry: &Entry, word: &str| {
+            let (principal, word) = (entry.itself(word), format!("{word}:{}", entry.name));
+            Proves { word, principal, many: false, claims: false }
+        };
+        let issuers = accepted.issuers.iter().map(|rule| many(&rule.entry, true));
+        let certificates = accepted.certificates.iter().map(|rule| many(&rule.entry, false));
+        let webhooks = accepted.webhooks.iter().map(|rule| one(&rule.entry, "webhook"));
+        let signatures = accepted.signatures.iter().map(|rule| one(&rule.entry, "signature"));
+        issuers.chain(certificates).chain(webhooks).chain(signatures).collect()
     }
 
     /// Hands in an issuer's keys anew, by the name of its entry; none where they are not to be had any more.

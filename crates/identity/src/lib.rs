@@ -43,7 +43,7 @@ pub use config::{
     WebhookConfig,
 };
 pub use credentials::Credentials;
-pub use identity::{Identity, LoggedIn, LoginAsked, Offer, Trusted, login_nonce};
+pub use identity::{Identity, LoggedIn, LoginAsked, Offer, Proves, Trusted, login_nonce};
 pub use jose::jwk::{Algorithm, JwkError, KeySet};
 pub use proved::{Bound, ProofKind, Proved};
 pub use raw::{RawError, RawRequest};

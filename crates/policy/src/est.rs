@@ -2,7 +2,7 @@
 //! decides.
 
 use cedar_policy::Policy;
-use model::Waiver;
+use model::{Principal, Waiver};
 use serde_json::{Value, json};
 
 use crate::{errors::PolicyError, terms::cut_to_second};
@@ -95,6 +95,33 @@ pub(crate) fn with_scope(policy: &mut Value, scope: &str) {
         let inner = node.get(".")?;
         let asked = inner.get("attr")? == "scope" && inner.get("left")?.get("Var")? == "context";
         asked.then(|| json!({ "Value": scope }))
+    });
+}
+
+/// Puts a principal's tenant, name and scopes in the place of each question about them, so that they are known where
+/// its other attributes are not.
+pub(crate) fn with_principal(policy: &mut Value, principal: &Principal) {
+    replace(policy, &mut |node| {
+        let about = |form: &str| {
+            let inner = node.get(form)?;
+            let of = inner.get("left")?.get("Var")? == "principal";
+            inner.get("attr")?.as_str().filter(|_| of)
+        };
+        if let Some("tenant" | "name") = about("has") {
+            return Some(json!({ "Value": principal.tenant.is_some() }));
+        }
+        let tenant = principal.tenant.as_ref();
+        match about(".")? {
+            "tenant" => {
+                Some(json!({ "Value": { "__entity": { "type": "Tenant", "id": tenant?.as_str() } } }))
+            }
+            "name" => tenant.map(|_| json!({ "Value": principal.name })),
+            "scopes" => {
+                let scopes: Vec<Value> = principal.scopes.iter().map(|s| json!({ "Value": s })).collect();
+                Some(json!({ "Set": scopes }))
+            }
+            _ => None,
+        }
     });
 }
 

@@ -101,9 +101,11 @@ pub(crate) enum Policy {
         function: Option<FunctionName>,
     },
     /// Say what somebody may do, in which circumstances
-    #[command(after_help = "Example:\n  casemate policy what-can alice")]
+    #[command(
+        after_help = "Examples:\n  casemate policy what-can alice\n  casemate policy what-can desk:alice"
+    )]
     WhatCan {
-        /// The name of somebody with a live token
+        /// The name of somebody with a live token, of a function, or of whom an issuer vouches for
         principal: String,
     },
     /// List the changes that wait for a second person

@@ -12,6 +12,7 @@
 mod caller;
 mod certificates;
 mod messages;
+mod reach;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;

@@ -114,3 +114,30 @@ fn what_has_expired_stays_so() {
     clock.step(2 * DAY);
     assert_eq!(status(&node, &day), 401);
 }
+
+#[test]
+fn a_break_glass_permit_ends_by_itself() {
+    let clock = SteppingClock::new();
+    let node = TestNode::start_as(Home::new(), "", |command| clock.rule(command));
+    node.deploy("hello", &guest("hello"), TENANT);
+    let alice = node.token(&["--name", "alice", "--scope", "*"]);
+    let logs = || node.api("GET", "/v1/tenants/default/functions/hello/logs", Some(&alice), b"").status;
+    assert_eq!(logs(), 403);
+    let give = ["policy", "break-glass", "--for", "alice", "--action", "readLogs", "--minutes", "30"];
+    let given = node.run(&[&give[..], &["--reason", "incident 12", "--output", "json"]].concat()).ok().json();
+    let id = given["id"].as_str().unwrap();
+    assert_eq!(logs(), 200);
+    clock.step(29 * 60);
+    assert_eq!(logs(), 200);
+    clock.step(31 * 60);
+    assert_eq!(logs(), 403, "whether it is forgotten already or not");
+    let ended = format!("break-glass `{id}` ended by itself");
+    let start = std::time::Instant::now();
+    while !node.records(&["--limit", "100"]).iter().any(|e| e["detail"] == ended.as_str()) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(120), "nothing says that it ended");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(!node.run(&["policy", "glass"]).ok().out.contains(id), "it is listed no more");
+    clock.step(0);
+    assert_eq!(logs(), 403, "nor does it come back with the clock");
+}

@@ -1,7 +1,7 @@
 //! Changes that let somebody in: they stop, are accepted, or wait for a second person; permits that end by themselves;
 //! who may do what; why something was refused.
 
-use crate::support::{TestNode, guest};
+use crate::support::{Home, TestNode, guest, solver};
 
 const TENANT: &str = "[access]\nallow = \"tenant\"\n";
 const NOBODY: &str = "[access]\nallow = \"nobody\"\n";
@@ -86,6 +86,50 @@ fn four_eyes() {
     node.run(&["policy", "approve", &id]).fails(1, "propose it again");
     node.run(&["policy", "reject", &id]).ok();
     assert!(node.run(&["policy", "pending"]).ok().out.contains("nothing waits"));
+}
+
+/// The same with a solver: what lets nobody in is done, what lets somebody in stops with a request that shows it,
+/// and both ways on are open.
+#[test]
+fn with_a_solver_a_change_is_proved_or_shown() {
+    let Some(solver) = solver() else { return };
+    let node = TestNode::start_as(Home::new(), "", |command| drop(command.env("CVC5", &solver)));
+    node.deploy("hello", &guest("hello"), NOBODY);
+    let eve = node.token(&["--name", "eve", "--scope", "invoke"]);
+    let call = || node.call("GET", "/hello", Some(&eve), b"").status;
+    let permit = |when: &str| {
+        format!("permit (principal is User, action == Action::\"invoke\", resource) when {{ {when} }};")
+    };
+    let short = "context.tls && context.method == \"GET\"";
+    let stopped = set(&node, &permit(short), &[]).fails(1, "widens-access");
+    assert!(
+        stopped.err.contains("method") && stopped.err.contains("GET"),
+        "no request is shown: {stopped:?}"
+    );
+    assert_eq!(call(), 403);
+    set(&node, &permit(short), &["--accept-widening"]).ok();
+    assert_eq!(call(), 200);
+    // In other words, and a part of it: nothing to accept.
+    set(&node, &permit(&format!("!(context.method != \"GET\" || !context.tls) && {short}")), &[]).ok();
+    set(&node, &permit(&format!("{short} && context.path like \"/hello*\"")), &[]).ok();
+    set(&node, &permit(&format!("{short} || context.path like \"/hello*\"")), &[]).fails(1, "widens-access");
+
+    // Four eyes: who makes a change may not accept it, and somebody else may.
+    let eyes = "@id(\"four-eyes\") forbid (principal, action == Action::\"acceptWidening\", resource);\n";
+    set(&node, &format!("{eyes}{}", permit(short)), &["--accept-widening"]).ok();
+    let wide = format!("{eyes}{}", permit("context.tls"));
+    set(&node, &wide, &["--accept-widening"]).fails(5, "four-eyes");
+    set(&node, &wide, &["--propose"]).ok();
+    let listed = node.run(&["policy", "pending", "--output", "json"]).ok().json();
+    let change = &listed["changes"][0];
+    let shown = change["request"]["context"]["method"].as_str();
+    assert!(shown.is_some_and(|method| method != "GET"), "{change}");
+    let id = change["id"].as_str().unwrap();
+    node.run(&["policy", "approve", id]).fails(5, "four-eyes");
+    let second = node.token(&["--name", "second", "--role", "owner"]);
+    let done = node.api("POST", &format!("/v1/tenants/default/changes/{id}/approve"), Some(&second), b"");
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(node.call("POST", "/hello", Some(&eve), b"").status, 200);
 }
 
 #[test]

@@ -386,3 +386,14 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
 fn log(home: &Home) -> String {
     fs::read_to_string(home.path().join("node.log")).unwrap_or_default()
 }
+
+/// The solver of `cargo xtask test`, or the one that `CVC5` names; none where there is none.
+pub(crate) fn solver() -> Option<String> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/cvc5/bin/cvc5-smt");
+    let named = std::env::var("CVC5").ok().filter(|name| !name.is_empty());
+    let found = named.or_else(|| built.exists().then(|| built.to_str().unwrap().to_owned()));
+    if found.is_none() {
+        eprintln!("skipped: no cvc5 is there; `cargo xtask test` fetches one, and `CVC5` names one");
+    }
+    found
+}

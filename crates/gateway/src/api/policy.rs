@@ -163,7 +163,8 @@ pub struct Reached {
 /// `GET /v1/tenants/{tenant}/who-can?action=A&function=F`, `GET /v1/tenants/{tenant}/what-can?principal=P`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReachedList {
-    /// What was looked at: the principals with a live token, one of each role, a function, and no credential.
+    /// What was looked at: the principals with a live token or session, each function, each credential that the
+    /// identity configuration names, one of each role, and no credential.
     pub reached: Vec<Reached>,
 }
 

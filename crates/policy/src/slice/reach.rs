@@ -1,9 +1,11 @@
 //! Whether somebody may do something in some circumstances: policies evaluated with everything known but the context
 //! (Cedar's type-aware partial evaluation). It never decides a request.
 
+use std::collections::BTreeMap;
+
 use cedar_policy::{
-    Decision as CedarDecision, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Policy,
-    PolicyId, PolicySet,
+    Decision as CedarDecision, Entities, EntityUid, PartialEntities, PartialEntity, PartialEntityUid,
+    PartialRequest, Policy, PolicyId, PolicySet, Schema,
 };
 use cedar_policy_core::ast::EntityUID as Uid;
 use serde::Serialize;
@@ -47,17 +49,23 @@ impl Slice {
         self.covers(question) && askers.into_iter().flatten().any(|name| name.basename() == kind)
     }
 
-    /// In which circumstances a principal may do something. The question's context is not looked at.
+    /// In which circumstances a principal may do something. The question's context is not looked at; where the
+    /// principal has `claims`, what an issuer says of it, its groups and its tags, are circumstances too.
     ///
     /// # Errors
     /// A sentence, where these policies do not speak of it.
-    pub fn reach(&self, question: &Question<'_>) -> Result<Reach, String> {
+    pub fn reach(&self, question: &Question<'_>, claims: bool) -> Result<Reach, String> {
         let prepared = self.prepared(question).map_err(str::to_owned)?;
-        let work = || self.reach_with(question, prepared);
+        let work = || self.reach_with(question, prepared, claims);
         crate::entry::deep(work).unwrap_or_else(|| Err("the policies could not be evaluated".to_owned()))
     }
 
-    fn reach_with(&self, question: &Question<'_>, prepared: &Prepared) -> Result<Reach, String> {
+    fn reach_with(
+        &self,
+        question: &Question<'_>,
+        prepared: &Prepared,
+        claims: bool,
+    ) -> Result<Reach, String> {
         let shipped = Shipped::get().map_err(|errors| errors.to_string())?;
         let schema = shipped.validator.schema();
         let said = |error: &dyn std::fmt::Display| error.to_string();
@@ -65,6 +73,9 @@ impl Slice {
         for entry in &prepared.entries {
             let mut json = est::of(&entry.policy).map_err(|error| error.to_string())?;
             est::with_scope(&mut json, question.action.as_str());
+            if claims {
+                est::with_principal(&mut json, question.principal);
+            }
             policies.push(Policy::from_json(Some(PolicyId::new(&*entry.id)), json).map_err(|e| said(&e))?);
         }
         let set = PolicySet::from_policies(policies).map_err(|e| said(&e))?;
@@ -76,7 +87,10 @@ impl Slice {
         let request =
             PartialRequest::new(known(&asked.principal), action, known(&asked.resource), None, schema);
         let request = request.map_err(|e| said(&e))?;
-        let entities = PartialEntities::from_concrete(entities, schema).map_err(|e| said(&e))?;
+        let entities = match claims {
+            true => without_claims(&entities, &asked.principal.as_ref().clone().into(), schema)?,
+            false => PartialEntities::from_concrete(entities, schema).map_err(|e| said(&e))?,
+        };
         let response = set.tpe(&request, &entities, schema).map_err(|e| said(&e))?;
         let ids =
             |found: &mut dyn Iterator<Item = &PolicyId>| found.map(ToString::to_string).collect::<Vec<_>>();
@@ -101,6 +115,29 @@ impl Slice {
             }
         })
     }
+}
+
+/// The entities, of which a principal's attributes and tags are unknown.
+fn without_claims(
+    entities: &Entities,
+    principal: &EntityUid,
+    schema: &Schema,
+) -> Result<PartialEntities, String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let mut partial = Vec::new();
+    for entity in entities.iter() {
+        let (uid, attributes, parents) = entity.clone().into_inner();
+        let tags = BTreeMap::new();
+        let (attributes, tags) = match uid == *principal {
+            true => (None, None),
+            false => {
+                (Some(attributes.into_iter().map(|(name, value)| (name.into(), value)).collect()), Some(tags))
+            }
+        };
+        let one = PartialEntity::new(uid, attributes, Some(parents), tags, schema);
+        partial.push(one.map_err(|error| said(&error))?);
+    }
+    PartialEntities::from_partial_entities(partial, schema).map_err(|error| said(&error))
 }
 
 /// What stands in the one condition of what is left of a policy.
