@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     clippy::allow_attributes,
     reason = "a test fails by panicking, and says what it skips"
 )]

@@ -93,7 +93,9 @@ fn four_eyes() {
 #[test]
 fn with_a_solver_a_change_is_proved_or_shown() {
     let Some(solver) = solver() else { return };
-    let node = TestNode::start_as(Home::new(), "", |command| drop(command.env("CVC5", &solver)));
+    let node = TestNode::start_as(Home::new(), "", |command| {
+        command.env("CVC5", &solver);
+    });
     node.deploy("hello", &guest("hello"), NOBODY);
     let eve = node.token(&["--name", "eve", "--scope", "invoke"]);
     let call = || node.call("GET", "/hello", Some(&eve), b"").status;

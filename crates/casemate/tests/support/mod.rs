@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "each test takes what it needs of this file"
