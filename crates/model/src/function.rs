@@ -29,6 +29,16 @@ pub struct Route {
     /// Methods that are let through; none named means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
+    /// Which of the credentials in `access.accept` prove a caller here; all of them where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
+}
+
+impl Route {
+    /// A route of that path for all methods and credentials.
+    pub fn of(path: impl Into<String>) -> Self {
+        Self { path: path.into(), methods: Vec::new(), accept: Vec::new() }
+    }
 }
 
 /// The domain by which functions of a tenant call each other: `http://NAME.function.internal/path`. No public

@@ -159,7 +159,7 @@ impl Manifest {
         let named = |limit: &str| typed.get("limits").is_some_and(|limits| limits.get(limit).is_some());
         manifest.limits = manifest.limits.under(ceiling, named);
         if manifest.routes.is_empty() {
-            manifest.routes.push(Route { path: format!("/{}/...", manifest.name), methods: Vec::new() });
+            manifest.routes.push(Route::of(format!("/{}/...", manifest.name)));
         }
         manifest.check(ceiling).map_err(|e| locate(text, e))?;
         Ok(manifest)
@@ -180,6 +180,7 @@ impl Manifest {
         }
         self.routes.iter().try_for_each(check_route)?;
         self.check_access()?;
+        self.routes.iter().try_for_each(|route| self.check_route_accept(route))?;
         if let Some((name, value, min, max)) = self.limits.outside(ceiling) {
             return Err(wrong(format!("`limits.{name}` is {value}, but must be from {min} to {max}")));
         }
@@ -207,6 +208,28 @@ impl Manifest {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A route takes less than its function, never more.
+    fn check_route_accept(&self, route: &Route) -> Result<(), ManifestError> {
+        let (path, accept) = (&route.path, &route.accept);
+        for (at, word) in accept.iter().enumerate() {
+            if !self.access.accept.contains(word) {
+                return Err(ManifestError {
+                    at: None,
+                    message: format!(
+                        "the route `{path}` accepts `{word}`, which `access.accept` does not name"
+                    ),
+                    suggestion: Some(
+                        "name it in `access.accept` too; a route takes some of what stands there".into(),
+                    ),
+                });
+            }
+            if accept.iter().take(at).any(|other| other == word) {
+                return Err(wrong(format!("`{word}` stands twice in `accept` of the route `{path}`")));
+            }
+        }
+        Ok(())
     }
 
     /// Says whether the waiver has ended or lasts longer than is allowed, at `now`.

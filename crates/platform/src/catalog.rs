@@ -10,7 +10,7 @@ use std::{
 };
 
 use egress::Destinations;
-use http::Method;
+use http::{Method, request::Parts};
 use identity::Accept;
 use model::{FunctionName, Limits, Revision, Tenant, TenantId};
 use parking_lot::RwLock;
@@ -37,14 +37,44 @@ pub struct Target {
     pub(crate) slice: Slice,
     /// Whom the tenant accepts, as it stands.
     pub(crate) identity: Arc<Room>,
-    /// Which of these credentials this function takes.
-    pub(crate) accept: Accept,
+    /// Which of these credentials this function takes, and which some of its routes do.
+    pub(crate) accept: Accepts,
     pub(crate) gate: Gate,
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) life: Arc<Life>,
     /// `Function::"default/hello"`, as policies and records name it.
     pub(crate) resource: Arc<str>,
+}
+
+/// Where one function answers, and which credentials it takes there.
+pub(crate) struct Accepts {
+    /// What it takes at all.
+    all: Accept,
+    /// What those routes take that say so.
+    own: Vec<Accept>,
+    /// Each route with its place among those.
+    routes: RouteTable<Option<usize>>,
+}
+
+impl Accepts {
+    pub(crate) fn new(revision: &Revision) -> Self {
+        let (mut own, mut routes) = (Vec::new(), RouteTable::default());
+        for route in &revision.routes {
+            let place = (!route.accept.is_empty()).then_some(own.len());
+            own.extend(place.map(|_| Accept::named(&route.accept)));
+            // Routes of one function cannot be in each other's way.
+            let _never = routes.add(revision.function.as_str(), std::slice::from_ref(route), &place);
+        }
+        Self { all: Accept::named(&revision.access.accept), own, routes }
+    }
+
+    /// What it takes on the route that a request came by.
+    pub(crate) fn on(&self, head: &Parts) -> &Accept {
+        let found = || self.routes.find(&head.method, head.uri.path()).ok().flatten();
+        let place = if self.own.is_empty() { None } else { found() };
+        place.and_then(|place| self.own.get(place)).unwrap_or(&self.all)
+    }
 }
 
 /// What outlives the revisions of a function.
@@ -81,15 +111,12 @@ impl Target {
     /// # Errors
     /// [`RouteMiss`], as a caller from outside would meet it.
     pub fn takes(&self, method: &Method, path: &str) -> Result<(), RouteMiss> {
-        let mut own = RouteTable::default();
-        // Routes of one function cannot be in each other's way.
-        let _never = own.add(self.function().as_str(), &self.revision.routes, &());
-        own.find(method, path)
+        self.accept.routes.find(method, path).map(drop)
     }
 
     /// Whether it takes other credentials than API tokens.
     pub const fn takes_others(&self) -> bool {
-        !self.accept.is_tokens_alone()
+        !self.accept.all.is_tokens_alone()
     }
 
     /// Its bounds.

@@ -15,7 +15,7 @@ use crate::{
     functions::{Order, off_the_loop},
     refused::{ControlError, Ctx},
     shelf::{self, CHANGES, FUNCTIONS},
-    widening::{Consent, Widening},
+    widening::{Consent, Door, Widening},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -165,7 +165,7 @@ impl Platform {
                     return Err(ControlError::NotFound(format!("component `{component}`: upload it first")));
                 }
                 let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
-                self.access_verdict(view, function, &manifest.access, first).await
+                self.access_verdict(view, function, Door::of(&manifest), first).await
             }
         }
     }

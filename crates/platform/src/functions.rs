@@ -14,14 +14,14 @@ use store::{Batch, Span};
 use crate::{
     Platform, Totals,
     call::Refusals,
-    catalog::{Home, Life, Placed, Target, View, ViewError},
+    catalog::{Accepts, Home, Life, Placed, Target, View, ViewError},
     changes::Proposed,
     control::What,
     gate::Gate,
     meter::Meter,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
-    widening::Consent,
+    widening::{Consent, Door},
 };
 
 /// Revisions of a function that are kept to go back to.
@@ -179,9 +179,9 @@ impl Platform {
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
         let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
         let view = home.view();
-        let verdict = self.access_verdict(&view, function, &manifest.access, first).await?;
+        let verdict = self.access_verdict(&view, function, Door::of(&manifest), first).await?;
         let passed = self.pass(ctx, (home, &view), what.resource, verdict, consent)?;
-        let passed = passed.of_deploy(&manifest.access, first);
+        let passed = passed.of_deploy(Door::of(&manifest), first);
         let missing = || ControlError::NotFound(format!("component `{component}`: upload it first"));
         let bytes = home.store.get_blob(component).await?.ok_or_else(missing)?;
         let admitted = admission::admit(bytes, Some(component), &manifest).map_err(|refusal| {
@@ -256,9 +256,10 @@ impl Platform {
             return Err(ControlError::Invalid { code: "limits", message });
         }
         let what = What { kind: Kind::Rollback, tenant, resource };
-        let verdict = self.access_verdict(&view, function, &revision.access, false).await?;
+        let door = Door { access: &revision.access, routes: &revision.routes };
+        let verdict = self.access_verdict(&view, function, door, false).await?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
-        let passed = self.note_failure(ctx, what, passed)?.of_deploy(&revision.access, false);
+        let passed = self.note_failure(ctx, what, passed)?.of_deploy(door, false);
         let _one = home.changing.lock().await;
         let view = home.view();
         passed.holds(&view)?;
@@ -377,7 +378,7 @@ impl Platform {
             destinations: Arc::new(destinations),
             slice,
             identity: home.identity.clone(),
-            accept: identity::Accept::named(&revision.access.accept),
+            accept: Accepts::new(&revision),
             resource: Resource::Function(&revision.tenant, &revision.function).to_string().into(),
             revision,
             life,

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{header, request::Parts};
-use identity::{Caller, Credentials, Nobody, Reason, Refusal, Request};
+use identity::{Accept, Caller, Credentials, Nobody, Reason, Refusal, Request};
 use ledger::Kind;
 use model::{RequestId, TenantId};
 use shield::Peer;
@@ -39,11 +39,12 @@ impl Platform {
         body: &[u8],
         peer: &Peer,
     ) -> Result<Caller, Refused> {
-        let other = Some(target).filter(|target| !target.accept.is_tokens_alone());
-        let proved = match other.and_then(|target| target.identity.now().map(|now| (target, now))) {
+        let accept = target.accept.on(head);
+        let other = Some(accept).filter(|accept| !accept.is_tokens_alone());
+        let proved = match other.and_then(|accept| target.identity.now().map(|now| (accept, now))) {
             None => self.by_token(other, head).map_err(|refusal| of_refusal(&refusal)),
-            Some((target, now)) => {
-                self.by_any(target, &now, head, body, peer).map_err(|nobody| of_nobody(&nobody))
+            Some((accept, now)) => {
+                self.by_any((target, accept), &now, head, body, peer).map_err(|nobody| of_nobody(&nobody))
             }
         };
         match proved {
@@ -53,9 +54,9 @@ impl Platform {
     }
 
     /// By an API token of this node's, or anonymous: what all functions take that say nothing else.
-    pub(crate) fn by_token(&self, named: Option<&Target>, head: &Parts) -> Result<Caller, Refusal> {
+    pub(crate) fn by_token(&self, named: Option<&Accept>, head: &Parts) -> Result<Caller, Refusal> {
         let credentials = Credentials::from_head(&head.headers, &head.uri)?;
-        if named.is_some_and(|target| !target.accept.takes_tokens()) && !credentials.is_none() {
+        if named.is_some_and(|accept| !accept.takes_tokens()) && !credentials.is_none() {
             return Err(Refusal::Elsewhere);
         }
         identity::identify(&credentials, &self.tokens, self.clock.now())
@@ -64,7 +65,7 @@ impl Platform {
     /// By whatever the tenant's configuration names and the function takes.
     fn by_any(
         &self,
-        target: &Target,
+        (target, accept): (&Target, &Accept),
         now: &Configured,
         head: &Parts,
         body: &[u8],
@@ -82,7 +83,7 @@ impl Platform {
             vouched: certificate.map(shield::ClientCertificate::vouched),
             ..request_of(head, peer)
         };
-        match now.identity.identify(&request, &self.tokens, &target.accept, self.clock.now()) {
+        match now.identity.identify(&request, &self.tokens, accept, self.clock.now()) {
             Err(nobody) if matches!(nobody.reason, Reason::CredentialNone | Reason::CertificateMissing) => {
                 match unfit {
                     Some(reason) => Err(reason.into()),
@@ -103,17 +104,18 @@ impl Platform {
     /// Whether the whole body of a request must be there before anyone can say who sent it: it is a webhook or a
     /// signed message that the function takes.
     pub fn wants_body(&self, target: &Target, head: &Parts) -> bool {
+        let accept = target.accept.on(head);
         let wants = || {
             let now = target.identity.now()?;
-            Some(now.identity.wants_body(head.uri.path(), &head.headers, &target.accept))
+            Some(now.identity.wants_body(head.uri.path(), &head.headers, accept))
         };
-        !target.accept.is_tokens_alone() && wants().unwrap_or(false)
+        !accept.is_tokens_alone() && wants().unwrap_or(false)
     }
 
     /// Waits, for a bounded time, until an issuer's keys were fetched that nobody has tried to fetch before; only
     /// where a request presents what could be an access token.
     pub async fn first_keys(&self, target: &Target, head: &Parts) {
-        if target.accept.is_tokens_alone() || !head.headers.contains_key(header::AUTHORIZATION) {
+        if target.accept.on(head).is_tokens_alone() || !head.headers.contains_key(header::AUTHORIZATION) {
             return;
         }
         if let Some(now) = target.identity.now() {

@@ -110,8 +110,9 @@ impl Platform {
         let head = screened.head();
         let host = host_of(&head.uri, &head.headers);
         let peer = screened.peer();
-        if !target.accept.takes_caller(caller) {
-            return Err(self.not_taken_here(id, target, caller, head, peer));
+        let accept = target.accept.on(head);
+        if !accept.takes_caller(caller) {
+            return Err(self.not_taken_here(id, (target, accept), caller, head, peer));
         }
         let asked = Asked {
             id,
@@ -146,7 +147,7 @@ impl Platform {
     fn not_taken_here(
         &self,
         id: RequestId,
-        target: &Target,
+        (target, accept): (&Target, &identity::Accept),
         caller: &Caller,
         head: &http::request::Parts,
         peer: &Peer,
@@ -160,7 +161,7 @@ impl Platform {
         event.detail = identity::Reason::CredentialElsewhere.sentence().into();
         event.resource = target.resource.clone();
         self.note_refused(code, &event);
-        Refused::Forbidden { code, reason: format!("the function accepts: {}", target.accept) }
+        Refused::Forbidden { code, reason: format!("the function accepts: {accept}") }
     }
 
     /// Asks a slice, and records the decision before anyone acts on it. The resource comes with its name for

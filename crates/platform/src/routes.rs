@@ -113,8 +113,8 @@ mod tests {
 
     fn table() -> RouteTable<&'static str> {
         let route = |path: &str, methods: &[&str]| Route {
-            path: path.into(),
             methods: methods.iter().map(|m| (*m).into()).collect(),
+            ..Route::of(path)
         };
         let mut table = RouteTable::default();
         table.add("a", &[route("/a/...", &[])], &"a").unwrap();
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_path_has_one_owner() {
-        let route = |path: &str, method: &str| Route { path: path.into(), methods: vec![method.into()] };
+        let route = |path: &str, method: &str| Route { methods: vec![method.into()], ..Route::of(path) };
         assert_eq!(table().add("b", &[route("/a/...", "GET")], &"b").unwrap_err().by, "a");
         assert!(table().add("b", &[route("/p", "GET")], &"b").is_ok());
         assert!(table().add("b", &[route("/p", "PUT")], &"b").is_err());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::{Access, FunctionName, RevisionNumber, limits};
+use model::{Access, FunctionName, Manifest, RevisionNumber, Route, limits};
 use policy::{Action, Difference, PolicyErrors, Resource, TenantPolicies};
 use prover::{Prover, Verdict, Witness};
 use tokio::sync::Semaphore;
@@ -27,6 +27,58 @@ pub enum Consent<'a> {
         /// Who proposed it, as records name them.
         by: &'a str,
     },
+}
+
+/// Where a function answers, and who may call it there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) routes: &'a [Route],
+}
+
+impl<'a> Door<'a> {
+    pub(crate) fn of(manifest: &'a Manifest) -> Self {
+        Self { access: &manifest.access, routes: &manifest.routes }
+    }
+}
+
+/// What of routes that took less than their function would take more.
+fn opened(old: &[Route], new: Door<'_>) -> Option<String> {
+    let takes = |route: &Route| match route.accept.is_empty() {
+        true => new.access.accept.clone(),
+        false => route.accept.clone(),
+    };
+    for closed in old.iter().filter(|route| !route.accept.is_empty()) {
+        let shares = |route: &&Route| {
+            let (a, b) = (&route.methods, &closed.methods);
+            a.is_empty() || b.is_empty() || a.iter().any(|method| b.contains(method))
+        };
+        let more = |route: &Route| takes(route).into_iter().find(|word| !closed.accept.contains(word));
+        let whole = |route: &Route| {
+            let all = !closed.methods.is_empty() && closed.methods.iter().all(|m| route.methods.contains(m));
+            route.path == closed.path && (route.methods.is_empty() || all)
+        };
+        let stands = new.routes.iter().any(whole);
+        for route in new.routes.iter().filter(shares) {
+            let inside = covers(&closed.path, &route.path);
+            if (inside || (!stands && covers(&route.path, &closed.path)))
+                && let Some(word) = more(route)
+            {
+                let path = &closed.path;
+                return Some(format!(
+                    "its route `{path}` would take `{word}` for a proof of who calls, and does not now"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// Whether all that the second route answers lies where the first answers.
+fn covers(route: &str, other: &str) -> bool {
+    let Some(prefix) = route.strip_suffix("/...") else { return route == other };
+    let below = other.strip_suffix("/...").unwrap_or(other).strip_prefix(prefix);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Why a change stopped.
@@ -77,7 +129,7 @@ pub(crate) struct Passed {
     policies: Arc<str>,
     function: Option<(FunctionName, Option<RevisionNumber>)>,
     /// Who may call from now on, and whether there never was such a function.
-    next: Option<(Access, bool)>,
+    next: Option<(Access, Vec<Route>, bool)>,
     accepted: Option<String>,
     /// Who makes the change means it, whatever it lets in.
     meant: bool,
@@ -90,14 +142,20 @@ impl Passed {
     }
 
     /// The same of a deploy, of which less has to stand still.
-    pub(crate) fn of_deploy(self, next: &Access, first: bool) -> Self {
-        Self { next: Some((next.clone(), first)), ..self }
+    pub(crate) fn of_deploy(self, door: Door<'_>, first: bool) -> Self {
+        Self { next: Some((door.access.clone(), door.routes.to_vec(), first)), ..self }
     }
 
     /// Whether who may call stays what it is, or is said for the first time: then nothing is compared.
     fn compares_nothing(&self, view: &View) -> bool {
-        let (Some((name, _)), Some((next, first))) = (&self.function, &self.next) else { return false };
-        view.functions.get(name).map_or(*first, |placed| placed.target.revision.access == *next)
+        let (Some((name, _)), Some((next, routes, first))) = (&self.function, &self.next) else {
+            return false;
+        };
+        let same = |placed: &crate::catalog::Placed| {
+            let revision = &placed.target.revision;
+            revision.access == *next && opened(&revision.routes, Door { access: next, routes }).is_none()
+        };
+        view.functions.get(name).map_or(*first, same)
     }
 
     /// Checks, when nobody else changes anything any more, that it is still about what stands.
@@ -132,24 +190,25 @@ impl Platform {
         &self,
         view: &View,
         function: &FunctionName,
-        next: &Access,
+        next: Door<'_>,
         first: bool,
     ) -> Result<Verdict, ControlError> {
-        let active = view.functions.get(function).map(|placed| placed.target.revision.access.clone());
-        let old = match active {
-            Some(access) => access,
+        let active = view.functions.get(function).map(|placed| &placed.target.revision);
+        let (old, routes) = match active {
+            Some(revision) => (revision.access.clone(), &*revision.routes),
             None if first => return Ok(Verdict::Harmless),
-            None => Access::default(),
+            None => (Access::default(), &[][..]),
         };
-        let more = next.accept.iter().find(|word| !old.accept.contains(word)).cloned();
-        let (policies, name, new) = (view.policies.clone(), function.clone(), next.clone());
+        let word = next.access.accept.iter().find(|word| !old.accept.contains(word));
+        let more =
+            word.map(|word| format!("it would take `{word}` for a proof of who calls, and does not now"));
+        let more = more.or_else(|| opened(routes, next));
+        let (policies, name, new) = (view.policies.clone(), function.clone(), next.access.clone());
         let verdict =
             self.proofs.verdict(move || Difference::of_function(&policies, &name, &old, &new)).await?;
         // Policies say who may call, and nothing of what proves it.
         Ok(match (verdict, more) {
-            (Verdict::Harmless, Some(word)) => Verdict::Unproved(format!(
-                "it would take `{word}` for a proof of who calls, and does not now"
-            )),
+            (Verdict::Harmless, Some(more)) => Verdict::Unproved(more),
             (verdict, _) => verdict,
         })
     }
@@ -208,5 +267,40 @@ impl std::fmt::Display for Widening {
             Some(_) => write!(f, "this would let somebody in: {}", self.why),
             None => write!(f, "this may let somebody in: {}", self.why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_that_open() {
+        let route = |path: &str, methods: &[&str], accept: &[&str]| Route {
+            path: path.into(),
+            methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+            accept: accept.iter().map(|a| (*a).to_owned()).collect(),
+        };
+        let access = Access { accept: vec!["token".into(), "webhook:a".into()], ..Access::default() };
+        let old = [route("/a/...", &[], &[]), route("/a/hook", &["POST"], &["webhook:a"])];
+        let check = |new: &[Route], opens: bool| {
+            let said = opened(&old, Door { access: &access, routes: new });
+            assert_eq!(said.is_some(), opens, "{new:?}: {said:?}");
+        };
+        check(&old, false);
+        check(&[route("/a/hook", &["POST"], &["webhook:a"]), route("/b", &[], &[])], false);
+        // It takes more, by its own words, for want of them, and because the route above answers now.
+        check(&[route("/a/hook", &["POST"], &["webhook:a", "token"])], true);
+        check(&[route("/a/hook", &[], &[])], true);
+        check(&[route("/a/...", &[], &[])], true);
+        check(&[route("/a/...", &[], &["webhook:a"])], false);
+        // For other methods, or elsewhere.
+        check(&[route("/a/hook", &["POST"], &["webhook:a"]), route("/a/hook", &["GET"], &[])], false);
+        check(&[route("/a/...", &["GET"], &[])], false);
+        check(&[route("/ab/...", &[], &[])], false);
+        // A hole in what a prefix closes.
+        let closed = [route("/in/...", &[], &["webhook:a"])];
+        let hole = [closed[0].clone(), route("/in/x", &[], &["token"])];
+        assert!(opened(&closed, Door { access: &access, routes: &hole }).is_some());
     }
 }

@@ -156,11 +156,14 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
 
 fn routes(routes: &[Route]) -> String {
     let one = |route: &Route| {
-        if route.methods.is_empty() {
-            route.path.clone()
-        } else {
-            format!("{} {}", route.methods.join(","), route.path)
+        let mut text = match route.methods.is_empty() {
+            true => route.path.clone(),
+            false => format!("{} {}", route.methods.join(","), route.path),
+        };
+        if !route.accept.is_empty() {
+            text.push_str(&format!(" ({})", route.accept.join(", ")));
         }
+        text
     };
     routes.iter().map(one).collect::<Vec<_>>().join(" · ")
 }

@@ -113,3 +113,45 @@ fn a_signed_message_covers_what_it_must() {
     refused(&node, &sent(&all, b"altered", b"signed"), "signature-digest");
     refused(&node, &sent(&["@method", "@path"], b"body", b"body"), "signature-components");
 }
+
+/// A route takes less than its function: a webhook's path takes no token, the others no webhook.
+#[test]
+fn a_route_says_what_it_takes() {
+    let node = TestNode::start();
+    let routes = |hook: &str| {
+        format!(
+            "[[route]]\npath = \"/orders/...\"\naccept = [\"token\"]\n[[route]]\npath = \"/orders/hook\"\n{hook}[access]\n\
+             accept = [\"token\", \"webhook:shop\"]\npolicy = '''\n\
+             permit (principal is User, action == Action::\"invoke\", resource);\n\
+             permit (principal == Service::\"default/webhook:shop\", action == Action::\"invoke\", resource);\n'''\n"
+        )
+    };
+    let narrow = "accept = [\"webhook:shop\"]\n";
+    node.deploy("orders", &guest("echo"), &routes(narrow));
+    let secret = String::from_utf8(SECRET.to_vec()).unwrap();
+    accept(
+        &node,
+        "default",
+        &format!(
+            "[[webhooks]]\nname = \"shop\"\nscheme = \"github\"\npaths = [\"/orders/hook\", \"/orders/x\"]\nsecrets = [\"{secret}\"]\n"
+        ),
+    );
+    let body = b"{}".as_slice();
+    let signed = format!("sha256={}", HEXLOWER.encode(mac(body).as_ref()));
+    let hook = [("x-hub-signature-256", &*signed)];
+    let bearer = format!("Bearer {}", node.token(&["--name", "caller", "--scope", "invoke"]));
+    let token = [("authorization", &*bearer)];
+    assert_eq!(ask(&node, "POST", "/orders/hook", &hook, body).status, 200);
+    assert_eq!(ask(&node, "POST", "/orders/x", &token, body).status, 200);
+    refused(&node, &ask(&node, "POST", "/orders/hook", &token, body), "credential-not-taken-here");
+    refused(&node, &ask(&node, "POST", "/orders/x", &hook, body), "credential-not-taken-here");
+
+    // To let it take more is a widening; the same again is not.
+    node.deploy("orders", &guest("echo"), &routes(narrow));
+    let folder = node.home.function("orders", &guest("echo"), &routes(""));
+    let args = ["deploy", folder.to_str().unwrap(), "--no-build"];
+    let stopped = node.run(&args).fails(1, "widens-access");
+    assert!(stopped.err.contains("/orders/hook"), "{stopped:?}");
+    node.run(&[&args[..], &["--accept-widening"]].concat()).ok();
+    assert_eq!(ask(&node, "POST", "/orders/hook", &token, body).status, 200);
+}

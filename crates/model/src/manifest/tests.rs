@@ -28,7 +28,7 @@ fn what_passes() {
 #[test]
 fn the_default_route_is_the_name() {
     let manifest = Manifest::parse(HEAD, &Limits::CEILING).unwrap();
-    assert_eq!(manifest.routes, [Route { path: "/hello/...".into(), methods: vec![] }]);
+    assert_eq!(manifest.routes, [Route::of("/hello/...")]);
 }
 
 #[test]
@@ -96,4 +96,24 @@ fn what_does_not() {
         check(&format!("{HEAD}[[capabilities.http]]\nurl = \"{url}\""), Err("no outbound destination"));
     }
     check(&" ".repeat(70_000), Err("at most"));
+}
+
+#[test]
+fn a_route_takes_less_than_its_function() {
+    let check = |accept: &str, expect: Result<(), &str>| {
+        let text = format!(
+            "{HEAD}[[route]]\npath = \"/a\"\naccept = {accept}\n[access]\naccept = [\"token\", \"webhook:shop\"]\n"
+        );
+        let said = Manifest::parse(&text, &Limits::CEILING).map(|_| ()).map_err(|error| error.to_string());
+        match (said, expect) {
+            (Ok(()), Ok(())) => {}
+            (Err(said), Err(part)) => assert!(said.contains(part), "{accept}: {said}"),
+            (said, _) => panic!("{accept}: {said:?}"),
+        }
+    };
+    check("[\"webhook:shop\"]", Ok(()));
+    check("[\"token\", \"webhook:shop\"]", Ok(()));
+    check("[]", Ok(()));
+    check("[\"corp\"]", Err("which `access.accept` does not name"));
+    check("[\"token\", \"token\"]", Err("stands twice"));
 }
