@@ -12,7 +12,7 @@ use cedar_policy_core::{
     evaluator::Evaluator,
 };
 use model::manifest::Preset;
-use model::{Access, FunctionName, PrincipalKind, Revision, RevisionNumber, TenantId, Waiver};
+use model::{Access, FunctionName, Revision, RevisionNumber, TenantId, Waiver};
 
 use crate::{
     Action, Denial, Permit, PolicyErrors, Question, Reason, Resource, Seen, TenantPolicies,
@@ -223,10 +223,11 @@ impl Slice {
         let (kind, action) = (question.principal.kind, question.action);
         let cell = self.prepared.get(kind_index(kind) * Action::ALL.len() + action as usize);
         let cell = cell.ok_or("the action is not known")?;
-        Ok(cell.get_or_init(|| self.prepare(kind, action)))
+        Ok(cell.get_or_init(|| self.prepare(question)))
     }
 
-    fn prepare(&self, kind: PrincipalKind, action: Action) -> Prepared {
+    fn prepare(&self, question: &Question<'_>) -> Prepared {
+        let (kind, action) = (question.principal.kind, question.action);
         let matters = |entry: &&Arc<Entry>| {
             let own_say = entry.layer == Layer::Tenant && action == Action::ManagePolicy;
             entry.speaks_of_kind(kind) && entry.speaks_of_action(action) && !own_say
@@ -235,7 +236,14 @@ impl Slice {
         let uses = entries.iter().fold(Uses::default(), |uses, entry| uses.with(entry.uses));
         let of_action = self.entries.iter().filter(|entry| entry.speaks_of_action(action));
         let seen = of_action.fold(Uses::default(), |uses, entry| uses.with(entry.uses));
-        Prepared { heads: Heads::of(kind, &entries), entries, uses, seen, set: OnceLock::new() }
+        let resource = match question.resource {
+            Resource::Node => "node".to_owned(),
+            Resource::Tenant(tenant) => tenant.to_string(),
+            Resource::Function(tenant, name) => format!("{tenant}/{name}"),
+        };
+        let one = matches!(self.subject, Subject::Function { .. });
+        let heads = Heads::of(question, one, Names { principal: "", resource: &resource }, &entries);
+        Prepared { heads, entries, uses, seen, set: OnceLock::new() }
     }
 
     fn evaluate(&self, question: &Question<'_>, prepared: &Prepared) -> Decision {
@@ -255,7 +263,7 @@ impl Slice {
         }
         let (reason, clause) = match forbids.first() {
             Some(entry) => (Reason::Forbidden, entry.text.to_string()),
-            None => (Reason::NoPermit, explain::no_permit(prepared, &evaluator)),
+            None => (Reason::NoPermit, explain::no_permit(prepared, &asked, &evaluator)),
         };
         let policies = forbids.iter().map(|entry| entry.id.to_string()).collect();
         let (action, resource, errors) = (question.action, question.resource.to_string(), Vec::new());

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -19,7 +20,7 @@ use model::{Principal, PrincipalKind, TenantId, Timestamp, Waiver};
 use parking_lot::Mutex;
 
 use crate::{
-    Question, Resource,
+    Action, Question, Resource,
     question::{Proof, Uses},
     shipped::Types,
 };
@@ -31,6 +32,10 @@ pub(crate) struct Terms {
     everything: Value,
     ip: Name,
     datetime: Name,
+    /// The actions, in their order.
+    actions: Vec<Arc<EntityUID>>,
+    /// The last address that was asked about, and its value: requests of one connection come together.
+    source: Mutex<Option<(IpAddr, Value)>>,
     /// The last second that was asked about, and its value: requests come in their order.
     second: Mutex<Option<(u64, Value)>>,
 }
@@ -78,12 +83,18 @@ impl Terms {
             Ok(name.as_ref().clone())
         };
         let name = |text: &str| Name::parse_unqualified_name(text).map_err(said);
+        let actions = kind("Action")?;
+        let action = |action: &Action| {
+            Arc::new(EntityUID::from_components(actions.clone(), Eid::new(action.as_str()), None))
+        };
         Ok(Self {
+            actions: Action::ALL.iter().map(action).collect(),
+            source: Mutex::new(None),
             types: Types {
                 tenant: kind("Tenant")?,
                 node: kind("Node")?,
                 role: kind("Role")?,
-                action: kind("Action")?,
+                action: actions.clone(),
                 user: kind("User")?,
                 service: kind("Service")?,
                 function: kind("Function")?,
@@ -179,10 +190,9 @@ impl Terms {
         );
         let entities = if itself { only(principal)? } else { beside(&ground.alone, principal)? };
         let known = |euid: &Arc<EntityUID>| EntityUIDEntry::Known { euid: Arc::clone(euid), loc: None };
-        let action = self.uid(&self.types.action, question.action.as_str());
+        let action = self.actions.get(question.action as usize).ok_or("the action is not known")?;
         let context = self.context(question, uses)?;
-        let request =
-            Request::new_unchecked(known(&uid), known(&Arc::new(action)), known(&ground.uid), Some(context));
+        let request = Request::new_unchecked(known(&uid), known(action), known(&ground.uid), Some(context));
         Ok(Asked { request, entities, principal: uid, resource: Arc::clone(&ground.uid) })
     }
 
@@ -221,7 +231,7 @@ impl Terms {
             add("tls", Value::new(asked.tls, None));
         }
         if uses.has(Uses::SOURCE) {
-            add("source", called(&self.ip, &asked.source.to_canonical().to_string())?);
+            add("source", self.source(asked.source.to_canonical())?);
         }
         if uses.has(Uses::TIME) {
             add("time", self.now(asked.now)?);
@@ -241,6 +251,17 @@ impl Terms {
             [all] if all == "*" => self.everything.clone(),
             texts => Value::set_of_lits(texts.iter().map(|text| Literal::String(text.into())), None),
         }
+    }
+
+    /// A request's address.
+    fn source(&self, address: IpAddr) -> Result<Value, String> {
+        let known = self.source.lock().clone();
+        if let Some((_, value)) = known.filter(|(last, _)| *last == address) {
+            return Ok(value);
+        }
+        let value = called(&self.ip, &address.to_string())?;
+        *self.source.lock() = Some((address, value.clone()));
+        Ok(value)
     }
 
     /// A request's time.

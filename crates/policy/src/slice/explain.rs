@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
+use cedar_policy::{PrincipalConstraint, ResourceConstraint};
 use cedar_policy_core::{
     ast::{Literal, ValueKind},
     evaluator::Evaluator,
@@ -10,7 +11,7 @@ use cedar_policy_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Layer, Prepared, Slice};
-use crate::{Action, Question, Reason, entry::Clause, question::Uses};
+use crate::{Action, Question, Reason, entry::Clause, question::Uses, terms::Asked as InTerms};
 
 /// Permits that are looked into for the one that comes nearest.
 const NEAREST_MAX: usize = 16;
@@ -125,16 +126,30 @@ impl Clause {
     }
 }
 
+/// Whether a part of a head holds that a comparison tells, of a policy that speaks of the question's action and kind
+/// of principal.
+fn known(entry: &Entry, clause: &Clause, asked: &InTerms) -> Option<bool> {
+    match (clause.kind, &entry.principal, &entry.resource) {
+        ("action", ..) | ("principal", PrincipalConstraint::Is(_), _) => Some(true),
+        ("principal", PrincipalConstraint::Eq(uid), _) => Some(*uid.as_ref() == *asked.principal),
+        ("resource", _, ResourceConstraint::Eq(uid)) => Some(*uid.as_ref() == *asked.resource),
+        _ => None,
+    }
+}
+
 /// Names the permit that comes nearest, with what of it fails: one of the function's own, or of the tenant's, or of
 /// the roles.
-pub(super) fn no_permit(prepared: &Prepared, evaluator: &Evaluator<'_>) -> String {
+pub(super) fn no_permit(prepared: &Prepared, asked: &InTerms, evaluator: &Evaluator<'_>) -> String {
     const NONE: &str = "no policy permits";
     let layers: [&[Layer]; 3] = [&[Layer::Function, Layer::Preset], &[Layer::Tenant], &[Layer::Role]];
     for layers in layers {
         let own = prepared.entries.iter().filter(|e| e.permits() && layers.contains(&e.layer));
         let mut nearest: Option<(Vec<&Clause>, &Arc<Entry>)> = None;
         for entry in own.take(NEAREST_MAX) {
-            let failed: Vec<_> = entry.parts().iter().filter(|c| c.holds(evaluator) != Ok(true)).collect();
+            let holds = |clause: &Clause| {
+                known(entry, clause, asked).unwrap_or_else(|| clause.holds(evaluator) == Ok(true))
+            };
+            let failed: Vec<_> = entry.parts().iter().filter(|clause| !holds(clause)).collect();
             // None fails in nothing, or it would permit.
             let one = failed.len() <= 1;
             if nearest.as_ref().is_none_or(|(least, _)| failed.len() < least.len()) {

@@ -23,6 +23,8 @@ pub(super) struct Heads {
     functions: HashMap<Box<str>, Vec<usize>>,
     /// What each wants of tenants and resources, by its number.
     wants: Vec<Wants>,
+    /// Whether what they want of the resource was looked at when they were sorted.
+    settled: bool,
 }
 
 /// What is left of a head to be compared.
@@ -48,11 +50,27 @@ pub(super) struct Names<'a> {
 }
 
 impl Heads {
-    /// All of one action that can hold for one kind of principal; their numbers are their places.
-    pub(super) fn of(kind: PrincipalKind, entries: &[Arc<Entry>]) -> Self {
-        let kind = kind_name(kind);
-        let mut heads = Self::default();
+    /// All of one action that can hold for one kind of principal; their numbers are their places. Where every
+    /// question is about the one resource of `first`, what they want of it is looked at now, and not again: unless
+    /// it is a function that asks, which may be what it asks for.
+    pub(super) fn of(
+        first: &Question<'_>,
+        one_resource: bool,
+        names: Names<'_>,
+        entries: &[Arc<Entry>],
+    ) -> Self {
+        let kind = kind_name(first.principal.kind);
+        let settled = one_resource && first.principal.kind != PrincipalKind::Function;
+        let mut heads = Self { settled, ..Self::default() };
         for (number, entry) in entries.iter().enumerate() {
+            let mut resource = wanted(&entry.resource);
+            if settled {
+                if !resource.iter().all(|of| of.holds(first, names)) {
+                    heads.wants.push(Wants { tenant: None, resource });
+                    continue;
+                }
+                resource.clear();
+            }
             let mut tenant = None;
             let principal = match &entry.principal {
                 PrincipalConstraint::Eq(uid) => Some(uid),
@@ -77,14 +95,14 @@ impl Heads {
                 Some(_) => {}
                 None => heads.add_by_function(number, entry),
             }
-            heads.wants.push(Wants { tenant, resource: wanted(&entry.resource) });
+            heads.wants.push(Wants { tenant, resource });
         }
         heads
     }
 
     fn add_by_function(&mut self, number: usize, entry: &Entry) {
         match &entry.resource {
-            ResourceConstraint::Eq(uid) if uid.type_name().basename() == "Function" => {
+            ResourceConstraint::Eq(uid) if !self.settled && uid.type_name().basename() == "Function" => {
                 self.functions.entry(uid.id().unescaped().into()).or_default().push(number);
             }
             _ => self.general.push(number),
@@ -102,7 +120,7 @@ impl Heads {
         };
         look(&self.general);
         self.principals.get(names.principal).into_iter().for_each(|list| look(list));
-        if matches!(question.resource, Resource::Function(..)) {
+        if !self.functions.is_empty() && matches!(question.resource, Resource::Function(..)) {
             self.functions.get(names.resource).into_iter().for_each(|list| look(list));
         }
         for (index, role) in Role::ALL.iter().enumerate() {

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use model::{Grants, Limits, Principal, Role, Timestamp, World};
+use model::{Grants, Limits, Principal, PrincipalKind, Role, Timestamp, World};
 use proptest::prelude::*;
 
 use super::*;
