@@ -96,15 +96,16 @@ typedef struct {
 
 static void told(void *data, const void *line) {
     Told *told = data;
-    const char *id = strstr(line, "[id \"");
-    if (!told->wanted || !id || told->count == 4096) return;
+    const char *id = told->wanted && line ? strstr(line, "[id \"") : NULL;
+    if (!id || told->count == 4096) return;
     snprintf(told->ids[told->count++], 16, "%.*s", (int)strcspn(id + 5, "\""), id + 5);
 }
 
-static int is_refused(Transaction *transaction, int *status) {
+static int is_refused(Transaction *transaction, int *status, Told *data) {
     ModSecurityIntervention it = {200, 0, NULL, NULL, 0};
     if (!msc_intervention(transaction, &it)) return 0;
     *status = it.status;
+    told(data, it.log); /* the rule that refuses is told here and nowhere else */
     free(it.url);
     free(it.log);
     return 1;
@@ -122,22 +123,22 @@ static int examine(ModSecurity *engine, RulesSet *rules, const Request *request,
                                  value->length);
     }
     msc_process_request_headers(transaction);
-    if (is_refused(transaction, &status)) goto end;
+    if (is_refused(transaction, &status, data)) goto end;
     if (request->body.length)
         msc_append_request_body(transaction, (unsigned char *)request->body.bytes, request->body.length);
     msc_process_request_body(transaction);
-    if (is_refused(transaction, &status) || !request->status) goto end;
+    if (is_refused(transaction, &status, data) || !request->status) goto end;
     for (size_t at = 0; at < request->answer_headers.count; at++) {
         const Field *name = &request->answer_headers.names[at], *value = &request->answer_headers.values[at];
         msc_add_n_response_header(transaction, (unsigned char *)name->bytes, name->length,
                                   (unsigned char *)value->bytes, value->length);
     }
     msc_process_response_headers(transaction, request->status, "HTTP 1.1");
-    if (is_refused(transaction, &status)) goto end;
+    if (is_refused(transaction, &status, data)) goto end;
     if (request->answer.length)
         msc_append_response_body(transaction, (unsigned char *)request->answer.bytes, request->answer.length);
     msc_process_response_body(transaction);
-    is_refused(transaction, &status);
+    is_refused(transaction, &status, data);
 end:
     msc_process_logging(transaction);
     msc_transaction_cleanup(transaction);
