@@ -112,7 +112,11 @@ pub(crate) fn hostile() -> Vec<Request> {
         all.push(post(name, FORM, fill("text=", &unit, "")));
     }
     all.push(post("parameters", FORM, fill("a=1", "&b=c", "")));
-    all.push(post("long-parameters", FORM, fill("a=1", &format!("&parameter_name=%27{}", "x".repeat(110)), "")));
+    all.push(post(
+        "long-parameters",
+        FORM,
+        fill("a=1", &format!("&parameter_name=%27{}", "x".repeat(110)), ""),
+    ));
     all.push(post("attack-parameters", FORM, fill("a=1", "&b[]='or+1=1--+<a+onload=x>;cat+/etc/passwd", "")));
     all.push(post("json-array", JSON, fill("[1", ",\"ab 'or c\"", "]")));
     all.push(post("json-numbers", JSON, fill("[1", ",1", "]")));

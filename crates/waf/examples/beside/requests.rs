@@ -87,8 +87,7 @@ pub(crate) fn read(from: &Path) -> Vec<Request> {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let name = text(field());
         let (method, uri, version) = (field(), field(), field());
-        let headers =
-            (0..text(field()).parse().unwrap()).map(|_| (field(), field())).collect::<Vec<_>>();
+        let headers = (0..text(field()).parse().unwrap()).map(|_| (field(), field())).collect::<Vec<_>>();
         let body = field();
         let status = text(field()).parse().unwrap();
         let answer_headers =
