@@ -14,7 +14,7 @@ use super::{
         Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Step, Text, TxName, TxValue,
     },
     scanner::{Places, Scanner, Wanted},
-    tree::{SCANNED_MAX, Tree},
+    tree::{SCANNED_MAX, Tree, Triggered},
 };
 use crate::{
     pattern::literals::{self, Requirement},
@@ -326,8 +326,9 @@ impl<'a> Compiler<'a> {
         Ok(Plan {
             rules: Arc::clone(self.rules),
             phases,
-            request: Scanner::new(&self.request, guards, self.request_places)?,
-            response: Scanner::new(&self.response, guards, self.response_places)?,
+            request: Scanner::new(&self.request, guards, self.request_places),
+            response: Scanner::new(&self.response, guards, self.response_places),
+            triggered: Triggered::new(&self.tree),
             tree: self.tree,
             guards,
             names: self.names,
