@@ -1,12 +1,12 @@
 //! Detection of SQL injection and cross-site scripting as libinjection answers it; what the answer leads to is never
 //! decided here.
 //!
-//! SQL is read by a port of libinjection 3.9.2; scripting by `libinjectionrs`, which is only asked where a cheap look at the
-//! text cannot rule it out.
+//! Both are ports of libinjection 3.9.2, the version within ModSecurity 3.0; `tests/libinjection.rs` holds them to its answers.
 
 mod sqli;
 #[cfg(test)]
 mod tests;
+mod xss;
 
 /// What libinjection calls the fingerprint: up to five letters, one for each token left after folding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn sqli(input: &[u8]) -> Option<Fingerprint> {
 /// Whether libinjection takes the input for cross-site scripting.
 #[must_use]
 pub fn xss(input: &[u8]) -> bool {
-    input.iter().any(|byte| XSS_BYTES.contains(byte)) && libinjectionrs::detect_xss(input).is_injection()
+    input.iter().any(|byte| XSS_BYTES.contains(byte)) && xss::detect(input)
 }
 
 /// A text that holds none of these is no cross-site scripting: tags, comments and document types begin with `<`, and an

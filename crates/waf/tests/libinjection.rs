@@ -35,5 +35,5 @@ fn injections_are_what_the_c_library_says_they_are() {
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
-    assert!(injections.0 > 1000 && injections.1 > 200, "{injections:?} injections were asked about");
+    assert!(injections.0 > 500 && injections.1 > 500, "{injections:?} injections were asked about");
 }
