@@ -308,7 +308,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn finish(
-        self,
+        mut self,
         phases: [Vec<Step>; 5],
         limits: Limits,
         engine: RuleEngine,
@@ -322,6 +322,9 @@ impl<'a> Compiler<'a> {
                 *slot = TxValue::Constant(index);
                 constants.push(value.into_boxed_slice());
             }
+        }
+        for places in self.request_places.iter_mut().chain(&mut self.response_places) {
+            places.close(&self.tree);
         }
         Ok(Plan {
             rules: Arc::clone(self.rules),

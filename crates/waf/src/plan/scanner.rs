@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::literals::Literals;
+use super::{literals::Literals, tree::Tree};
 use crate::{pattern::literals::Requirement, seclang::variable::Collection};
 
 /// A guard as the plan asks for it.
@@ -80,6 +80,13 @@ impl Places {
         keyed.fold(self.any, |all, (_, places)| all | places)
     }
 
+    /// Adds to each set the places above those in it.
+    pub(crate) fn close(&mut self, tree: &Tree) {
+        for places in self.keyed.iter_mut().map(|(_, places)| places).chain([&mut self.any]) {
+            *places = if *places == 0 { 0 } else { tree.closure(*places) };
+        }
+    }
+
     pub(crate) fn add(&mut self, key: Option<&[u8]>, places: u128) {
         let Some(key) = key else {
             self.any |= places;
@@ -93,12 +100,12 @@ impl Places {
 }
 
 /// Searches texts for what guards require.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scanner {
     literals: Option<Literals>,
     literal_users: Users,
     /// By byte: the sets of bytes (as a set of numbers) that it is in.
-    sets: Vec<u128>,
+    sets: Box<[u128; 256]>,
     set_users: Users,
     /// By guard, of all of the plan: which collections it is asked of.
     collections: Vec<u128>,
@@ -157,7 +164,7 @@ impl Scanner {
     }
 
     /// By byte: the sets of bytes that guards ask for and it is in.
-    pub(crate) fn sets(&self) -> &[u128] {
+    pub(crate) fn sets(&self) -> &[u128; 256] {
         &self.sets
     }
 
@@ -203,8 +210,8 @@ impl Scanner {
 }
 
 /// Bytes that the same guards ask for are one set: by byte the sets it is in, and by set who asks.
-fn sets(bytes: BTreeMap<u8, Vec<User>>) -> (Vec<u128>, Vec<Vec<User>>) {
-    let mut sets = vec![0; 256];
+fn sets(bytes: BTreeMap<u8, Vec<User>>) -> (Box<[u128; 256]>, Vec<Vec<User>>) {
+    let mut sets = Box::new([0; 256]);
     let mut lists: Vec<Vec<User>> = Vec::new();
     for (byte, mut users) in bytes {
         users.sort_unstable();

@@ -109,13 +109,11 @@ impl Triggered {
     }
 
     /// The places that a text sets off, and the union of `sets` over its bytes.
-    pub(crate) fn by(&self, text: &[u8], sets: &[u128]) -> (u128, u128) {
-        let (mut places, mut all) = (self.always, 0);
-        for byte in text {
-            let byte = usize::from(*byte);
-            places |= self.by_byte.get(byte).copied().unwrap_or(0);
-            all |= sets.get(byte).copied().unwrap_or(0);
-        }
+    pub(crate) fn by(&self, text: &[u8], sets: &[u128; 256]) -> (u128, u128) {
+        let union = |table: &[u128; 256]| {
+            text.iter().fold(0, |all, byte| all | table.get(usize::from(*byte)).copied().unwrap_or(0))
+        };
+        let (mut places, all) = (self.always | union(&self.by_byte), union(sets));
         for byte in text.first().into_iter().chain(text.last()) {
             places |= self.by_end.get(usize::from(*byte)).copied().unwrap_or(0);
         }

@@ -33,7 +33,6 @@ fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> u
     if wanted == 0 {
         return 0;
     }
-    let wanted = plan.tree.closure(wanted);
     classify(plan, scanner, scratch, value.text, wanted);
     let mut bytes = 0;
     for at in 0..scratch.classes.len() {
