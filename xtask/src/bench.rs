@@ -10,6 +10,7 @@ mod report;
 mod stages;
 mod thousand;
 mod throughput;
+mod waf;
 mod wrk;
 
 use std::{
@@ -74,7 +75,11 @@ const PARTS: &[(&str, &str, Part)] = &[
     ("neighbour", "a function's latency while another misbehaves", neighbour::run),
     ("policy", "decisions in a tenant of 10,000 policies and 10,000 principals, beside 10", policy::run),
     ("thousand", "a thousand functions: deploys, and memory when idle", thousand::run),
+    ("waf", "rules on requests, beside libmodsecurity: time, memory, agreement", waf::run),
 ];
+
+/// Parts that start no server and load none.
+const ALONE: [&str; 1] = ["waf"];
 
 /// The parts, for `--help`.
 pub fn parts() -> String {
@@ -100,12 +105,11 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         bail!("no part is called `{}`\n{}", options.part.as_deref().unwrap_or_default(), parts());
     }
     let mut out = take_stdout()?;
-    wrk::require()?;
-    let tools = Tools::build(root, options.exe.as_deref())?;
-    // Guests of other languages, where their toolchains are.
-    if let Err(error) = guests::for_tests(root) {
-        eprintln!("   guests: {error:#}");
-    }
+    let tools = if chosen.iter().all(|(name, ..)| ALONE.contains(name)) {
+        Tools::none(root)
+    } else {
+        servers(root, options)?
+    };
     let mut report = Report { machine: machine(options), ..Report::default() };
     let bench = Bench { tools: &tools, seconds: options.seconds.max(1), rounds: options.rounds.max(1) };
     for (name, _, part) in chosen {
@@ -115,6 +119,17 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     let text = if options.json { serde_json::to_string(&report)? } else { report.text() };
     writeln!(out, "{text}")?;
     Ok(())
+}
+
+/// What parts with servers want: the load, the executables, the functions.
+fn servers(root: &Path, options: &Options) -> Result<Tools> {
+    wrk::require()?;
+    let tools = Tools::build(root, options.exe.as_deref())?;
+    // Guests of other languages, where their toolchains are.
+    if let Err(error) = guests::for_tests(root) {
+        eprintln!("   guests: {error:#}");
+    }
+    Ok(tools)
 }
 
 /// `rust` stands for all that begin with it; a part's own name for itself alone.

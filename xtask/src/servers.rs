@@ -29,6 +29,11 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// The work tree alone, for what starts no server.
+    pub fn none(root: &Path) -> Self {
+        Self { root: root.to_owned(), casemate: PathBuf::new(), load: PathBuf::new() }
+    }
+
     /// Builds both as `cargo xtask test` does. With `exe` that is measured, and the load is the one of the last build.
     pub fn build(root: &Path, exe: Option<&Path>) -> Result<Self> {
         let built = root.join("target/release");

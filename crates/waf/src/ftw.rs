@@ -90,6 +90,15 @@ pub fn reports(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Vec<Report>
     requests.map(|raw| inspect(plan, &raw, clock)).collect()
 }
 
+/// Each request of a test as it stands on the wire, and what the test's server would answer; without those that no server
+/// hands on.
+#[must_use]
+pub fn exchanges(test: &Test) -> Vec<(Raw, Answer)> {
+    let requests = test.stages.iter().filter_map(|stage| wire::raw(&stage.input).ok());
+    let handed_on = requests.filter(|raw| !raw.has_bare_return);
+    handed_on.map(|raw| (answer::answer(&raw), raw)).map(|(answer, raw)| (raw, answer)).collect()
+}
+
 /// Sends one raw request and the test server's answer through the plan.
 fn inspect(plan: &Plan, raw: &Raw, clock: &dyn Fn() -> u64) -> Report {
     let answer = answer::answer(raw);

@@ -4,6 +4,7 @@
 mod compile;
 mod fold;
 mod known;
+mod literals;
 pub(crate) mod program;
 pub(crate) mod scanner;
 mod settings;
@@ -31,9 +32,6 @@ pub enum PlanError {
     /// More names of variables than a plan holds.
     #[error("the rules name more than {0} variables of TX")]
     Names(usize),
-    /// The literals of all patterns are too many for one automaton.
-    #[error("the literals of the patterns do not fit one automaton: {0}")]
-    Literals(String),
 }
 
 /// Rules made ready for one set of settings.
@@ -43,6 +41,7 @@ pub struct Plan {
     /// The steps of phases 1 to 5.
     pub(crate) phases: [Vec<Step>; 5],
     pub(crate) tree: Tree,
+    pub(crate) triggered: tree::Triggered,
     pub(crate) request: Scanner,
     pub(crate) response: Scanner,
     pub(crate) guards: usize,

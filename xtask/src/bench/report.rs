@@ -39,6 +39,8 @@ pub struct Report {
     pub figures: Named,
     /// Peers and parts that could not be had, and why.
     pub absent: Vec<String>,
+    /// Requests that two engines take differently, and how.
+    pub differences: Vec<String>,
     /// Server by server.
     pub rows: Vec<Row>,
     /// Where the time of a request goes.
@@ -115,6 +117,9 @@ impl Report {
         }
         for stage in &self.stages {
             text.push_str(&format!("| {} | {:.2} |\n", stage.stage, stage.cpu_us));
+        }
+        for difference in &self.differences {
+            text.push_str(&format!("\n- {difference}"));
         }
         for absent in &self.absent {
             text.push_str(&format!("\nabsent: {absent}"));
@@ -198,7 +203,7 @@ mod tests {
         let json = serde_json::to_value(&report).unwrap();
         let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["absent", "figures", "machine", "ratios", "rows", "stages"]);
+        assert_eq!(keys, ["absent", "differences", "figures", "machine", "ratios", "rows", "stages"]);
         assert_eq!(json["absent"][0], "deno: npm is not there");
         assert!(report.text().contains("| hyper | rust | 1 | 10 | 1.00 / 2.00 | 4.5 | 1 / 1 |"));
     }

@@ -221,7 +221,7 @@ fn cost(set: &[Vec<u8>]) -> f64 {
     set.iter().map(|literal| literal_cost(literal)).sum()
 }
 
-fn literal_cost(literal: &[u8]) -> f64 {
+pub(crate) fn literal_cost(literal: &[u8]) -> f64 {
     literal.iter().map(|byte| frequency(*byte)).product()
 }
 

@@ -14,7 +14,7 @@ use super::{
         Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Step, Text, TxName, TxValue,
     },
     scanner::{Places, Scanner, Wanted},
-    tree::{SCANNED_MAX, Tree},
+    tree::{SCANNED_MAX, Tree, Triggered},
 };
 use crate::{
     pattern::literals::{self, Requirement},
@@ -308,7 +308,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn finish(
-        self,
+        mut self,
         phases: [Vec<Step>; 5],
         limits: Limits,
         engine: RuleEngine,
@@ -323,11 +323,15 @@ impl<'a> Compiler<'a> {
                 constants.push(value.into_boxed_slice());
             }
         }
+        for places in self.request_places.iter_mut().chain(&mut self.response_places) {
+            places.close(&self.tree);
+        }
         Ok(Plan {
             rules: Arc::clone(self.rules),
             phases,
-            request: Scanner::new(&self.request, guards, self.request_places)?,
-            response: Scanner::new(&self.response, guards, self.response_places)?,
+            request: Scanner::new(&self.request, guards, self.request_places),
+            response: Scanner::new(&self.response, guards, self.response_places),
+            triggered: Triggered::new(&self.tree),
             tree: self.tree,
             guards,
             names: self.names,

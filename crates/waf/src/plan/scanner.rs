@@ -1,10 +1,10 @@
-//! One automaton over the literals that all guarded patterns require, and a table for the single bytes: one pass over
-//! a text tells which rules it may match. It never says that a rule matches.
+//! The literals and single bytes that all guarded patterns require: one pass over a text tells which rules it may match.
+//! It never says that a rule matches.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::collections::BTreeMap;
 
-use super::PlanError;
-use crate::{pattern::literals::Requirement, seclang::variable::Collection, transform::ByteSet};
+use super::{literals::Literals, tree::Tree};
+use crate::{pattern::literals::Requirement, seclang::variable::Collection};
 
 /// A guard as the plan asks for it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 }
 
 /// Who wants a literal or a byte: guard and place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct User {
     guard: u32,
     node: u16,
@@ -31,17 +31,28 @@ struct User {
 struct Users {
     starts: Vec<u32>,
     list: Vec<User>,
+    /// By list: the places and the collections of all in it.
+    reach: Vec<(u128, u128)>,
 }
 
 impl Users {
-    fn of(lists: &[Vec<User>]) -> Self {
+    fn of(lists: &[Vec<User>], collections: &[u128]) -> Self {
         let mut users = Self::default();
         for list in lists {
             users.starts.push(u32::try_from(users.list.len()).unwrap_or(u32::MAX));
             users.list.extend_from_slice(list);
+            let asked = |user: &User| usize::try_from(user.guard).ok().and_then(|at| collections.get(at));
+            users.reach.push(list.iter().fold((0, 0), |(places, all), user| {
+                (places | 1 << user.node, all | asked(user).copied().unwrap_or(0))
+            }));
         }
         users.starts.push(u32::try_from(users.list.len()).unwrap_or(u32::MAX));
         users
+    }
+
+    /// Whether anybody of a list asks at one of these places for one of these collections.
+    fn are_asking(&self, index: usize, places: u128, collections: u128) -> bool {
+        self.reach.get(index).is_some_and(|reach| reach.0 & places != 0 && reach.1 & collections != 0)
     }
 
     fn at(&self, index: usize) -> &[User] {
@@ -69,6 +80,13 @@ impl Places {
         keyed.fold(self.any, |all, (_, places)| all | places)
     }
 
+    /// Adds to each set the places above those in it.
+    pub(crate) fn close(&mut self, tree: &Tree) {
+        for places in self.keyed.iter_mut().map(|(_, places)| places).chain([&mut self.any]) {
+            *places = if *places == 0 { 0 } else { tree.closure(*places) };
+        }
+    }
+
     pub(crate) fn add(&mut self, key: Option<&[u8]>, places: u128) {
         let Some(key) = key else {
             self.any |= places;
@@ -82,14 +100,13 @@ impl Places {
 }
 
 /// Searches texts for what guards require.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scanner {
-    automaton: Option<AhoCorasick>,
-    literals: Users,
-    bytes: Users,
-    interesting: ByteSet,
-    /// The same as a list.
-    wanted: Vec<u8>,
+    literals: Option<Literals>,
+    literal_users: Users,
+    /// By byte: the sets of bytes (as a set of numbers) that it is in.
+    sets: Box<[u128; 256]>,
+    set_users: Users,
     /// By guard, of all of the plan: which collections it is asked of.
     collections: Vec<u128>,
     /// By collection: what to make of its values.
@@ -97,19 +114,18 @@ pub(crate) struct Scanner {
     literals_len: usize,
 }
 
-/// Literals beyond which the automaton is kept in its compact form, in bytes.
-const DENSE_MAX: usize = 12_000;
+/// Sets of bytes that are told apart; guards beyond share the last.
+const SETS_MAX: usize = 128;
 
 impl Scanner {
-    /// Builds the automaton. `guards` is how many there are in the plan.
-    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>) -> Result<Self, PlanError> {
+    /// Makes the literals ready. `guards` is how many there are in the plan.
+    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>) -> Self {
         let mut texts: Vec<&[u8]> =
             wanted.iter().flat_map(|one| &one.required.literals).map(Vec::as_slice).collect();
         texts.sort_unstable();
         texts.dedup();
         let mut literals = vec![Vec::new(); texts.len()];
-        let mut bytes = vec![Vec::new(); 256];
-        let mut interesting = ByteSet::default();
+        let mut bytes: BTreeMap<u8, Vec<User>> = BTreeMap::new();
         let mut collections = vec![0; guards];
         for one in wanted {
             let guard = one.guard;
@@ -120,23 +136,21 @@ impl Scanner {
                 }
             }
             for byte in &one.required.bytes {
-                interesting.insert(*byte);
-                bytes.get_mut(usize::from(*byte)).into_iter().for_each(|list| list.extend(users()));
+                bytes.entry(*byte).or_default().extend(users());
             }
             let known = usize::try_from(guard).ok().and_then(|at| collections.get_mut(at));
             known.into_iter().for_each(|known| *known = one.collections);
         }
-        let automaton = if texts.is_empty() { None } else { Some(automaton(&texts)?) };
-        Ok(Self {
-            automaton,
-            literals: Users::of(&literals),
-            bytes: Users::of(&bytes),
-            interesting,
-            wanted: (0..=255).filter(|byte| interesting.contains(*byte)).collect(),
+        let (sets, lists) = sets(bytes);
+        Self {
+            literals: if texts.is_empty() { None } else { Some(Literals::new(&texts)) },
+            literal_users: Users::of(&literals, &collections),
+            sets,
+            set_users: Users::of(&lists, &collections),
             collections,
             places,
             literals_len: texts.len(),
-        })
+        }
     }
 
     /// How many literals it knows.
@@ -149,13 +163,18 @@ impl Scanner {
         self.places.get(collection.index())
     }
 
-    /// Tells `found` each guard that a text may satisfy. `places` are those at which the text stands, and those at which
-    /// it is searched for literals; `collections` are those it is a value of. `seen` is scratch of
-    /// [`Self::len`] entries that are never `stamp`.
+    /// By byte: the sets of bytes that guards ask for and it is in.
+    pub(crate) fn sets(&self) -> &[u128; 256] {
+        &self.sets
+    }
+
+    /// Tells `found` each guard that a text may satisfy. `sets` is the union of [`Self::sets`] over its bytes; `places` are
+    /// those at which the text stands, and those at which it is searched for literals; `collections` are those it is a
+    /// value of. `seen` is scratch of [`Self::len`] entries that are never `stamp`.
     pub(crate) fn scan(
         &self,
         text: &[u8],
-        present: &ByteSet,
+        mut sets: u128,
         places: (u128, u128),
         collections: u128,
         seen: (&mut [u32], u32),
@@ -170,32 +189,42 @@ impl Scanner {
                 }
             }
         };
-        if present.intersects(&self.interesting) {
-            for byte in self.wanted.iter().filter(|byte| present.contains(**byte)) {
-                tell(self.bytes.at(usize::from(*byte)), places.0);
+        while sets != 0 {
+            let set = usize::try_from(sets.trailing_zeros()).unwrap_or(0);
+            sets &= sets - 1;
+            if self.set_users.are_asking(set, places.0, collections) {
+                tell(self.set_users.at(set), places.0);
             }
         }
-        let Some(automaton) = self.automaton.as_ref().filter(|_| places.1 != 0) else { return };
+        let Some(literals) = self.literals.as_ref().filter(|_| places.1 != 0) else { return };
         let (seen, stamp) = seen;
-        for hit in automaton.find_overlapping_iter(text) {
-            let literal = hit.pattern().as_usize();
-            let Some(last) = seen.get_mut(literal) else { continue };
-            if *last != stamp {
-                *last = stamp;
-                tell(self.literals.at(literal), places.1);
-            }
-        }
+        let seen = std::cell::RefCell::new(seen);
+        let users = &self.literal_users;
+        let is_new = |literal: usize| seen.borrow().get(literal).is_some_and(|last| *last != stamp);
+        let wanted = |literal: usize| users.are_asking(literal, places.1, collections) && is_new(literal);
+        literals.search(text, wanted, |literal| {
+            seen.borrow_mut().get_mut(literal).into_iter().for_each(|last| *last = stamp);
+            tell(users.at(literal), places.1);
+        });
     }
 }
 
-fn automaton(texts: &[&[u8]]) -> Result<AhoCorasick, PlanError> {
-    let bytes: usize = texts.iter().map(|text| text.len()).sum();
-    let kind = if bytes > DENSE_MAX { AhoCorasickKind::ContiguousNFA } else { AhoCorasickKind::DFA };
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(kind))
-        .prefilter(false)
-        .build(texts)
-        .map_err(|e| PlanError::Literals(e.to_string()))
+/// Bytes that the same guards ask for are one set: by byte the sets it is in, and by set who asks.
+fn sets(bytes: BTreeMap<u8, Vec<User>>) -> (Box<[u128; 256]>, Vec<Vec<User>>) {
+    let mut sets = Box::new([0; 256]);
+    let mut lists: Vec<Vec<User>> = Vec::new();
+    for (byte, mut users) in bytes {
+        users.sort_unstable();
+        users.dedup();
+        let known = lists.iter().position(|list| *list == users);
+        let at = known.unwrap_or(lists.len()).min(SETS_MAX - 1);
+        match lists.get_mut(at) {
+            // The last set holds all that is left: it asks too often, never too seldom.
+            Some(list) if known.is_none() => list.extend(users),
+            Some(_) => {}
+            None => lists.push(users),
+        }
+        sets.get_mut(usize::from(byte)).into_iter().for_each(|of| *of = 1 << at);
+    }
+    (sets, lists)
 }

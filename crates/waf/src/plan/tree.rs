@@ -72,3 +72,62 @@ impl Tree {
         found
     }
 }
+
+/// What each byte of a text sets off: places of the tree whose transformation may change a text that holds it.
+#[derive(Debug)]
+pub(crate) struct Triggered {
+    by_byte: Box<[u128; 256]>,
+    /// Where it stands at either end.
+    by_end: Box<[u128; 256]>,
+    /// Whatever the text is.
+    always: u128,
+    /// By place: it and all below it.
+    below: Vec<u128>,
+}
+
+impl Triggered {
+    pub(crate) fn new(tree: &Tree) -> Self {
+        let (mut by_byte, mut by_end, mut always) = (Box::new([0; 256]), Box::new([0; 256]), 0);
+        let mut below = vec![0_u128; tree.len().min(SCANNED_MAX)];
+        for (place, node) in (1..SCANNED_MAX).zip(&tree.nodes).rev() {
+            let (set, table) = match &node.triggers {
+                Triggers::Always => {
+                    always |= 1 << place;
+                    (None, &mut by_byte)
+                }
+                Triggers::Bytes(set) => (Some(set), &mut by_byte),
+                Triggers::Ends(set) => (Some(set), &mut by_end),
+            };
+            for (byte, places) in (0..=255).zip(table.iter_mut()) {
+                *places |= u128::from(set.is_some_and(|set| set.contains(byte))) << place;
+            }
+            let mine = below.get(place).copied().unwrap_or(0) | 1 << place;
+            below.get_mut(place).into_iter().for_each(|own| *own = mine);
+            below.get_mut(usize::from(node.parent)).into_iter().for_each(|above| *above |= mine);
+        }
+        Self { by_byte, by_end, always, below }
+    }
+
+    /// The places that a text sets off, and the union of `sets` over its bytes.
+    pub(crate) fn by(&self, text: &[u8], sets: &[u128; 256]) -> (u128, u128) {
+        let union = |table: &[u128; 256]| {
+            text.iter().fold(0, |all, byte| all | table.get(usize::from(*byte)).copied().unwrap_or(0))
+        };
+        let (mut places, all) = (self.always | union(&self.by_byte), union(sets));
+        for byte in text.first().into_iter().chain(text.last()) {
+            places |= self.by_end.get(usize::from(*byte)).copied().unwrap_or(0);
+        }
+        (places, all)
+    }
+
+    /// These places and all below them.
+    pub(crate) fn below(&self, mut places: u128) -> u128 {
+        let mut found = 0;
+        while places != 0 {
+            let place = usize::try_from(places.trailing_zeros()).unwrap_or(0);
+            found |= self.below.get(place).copied().unwrap_or(0);
+            places &= !found & (places - 1);
+        }
+        found
+    }
+}

@@ -158,6 +158,10 @@ impl Check {
 }
 
 fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> bool {
+    // Most texts do not match, which is known for less than what groups hold.
+    if !pattern.regex.is_match(text) {
+        return false;
+    }
     let Some(found) = pattern.regex.captures(text) else { return false };
     let part = |part: Option<regex::bytes::Match<'_>>| match part {
         Some(part) => Capture::Within(part.range()),

@@ -133,12 +133,14 @@ impl Transaction<'_> {
 
     pub(super) fn fill_body(&mut self, body: &[u8]) {
         self.body.length = body.len();
-        if !self.body.inspect || body.is_empty() {
+        let processor = self.body.processor.clone();
+        // A body that is told of and is empty is no XML document and has no parts; of JSON and forms it is none.
+        let is_told = || matches!(processor.as_deref(), Some("XML" | "MULTIPART")) && self.tells_of_body();
+        if !self.body.inspect || (body.is_empty() && !is_told()) {
             return;
         }
         let unpacked = self.unpacked(body);
         let body = unpacked.as_deref().unwrap_or(body);
-        let processor = self.body.processor.clone();
         match processor.as_deref() {
             Some("URLENCODED") => self.urlencoded(body),
             Some("JSON") => self.json(body),
@@ -148,6 +150,15 @@ impl Transaction<'_> {
             None if self.body.force => self.text(C::RequestBody, body),
             None => {}
         }
+    }
+
+    /// Whether the head says that a body follows, be it an empty one.
+    fn tells_of_body(&self) -> bool {
+        let headers = self.scratch.list(C::RequestHeaders).iter();
+        headers.filter_map(|index| self.scratch.value(*index)).any(|header| {
+            let name = self.scratch.bytes(header.name);
+            name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
+        })
     }
 
     /// The body without its `Content-Encoding`; nothing where there is none, or it cannot be undone.
@@ -189,9 +200,9 @@ impl Transaction<'_> {
     fn xml(&mut self, body: &[u8]) {
         let (parsed, error) = body::xml(body, &self.bounds());
         self.pairs(C::Xml, &parsed.pairs);
+        self.body.error = error.map(|error| error.to_string());
         // What cannot be read as what it says it is is looked at as it stands too.
-        if let Some(error) = error {
-            self.body.error = Some(error.to_string());
+        if self.body.error.is_some() || self.body.force {
             self.text(C::RequestBody, body);
         }
     }
@@ -226,6 +237,8 @@ impl Transaction<'_> {
         if let Some(error) = parsed.error {
             self.body.multipart_error = true;
             self.body.error = Some(error.to_owned());
+        }
+        if self.body.error.is_some() || self.body.force {
             self.text(C::RequestBody, body);
         }
     }

@@ -7,10 +7,7 @@ use super::{
     Transaction,
     scratch::{Class, Scratch, Span, push, slice},
 };
-use crate::{
-    plan::{Plan, scanner::Scanner},
-    transform::{ByteSet, Triggers},
-};
+use crate::plan::{Plan, scanner::Scanner};
 
 impl Transaction<'_> {
     /// Looks at all values that came since the last time.
@@ -36,8 +33,7 @@ fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> u
     if wanted == 0 {
         return 0;
     }
-    let wanted = plan.tree.closure(wanted);
-    classify(plan, scratch, value.text, wanted);
+    classify(plan, scanner, scratch, value.text, wanted);
     let mut bytes = 0;
     for at in 0..scratch.classes.len() {
         let Some(class) = scratch.classes.get(at).copied() else { continue };
@@ -69,41 +65,41 @@ fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
 }
 
 /// Which distinct texts the transformations make; places that leave a text alone share it.
-fn classify(plan: &Plan, scratch: &mut Scratch, text: Span, wanted: u128) {
-    let present = ByteSet::of(slice(&scratch.arena, text));
+fn classify(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, text: Span, wanted: u128) {
+    let (triggered, sets) = plan.triggered.by(slice(&scratch.arena, text), scanner.sets());
+    // What nothing of the text sets off stands at the text itself, but below what something does.
+    let mut left = plan.triggered.below(triggered & wanted & !1) & wanted;
     scratch.classes.clear();
-    scratch.classes.push(Class { text, present, places: 1 });
+    scratch.classes.push(Class { text, triggered, sets, places: wanted & !left });
+    if left == 0 {
+        return;
+    }
     scratch.class_of.fill(0);
-    // Parents have lower places than their children; place 0 is the text itself.
-    let mut left = wanted & !1;
+    // Parents have lower places than their children.
     while left != 0 {
         let place = u16::try_from(left.trailing_zeros()).unwrap_or(0);
         left &= left - 1;
         let Some(node) = plan.tree.node(place) else { continue };
         let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
         let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
-        let idle = match &node.triggers {
-            Triggers::Bytes(set) => !class.present.intersects(set),
-            Triggers::Ends(set) => {
-                let text = slice(&scratch.arena, class.text);
-                !text.first().into_iter().chain(text.last()).any(|byte| set.contains(*byte))
-            }
-            Triggers::Always => false,
-        };
-        let at = if idle { above } else { transformed(scratch, node.transformation, above, class) };
+        let idle = class.triggered >> place & 1 == 0;
+        let at = if idle { above } else { transformed(plan, scanner, scratch, place, above, class) };
         scratch.class_of.get_mut(usize::from(place)).into_iter().for_each(|of| *of = at);
         scratch.classes.get_mut(usize::from(at)).into_iter().for_each(|class| class.places |= 1 << place);
     }
 }
 
-/// The class of what a transformation makes of a text.
+/// The class of what the transformation at a place makes of a text.
 fn transformed(
+    plan: &Plan,
+    scanner: &Scanner,
     scratch: &mut Scratch,
-    transformation: crate::transform::Transformation,
+    place: u16,
     above: u8,
     class: Class,
 ) -> u8 {
-    let made = match transformation.apply(slice(&scratch.arena, class.text)) {
+    let Some(node) = plan.tree.node(place) else { return above };
+    let made = match node.transformation.apply(slice(&scratch.arena, class.text)) {
         Cow::Borrowed(same) if same.len() == class.text.len() => return above,
         Cow::Borrowed(part) => part.to_vec(),
         Cow::Owned(made) => made,
@@ -113,7 +109,8 @@ fn transformed(
         return known;
     }
     let text = push(&mut scratch.arena, &made);
-    scratch.classes.push(Class { text, present: ByteSet::of(&made), places: 0 });
+    let (triggered, sets) = plan.triggered.by(&made, scanner.sets());
+    scratch.classes.push(Class { text, triggered, sets, places: 0 });
     u8::try_from(scratch.classes.len() - 1).unwrap_or(above)
 }
 
@@ -134,7 +131,7 @@ fn scan_class(
     let Scratch { arena, heads, hits, seen, stamp, .. } = scratch;
     let text = slice(arena, class.text);
     let places = (class.places, literal_places);
-    scanner.scan(text, &class.present, places, collections, (seen, *stamp), |guard| {
+    scanner.scan(text, class.sets, places, collections, (seen, *stamp), |guard| {
         let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
         let Some(head) = head else { return };
         let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));

@@ -4,7 +4,6 @@
 use crate::{
     plan::{Plan, program::TxValue},
     seclang::variable::Collection,
-    transform::ByteSet,
 };
 
 /// A range of the transaction's bytes.
@@ -55,7 +54,10 @@ pub(crate) struct Matched {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Class {
     pub(super) text: Span,
-    pub(super) present: ByteSet,
+    /// The places of the tree whose transformation may change it.
+    pub(super) triggered: u128,
+    /// The sets of bytes of guards that it holds one of.
+    pub(super) sets: u128,
     pub(super) places: u128,
 }
 

@@ -13,7 +13,7 @@ fn map(input: &[u8], change: impl Fn(u8) -> u8) -> Cow<'_, [u8]> {
         None => Cow::Borrowed(input),
         Some(first) => {
             let mut output = input.to_vec();
-            for byte in output.iter_mut().skip(first) {
+            for byte in output.get_mut(first..).unwrap_or_default() {
                 *byte = change(*byte);
             }
             Cow::Owned(output)
@@ -26,10 +26,13 @@ fn filter(input: &[u8], keep: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     match input.iter().position(|byte| !keep(*byte)) {
         None => Cow::Borrowed(input),
         Some(first) => {
-            let (before, after) = input.split_at(first);
-            let mut output = Vec::with_capacity(input.len());
-            output.extend_from_slice(before);
-            output.extend(after.iter().copied().filter(|byte| keep(*byte)));
+            // Each byte is written; only one that is kept moves the place for the next.
+            let (mut output, mut kept) = (input.to_vec(), first);
+            for byte in input.get(first..).unwrap_or_default() {
+                output.get_mut(kept).into_iter().for_each(|place| *place = *byte);
+                kept += usize::from(keep(*byte));
+            }
+            output.truncate(kept);
             Cow::Owned(output)
         }
     }
