@@ -15,7 +15,9 @@ fuzz_target!(|input: &[u8]| {
         assert!(made.len() <= transformation.bytes_max(input.len()), "{}", transformation.name());
         let idle = match transformation.triggers() {
             Triggers::Bytes(set) => !present.intersects(&set),
-            Triggers::Ends(set) => !input.first().into_iter().chain(input.last()).any(|byte| set.contains(*byte)),
+            Triggers::Ends(set) => {
+                !input.first().into_iter().chain(input.last()).any(|byte| set.contains(*byte))
+            }
             Triggers::Always => false,
         };
         assert!(!idle || *made == *input, "{}", transformation.name());

@@ -1,7 +1,8 @@
 //! Detection of SQL injection and cross-site scripting as libinjection answers it; what the answer leads to is never
 //! decided here.
 //!
-//! Both are ports of libinjection 3.9.2, the version within ModSecurity 3.0; `tests/libinjection.rs` holds them to its answers.
+//! Both are ports of libinjection 3.9.2, the version within ModSecurity 3.0; `tests/libinjection.rs` holds them to its
+//! answers.
 
 mod sqli;
 #[cfg(test)]

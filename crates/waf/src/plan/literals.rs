@@ -1,5 +1,6 @@
 //! Thousands of literals searched in one pass without regard to case: a few rare bytes of each are looked up in a small
-//! table at every place of a text, and only where they are known is the literal itself compared. It never says who wants one.
+//! table at every place of a text, and only where they are known is the literal itself compared. It never says who wants
+//! one.
 
 use crate::pattern::literals::literal_cost;
 
@@ -196,8 +197,8 @@ mod tests {
                 found.insert(literal);
             });
             let folded = text.to_ascii_lowercase();
-            let held: BTreeSet<usize> =
-                (0..).zip(&literals).filter(|(_, literal)| folded.contains(*literal)).map(|(at, _)| at).collect();
+            let held = (0..).zip(&literals).filter(|(_, literal)| folded.contains(*literal));
+            let held: BTreeSet<usize> = held.map(|(at, _)| at).collect();
             prop_assert_eq!(found, held);
         }
     }

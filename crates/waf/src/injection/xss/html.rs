@@ -1,5 +1,5 @@
-//! A text read as HTML, token by token, as `libinjection_html5.c` reads it: more leniently than any browser. It never looks at
-//! what a token says.
+//! A text read as HTML, token by token, as `libinjection_html5.c` reads it: more leniently than any browser. It never
+//! looks at what a token says.
 
 /// Where in a page the text is thought to stand.
 #[derive(Clone, Copy)]
