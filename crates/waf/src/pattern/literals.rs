@@ -234,7 +234,9 @@ fn frequency(byte: u8) -> f64 {
         b'0'..=b'9' => 0.03,
         b' ' => 0.1,
         b'.' | b',' | b'-' | b'/' | b'=' | b'_' | b':' | b'"' => 0.015,
-        b'&' | b';' | b'(' | b')' | b'\'' | b'+' | b'%' | b'?' | b'\n' | b'\r' => 0.008,
-        _ => 0.002,
+        b'(' | b')' | b'\'' | b'?' => 0.005,
+        // What separates arguments, or encodes them, is gone from most values.
+        b'&' | b';' | b'+' | b'%' | b'\n' => 0.0015,
+        _ => 0.0005,
     }
 }
