@@ -158,8 +158,8 @@ impl Check {
 }
 
 fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> bool {
-    // Most texts do not match, which is known for less than what groups hold.
-    if !pattern.regex.is_match(text) {
+    // Most texts do not match, which is known for less than what groups hold; a long one is not read twice.
+    if text.len() < 4096 && !pattern.regex.is_match(text) {
         return false;
     }
     let Some(found) = pattern.regex.captures(text) else { return false };
