@@ -102,7 +102,7 @@ pub(crate) enum Policy {
     },
     /// Say what somebody may do, in which circumstances
     #[command(
-        after_help = "Examples:\n  casemate policy what-can alice\n  casemate policy what-can desk:alice"
+        after_help = "Example:\n  casemate policy what-can alice\n  casemate policy what-can desk:alice"
     )]
     WhatCan {
         /// The name of somebody with a live token, of a function, or of whom an issuer vouches for

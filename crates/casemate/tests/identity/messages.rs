@@ -145,7 +145,7 @@ fn a_route_says_what_it_takes() {
     assert_eq!(ask(&node, "POST", "/orders/hook", &hook, body).status, 200);
     assert_eq!(ask(&node, "POST", "/orders/x", &token, body).status, 200);
     refused(&node, &ask(&node, "POST", "/orders/hook", &token, body), "credential-not-taken-here");
-    refused(&node, &ask(&node, "POST", "/orders/x", &hook, body), "credential-not-taken-here");
+    refused(&node, &ask(&node, "POST", "/orders/x", &hook, body), "forbidden");
 
     // To let it take more is a widening; the same again is not.
     node.deploy("orders", &guest("echo"), &routes(narrow));
