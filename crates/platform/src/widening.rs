@@ -42,36 +42,49 @@ impl<'a> Door<'a> {
     }
 }
 
-/// What of routes that took less than their function would take more.
+/// What of routes that took less than their function would take more: where they are, below them, and where they are
+/// no more and another answers.
 fn opened(old: &[Route], new: Door<'_>) -> Option<String> {
-    let takes = |route: &Route| match route.accept.is_empty() {
-        true => new.access.accept.clone(),
-        false => route.accept.clone(),
+    let more = |closed: &Route, open: &Route| {
+        let takes = if open.accept.is_empty() { &new.access.accept } else { &open.accept };
+        let word = takes.iter().find(|word| !closed.accept.contains(word))?;
+        let path = &closed.path;
+        Some(format!("its route `{path}` would take `{word}` for a proof of who calls, and does not now"))
     };
-    for closed in old.iter().filter(|route| !route.accept.is_empty()) {
-        let shares = |route: &&Route| {
-            let (a, b) = (&route.methods, &closed.methods);
-            a.is_empty() || b.is_empty() || a.iter().any(|method| b.contains(method))
-        };
-        let more = |route: &Route| takes(route).into_iter().find(|word| !closed.accept.contains(word));
-        let whole = |route: &Route| {
-            let all = !closed.methods.is_empty() && closed.methods.iter().all(|m| route.methods.contains(m));
-            route.path == closed.path && (route.methods.is_empty() || all)
-        };
-        let stands = new.routes.iter().any(whole);
-        for route in new.routes.iter().filter(shares) {
-            let inside = covers(&closed.path, &route.path);
-            if (inside || (!stands && covers(&route.path, &closed.path)))
-                && let Some(word) = more(route)
-            {
-                let path = &closed.path;
-                return Some(format!(
-                    "its route `{path}` would take `{word}` for a proof of who calls, and does not now"
-                ));
-            }
-        }
-    }
-    None
+    let narrow = |route: &&Route| !route.accept.is_empty();
+    let inside = new
+        .routes
+        .iter()
+        .find_map(|open| nearest(old, open).into_iter().filter(narrow).find_map(|closed| more(closed, open)));
+    inside.or_else(|| {
+        old.iter().filter(narrow).find_map(|closed| {
+            let above = nearest(new.routes, closed);
+            above.into_iter().find_map(|open| more(closed, open))
+        })
+    })
+}
+
+/// The routes that answer, for some method, where another does: those of the longest path.
+fn nearest<'a>(routes: &'a [Route], of: &Route) -> Vec<&'a Route> {
+    let shares = |route: &&Route| {
+        let (a, b) = (&route.methods, &of.methods);
+        a.is_empty() || b.is_empty() || a.iter().any(|method| b.contains(method))
+    };
+    let all = |route: &Route| {
+        route.methods.is_empty()
+            || (!of.methods.is_empty() && of.methods.iter().all(|method| route.methods.contains(method)))
+    };
+    let mut found: Vec<_> =
+        routes.iter().filter(shares).filter(|route| covers(&route.path, &of.path)).collect();
+    let prefix = |route: &Route| route.path.strip_suffix("/...").map(str::len);
+    // An exact path answers before a prefix that is as long.
+    found.sort_by_key(|route| {
+        (std::cmp::Reverse(prefix(route).unwrap_or(route.path.len())), prefix(route).is_some())
+    });
+    // What lies further up answers the methods that those further down do not take.
+    let last = found.iter().position(|route| all(route));
+    found.truncate(last.map_or(found.len(), |last| last + 1));
+    found
 }
 
 /// Whether all that the second route answers lies where the first answers.
@@ -298,6 +311,14 @@ mod tests {
         check(&[route("/a/hook", &["POST"], &["webhook:a"]), route("/a/hook", &["GET"], &[])], false);
         check(&[route("/a/...", &["GET"], &[])], false);
         check(&[route("/ab/...", &[], &[])], false);
+        // Each its own, one within the other.
+        let own = [
+            route("/a/...", &[], &["token"]),
+            route("/a/hook", &[], &["webhook:a"]),
+            route("/a", &[], &["webhook:a"]),
+        ];
+        assert_eq!(opened(&own, Door { access: &access, routes: &own }), None);
+        assert!(opened(&own, Door { access: &access, routes: &own[..2] }).is_some());
         // A hole in what a prefix closes.
         let closed = [route("/in/...", &[], &["webhook:a"])];
         let hole = [closed[0].clone(), route("/in/x", &[], &["token"])];
