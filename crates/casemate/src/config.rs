@@ -2,6 +2,7 @@
 
 mod names;
 mod rates;
+mod shield;
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::shield::{Cidr, CidrError};
 use cell::Walls;
-use model::{Limits, ManifestError, limits};
+use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shield::{Cidr, CidrError};
 
 use rates::{Rates, RawRates};
 
@@ -54,6 +55,8 @@ pub(crate) struct RawConfig {
     firewall: RawFirewall,
     /// How often anyone may ask.
     rates: RawRates,
+    /// How requests are looked at before anything runs.
+    shield: shield::RawShield,
     /// The node's own log.
     log: RawLog,
     /// What weakens the node. Each entry is logged as a warning at every start.
@@ -211,6 +214,8 @@ pub(crate) struct Config {
     pub(crate) egress_allow: Vec<Cidr>,
     /// How often anyone may ask.
     pub(crate) rates: Rates,
+    /// How requests are looked at where a manifest is silent.
+    pub(crate) shield: ShieldDefaults,
     /// Who may connect; everyone where it is empty.
     pub(crate) firewall_allow: Vec<Cidr>,
     /// Who may not.
@@ -352,6 +357,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         drain_ms: within("drain_ms", raw.drain_ms.unwrap_or(limits::DRAIN_MS), 0..=limits::DRAIN_MS_MAX)?,
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         rates: Rates::prove(&raw.rates)?,
+        shield: shield::prove(&raw.shield)?,
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
         firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,

@@ -79,6 +79,7 @@ impl Node {
             domain: config.domain.clone(),
             trust_domain: config.trust_domain.clone(),
             ceiling: config.ceiling,
+            shield: config.shield,
             tenant_ceiling: config.tenant_concurrency,
             places,
             accept_clock: config.accept_clock,

@@ -146,6 +146,9 @@ pub struct FunctionDetail {
     pub urls: Vec<String>,
     /// Its identity when it calls others, as a SPIFFE id.
     pub identity: String,
+    /// What of its shield is weaker than the node's, each in a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loosened: Vec<String>,
     /// The Cedar text that decides who may call it.
     pub policy: String,
     /// Its revisions, the newest first.

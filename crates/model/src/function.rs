@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, Digest, FunctionName, IdError, Limits, RevisionNumber, TenantId, Timestamp};
+use crate::{Access, Digest, FunctionName, IdError, Limits, RevisionNumber, Shield, TenantId, Timestamp};
 
 /// Which of the two `wasi:http` worlds a component speaks.
 #[derive(
@@ -122,6 +122,9 @@ pub struct Revision {
     pub limits: Limits,
     /// What it may ask for.
     pub grants: Grants,
+    /// How its requests are looked at.
+    #[serde(default)]
+    pub shield: Shield,
     /// When it was deployed.
     pub deployed_at: Timestamp,
     /// By whom.

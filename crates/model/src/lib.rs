@@ -7,6 +7,7 @@ mod ids;
 pub mod limits;
 pub mod manifest;
 mod principal;
+mod shield;
 mod tenant;
 mod time;
 mod usage;
@@ -19,6 +20,9 @@ pub use ids::{FunctionName, IdError, RequestId, RevisionNumber, TenantId, TokenI
 pub use limits::Limits;
 pub use manifest::{Access, Build, Manifest, ManifestError};
 pub use principal::{Principal, PrincipalKind, Role};
+pub use shield::{
+    Exclusion, ProfileMode, ProfileTuning, Rates, RequestRate, RuleMode, Shield, ShieldDefaults, Unseen,
+};
 pub use tenant::{Tenant, TrustLabel};
 pub use time::{Clock, Entropy, EntropyError, Timestamp};
 pub use usage::{Blame, Fault, Outcome, Usage};

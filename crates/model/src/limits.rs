@@ -262,5 +262,19 @@ pub const CHANGE_WAITS_DAYS: u64 = 7;
 pub const GLASS_MINUTES_MAX: u64 = 240;
 /// Permits of `casemate policy break-glass` of one tenant at once.
 pub const GLASS_MAX: usize = 32;
+/// How much of a request's body rules look at, in bytes, unless a manifest or the node's configuration says otherwise.
+pub const INSPECTED_BODY_BYTES: u64 = 128 * KIB;
+/// The most of a body that rules may be asked to look at, in bytes.
+pub const INSPECTED_BODY_BYTES_MAX: u64 = MIB;
+/// How much of an answer's body rules look at where a function asks for it, in bytes.
+pub const INSPECTED_ANSWER_BYTES: u64 = 128 * KIB;
+/// How long rules may look at one request, all phases together, in milliseconds.
+pub const INSPECTION_MS: u64 = 20;
+/// Exclusions of one manifest.
+pub const SHIELD_EXCLUSIONS_MAX: usize = 64;
+/// Ranges of addresses in one manifest's `allow` and `deny` together.
+pub const SHIELD_RANGES_MAX: usize = 256;
+/// How long a new revision is learned before its profile is in force, in minutes, unless its manifest says otherwise.
+pub const PROFILE_LEARN_MINUTES: u32 = 1_440;
 /// Changes of policies that are compared and proved at once on a node.
 pub const PROOFS_AT_ONCE: usize = 2;

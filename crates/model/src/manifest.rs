@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    FUNCTION_DOMAIN, FunctionName, Limits, OutboundGrant, Route, Timestamp, Waiver, function_host, limits,
+    FUNCTION_DOMAIN, FunctionName, Limits, OutboundGrant, Route, Shield, Timestamp, Waiver, function_host,
+    limits, shield,
 };
 
 /// How the component is built from its source. Only the command line uses it; a node never runs it.
@@ -99,6 +100,9 @@ pub struct Manifest {
     /// What it may ask for.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// How its requests are looked at before anything runs.
+    #[serde(default)]
+    pub shield: Shield,
 }
 
 /// What is wrong with a manifest, and where.
@@ -184,6 +188,7 @@ impl Manifest {
         if let Some((name, value, min, max)) = self.limits.outside(ceiling) {
             return Err(wrong(format!("`limits.{name}` is {value}, but must be from {min} to {max}")));
         }
+        shield::check(&self.shield).map_err(wrong)?;
         self.capabilities.http.iter().try_for_each(check_grant)
     }
 

@@ -85,6 +85,8 @@ pub struct FunctionView {
     pub host: String,
     /// Its identity when it calls others, as a SPIFFE id.
     pub identity: String,
+    /// What of its shield is weaker than the node's, each in a sentence.
+    pub loosened: Vec<String>,
 }
 
 /// A row of [`COMPONENTS`].
@@ -177,6 +179,7 @@ impl Platform {
         }
         manifest.check_waiver(self.clock.now())?;
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
+        let loosened = self.permit_loosened(ctx, home, what.resource, &manifest.shield)?;
         let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
         let view = home.view();
         let verdict = self.access_verdict(&view, function, Door::of(&manifest), first).await?;
@@ -210,7 +213,7 @@ impl Platform {
         let next = view.with(function, Some(Placed { record: record.clone(), target: target.clone() }));
         let next = next.map_err(view_error)?;
 
-        let detail = format!("{number} of {component}{}", passed.said());
+        let detail = format!("{number} of {component}{}{loosened}", passed.said());
         self.record_act(ctx, what, &detail).await?;
         let oldest = number.0.saturating_sub(REVISIONS_KEPT);
         let batch = Batch::new()
@@ -258,6 +261,8 @@ impl Platform {
         let what = What { kind: Kind::Rollback, tenant, resource };
         let door = Door { access: &revision.access, routes: &revision.routes };
         let verdict = self.access_verdict(&view, function, door, false).await?;
+        let loosened = self.permit_loosened(ctx, &home, resource, &revision.shield);
+        let loosened = self.note_failure(ctx, what, loosened)?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
         let passed = self.note_failure(ctx, what, passed)?.of_deploy(door, false);
         let _one = home.changing.lock().await;
@@ -268,7 +273,8 @@ impl Platform {
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
-        self.record_act(ctx, what, &format!("from {now} to {}{}", revision.number, passed.said())).await?;
+        let detail = format!("from {now} to {}{}{loosened}", revision.number, passed.said());
+        self.record_act(ctx, what, &detail).await?;
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
         home.show(next);
@@ -344,6 +350,7 @@ impl Platform {
             totals: placed.target.life.meter.totals(),
             host: self.catalog.host_of(tenant),
             identity: self.functions.id_of(tenant, function),
+            loosened: placed.target.revision.shield.loosened(&self.shield_defaults),
         })
     }
 
@@ -357,6 +364,23 @@ impl Platform {
         let view = home.view();
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
         Ok(placed.target.clone())
+    }
+
+    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
+    /// says of it.
+    fn permit_loosened(
+        &self,
+        ctx: Ctx<'_>,
+        home: &Home,
+        resource: Resource<'_>,
+        shield: &model::Shield,
+    ) -> Result<String, ControlError> {
+        let loosened = shield.loosened(&self.shield_defaults);
+        if loosened.is_empty() {
+            return Ok(String::new());
+        }
+        self.permit(ctx, home, Action::LoosenShield, resource)?;
+        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
     }
 
     /// Everything that is needed to call a revision.
@@ -457,6 +481,7 @@ fn revision(
         access: manifest.access.clone(),
         limits: manifest.limits,
         grants: admitted.grants().clone(),
+        shield: manifest.shield.clone(),
         deployed_at: now,
         deployed_by: by,
     }

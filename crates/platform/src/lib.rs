@@ -83,6 +83,8 @@ pub struct Platform {
     /// Runs at once on this node.
     places: gate::Places,
     ceiling: Limits,
+    /// How requests are looked at where a manifest is silent.
+    shield_defaults: model::ShieldDefaults,
     /// The most runs at once that a tenant may be given.
     tenant_ceiling: u64,
     clock: Arc<dyn Clock>,

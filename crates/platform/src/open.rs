@@ -53,6 +53,8 @@ pub struct PlatformConfig {
     pub trust_domain: String,
     /// The highest bounds that a manifest may ask for.
     pub ceiling: Limits,
+    /// How requests are looked at where a manifest is silent.
+    pub shield: model::ShieldDefaults,
     /// The most runs at once that a tenant may be given.
     pub tenant_ceiling: u64,
     /// Runs at once on this node.
@@ -170,6 +172,7 @@ impl Platform {
             logs: LogBook::default(),
             places: Places::new(config.places),
             ceiling: config.ceiling,
+            shield_defaults: config.shield,
             tenant_ceiling: config.tenant_ceiling,
             started_at: clock.now(),
             clock,

@@ -24,6 +24,7 @@ fn revision(tenant: &TenantId, function: &FunctionName) -> Revision {
         access: Access::default(),
         limits: Limits::default(),
         grants: Grants::default(),
+        shield: model::Shield::default(),
         deployed_at: Timestamp::default(),
         deployed_by: String::new(),
     }

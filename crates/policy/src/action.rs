@@ -52,12 +52,18 @@ actions! {
     AcceptWidening = "acceptWidening" on Function | Tenant;
     /// Let a change that somebody else proposed, and that widens access, be done.
     ApproveWidening = "approveWidening" on Function | Tenant;
+    /// Deploy a function whose shield is weaker than the node's.
+    LoosenShield = "loosenShield" on Function;
     /// Give somebody a permit that ends by itself, and take it back.
     BreakGlass = "breakGlass" on Tenant;
     /// See a tenant's tokens (never the secrets).
     ListTokens = "listTokens" on Tenant;
     /// Make and revoke a tenant's tokens.
     ManageTokens = "manageTokens" on Tenant;
+    /// See what the shield found and did: of a tenant, or of the node.
+    ReadShield = "readShield" on Tenant | Node;
+    /// Block, unblock, approve profiles and undo what the shield did, of a tenant; of the node its rules too.
+    ManageShield = "manageShield" on Tenant | Node;
     /// See which tenants there are.
     ListTenants = "listTenants" on Node;
     /// Make tenants.

@@ -57,6 +57,7 @@ fn invoke_slice(tenant: &TenantId, function: &FunctionName, allow: Preset, until
         },
         limits: Limits::default(),
         grants: Grants::default(),
+        shield: model::Shield::default(),
         deployed_at: NOW,
         deployed_by: String::new(),
     };

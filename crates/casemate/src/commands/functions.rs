@@ -127,6 +127,10 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
         active.limits.rows().iter().map(|(name, value)| format!("{name:22} {value}")).collect();
     let waiver = active.access.waiver.as_ref();
     let waiver = waiver.map_or_else(|| "none".to_owned(), |w| format!("until {}: {}", w.until, w.reason));
+    let shield = match detail.loosened.as_slice() {
+        [] => "as the node has it, or stricter".to_owned(),
+        weaker => out.paint(Ink::Warn, &weaker.join("\n")),
+    };
     let fields = out.fields(&[
         ("function", out.paint(Ink::Strong, &format!("{}/{}", detail.function.tenant, detail.function.name))),
         ("revision", format!("{}, deployed {} by {}", active.number, active.deployed_at, active.deployed_by)),
@@ -136,6 +140,7 @@ fn describe(out: &Output, detail: &FunctionDetail) -> String {
         ("routes", routes(&active.routes)),
         ("capabilities", capabilities(&active.grants)),
         ("waiver", waiver),
+        ("shield", shield),
         ("policy", policies(&detail.policy)),
         ("limits", limits.join("\n")),
     ]);

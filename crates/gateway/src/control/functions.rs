@@ -50,6 +50,7 @@ pub(super) async fn inspect(call: &Call<'_>) -> Answer {
     let detail = api::FunctionDetail {
         urls: call.plane.urls(&view.host, &view.active.routes),
         identity: view.identity,
+        loosened: view.loosened,
         policy: policy_text(&view.policies),
         revisions: revisions.collect(),
         totals: view.totals,

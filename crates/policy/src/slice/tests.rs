@@ -38,6 +38,7 @@ fn revision(access: Access) -> Revision {
         access,
         limits: Limits::default(),
         grants: Grants::default(),
+        shield: model::Shield::default(),
         deployed_at: NOW,
         deployed_by: "test".into(),
     }

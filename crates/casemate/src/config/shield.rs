@@ -1,0 +1,53 @@
+//! `[shield]` of a node's configuration: how requests are looked at where a manifest is silent. It never looks at one.
+
+use model::{RuleMode, ShieldDefaults, Unseen, limits};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Wrong, within};
+
+/// How requests are looked at where a manifest is silent. A manifest may be stricter; one that is weaker wants the action
+/// `loosenShield` of whoever deploys it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawShield {
+    /// What becomes of a request in which rules find an attack: `block` (by default), `detect` or `off`.
+    mode: Option<RuleMode>,
+    /// How suspicious rules are, 1 (by default) to 4.
+    paranoia: Option<u64>,
+    /// The score from which a request is refused, 1 to 1000. 5 by default.
+    inbound_threshold: Option<u64>,
+    /// The score from which an answer is refused, 1 to 1000. 4 by default.
+    outbound_threshold: Option<u64>,
+    /// How much of a request's body is looked at, in bytes. 131072 by default, at most 1048576.
+    body_bytes: Option<u64>,
+    /// What becomes of a request that uses up the time that looking at it may take: `refuse` (by default) or `pass`.
+    exhausted: Option<Unseen>,
+    /// Whether answers are looked at too. They are not by default.
+    responses: Option<bool>,
+}
+
+/// # Errors
+/// The key whose value is out of its range.
+pub(super) fn prove(raw: &RawShield) -> Result<ShieldDefaults, Wrong> {
+    let usual = ShieldDefaults::default();
+    let number = |key: &str, value: Option<u64>, usual: u32, most: u64| -> Result<u32, Wrong> {
+        let value = within(key, value.unwrap_or(usual.into()), 1..=most)?;
+        Ok(u32::try_from(value).unwrap_or(usual))
+    };
+    let paranoia = number("shield.paranoia", raw.paranoia, usual.paranoia.into(), 4)?;
+    let (inbound, outbound) = (usual.inbound_threshold, usual.outbound_threshold);
+    Ok(ShieldDefaults {
+        mode: raw.mode.unwrap_or(usual.mode),
+        paranoia: u8::try_from(paranoia).unwrap_or(usual.paranoia),
+        inbound_threshold: number("shield.inbound_threshold", raw.inbound_threshold, inbound, 1_000)?,
+        outbound_threshold: number("shield.outbound_threshold", raw.outbound_threshold, outbound, 1_000)?,
+        body_bytes: within(
+            "shield.body_bytes",
+            raw.body_bytes.unwrap_or(usual.body_bytes),
+            1_024..=limits::INSPECTED_BODY_BYTES_MAX,
+        )?,
+        exhausted: raw.exhausted.unwrap_or(usual.exhausted),
+        responses: raw.responses.unwrap_or(usual.responses),
+    })
+}
