@@ -8,12 +8,14 @@ mod firewall;
 pub mod frames;
 mod head;
 pub mod http1;
+pub mod inspect;
 mod rate;
 mod repeats;
 mod screen;
 
 pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
+pub use inspect::{Guard, Guards, Inspected};
 pub use rate::{Limiter, Rate};
 pub use repeats::{Repeated, Repeats};
 pub use screen::{ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
