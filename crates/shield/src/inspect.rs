@@ -5,6 +5,7 @@
 //! which nothing else makes.
 
 mod guard;
+mod plain;
 mod kept;
 mod opaque;
 #[cfg(test)]
@@ -13,13 +14,14 @@ mod tests;
 use std::fmt::Write;
 
 use http::request::Parts;
-pub use waf::Report;
 use waf::{Cause, Decision};
+pub use waf::{Report, memory::Memory};
 
 pub use self::{
     guard::{Guard, GuardError, Guards, RuleSet},
     kept::{Answer, Asked},
     opaque::is_opaque,
+    plain::refuses_everybody,
 };
 use crate::{Peer, Screened};
 
@@ -52,6 +54,13 @@ impl<B> Inspected<B> {
     /// Takes it apart. It cannot be put together again.
     pub fn into_parts(self) -> (Parts, B, Peer) {
         self.0.into_parts()
+    }
+
+    /// The same with what follows behind the part of the body that was looked at.
+    #[must_use]
+    pub fn continued<C>(self, join: impl FnOnce(B) -> C) -> Inspected<C> {
+        let (head, body, peer) = self.0.into_parts();
+        Inspected(Screened::looked_at(head, join(body), peer))
     }
 }
 
@@ -91,7 +100,7 @@ pub struct Now<'a> {
     /// Seconds since 1970, UTC.
     pub epoch_s: u64,
     /// What rules keep from request to request.
-    pub memory: Option<&'a waf::memory::Memory>,
+    pub memory: Option<&'a Memory>,
 }
 
 /// What rules found.

@@ -3,6 +3,8 @@
 //!
 //! The only exit is [`Screened`], which [`Shield::screen`] alone makes.
 
+pub mod added;
+pub mod base;
 mod blocked;
 mod firewall;
 pub mod frames;

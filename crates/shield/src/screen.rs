@@ -112,6 +112,10 @@ impl<B> Screened<B> {
         (Screened { head: self.head, body, peer: self.peer, looked_at: false }, self.body)
     }
 
+    pub(crate) const fn looked_at(head: Parts, body: B, peer: Peer) -> Self {
+        Self { head, body, peer, looked_at: true }
+    }
+
     pub(crate) const fn is_looked_at(&self) -> bool {
         self.looked_at
     }

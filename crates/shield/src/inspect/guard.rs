@@ -11,7 +11,7 @@ use http::{Version, header, request::Parts};
 use model::{Digest, Exclusion, RuleMode, Shield, ShieldDefaults, Unseen, limits};
 use parking_lot::Mutex;
 use waf::{
-    BodyOverLimit, Exhausted, Head, Limits, Plan, PlanError, Rules, Settings, World,
+    BodyOverLimit, Exhausted, Head, Plan, PlanError, Rules, Settings, World,
     seclang::{
         Reason as BadRule, RuleSelector,
         action::RuleEngine,
@@ -108,7 +108,7 @@ impl Guards {
         if let Some(plan) = plans.get(&key).and_then(Weak::upgrade) {
             return Ok(plan);
         }
-        let plan = Arc::new(Plan::new(&self.set.rules, &settings(own, exclusions)?)?);
+        let plan = Arc::new(Plan::new(&self.set.rules, &settings(&self.set.rules, own, exclusions)?)?);
         plans.retain(|_, plan| plan.strong_count() > 0);
         plans.insert(key, Arc::downgrade(&plan));
         Ok(plan)
@@ -141,7 +141,7 @@ fn covers(path: &str, asked: &str) -> bool {
     asked.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn settings(own: &ShieldDefaults, exclusions: &[&Exclusion]) -> Result<Settings, GuardError> {
+fn settings(rules: &Rules, own: &ShieldDefaults, exclusions: &[&Exclusion]) -> Result<Settings, GuardError> {
     let mut settings = Settings::paranoia(own.paranoia)
         .set("inbound_anomaly_score_threshold", &own.inbound_threshold.to_string())
         .set("outbound_anomaly_score_threshold", &own.outbound_threshold.to_string());
@@ -150,23 +150,22 @@ fn settings(own: &ShieldDefaults, exclusions: &[&Exclusion]) -> Result<Settings,
         RuleMode::Detect => RuleEngine::DetectionOnly,
         RuleMode::Off => RuleEngine::Off,
     });
-    settings.limits = Some(Limits {
-        request_body: true,
-        response_body: own.responses,
-        request_body_bytes_max: usize::try_from(own.body_bytes).unwrap_or(usize::MAX),
-        response_body_bytes_max: usize::try_from(limits::INSPECTED_ANSWER_BYTES).unwrap_or(usize::MAX),
-        // What is longer is refused before rules see it, where the function wants that.
-        request_over_limit: BodyOverLimit::Inspect,
-        response_over_limit: BodyOverLimit::Inspect,
-        response_types: ANSWERS.map(str::to_owned).to_vec(),
-        time_ns_max: limits::INSPECTION_MS * 1_000_000,
-        exhausted: match own.exhausted {
-            Unseen::Refuse => Exhausted::Refuse,
-            Unseen::Pass => Exhausted::Pass,
-        },
-        matches_max: 64,
-        ..Limits::default()
-    });
+    let mut limits = rules.limits();
+    limits.request_body = true;
+    limits.response_body = own.responses;
+    limits.request_body_bytes_max = usize::try_from(own.body_bytes).unwrap_or(usize::MAX);
+    limits.response_body_bytes_max = usize::try_from(limits::INSPECTED_ANSWER_BYTES).unwrap_or(usize::MAX);
+    // What is longer is refused before rules see it, where the function wants that.
+    limits.request_over_limit = BodyOverLimit::Inspect;
+    limits.response_over_limit = BodyOverLimit::Inspect;
+    limits.response_types.extend(ANSWERS.map(str::to_owned));
+    limits.time_ns_max = limits::INSPECTION_MS * 1_000_000;
+    limits.exhausted = match own.exhausted {
+        Unseen::Refuse => Exhausted::Refuse,
+        Unseen::Pass => Exhausted::Pass,
+    };
+    limits.matches_max = 64;
+    settings.limits = Some(limits);
     for one in exclusions {
         let mut selectors: Vec<RuleSelector> =
             one.tags.iter().map(|tag| RuleSelector::Tag(format!("^{}$", plain(tag)))).collect();
@@ -265,14 +264,7 @@ impl Guard {
     }
 
     /// What rules say, whatever comes of it. None: nobody looks.
-    pub(super) fn ask(
-        &self,
-        head: &Parts,
-        peer: &Peer,
-        seen: Seen<'_>,
-        id: &str,
-        now: Now<'_>,
-    ) -> Option<Finding> {
+    fn ask(&self, head: &Parts, peer: &Peer, seen: Seen<'_>, id: &str, now: Now<'_>) -> Option<Finding> {
         let plan = self.plan(head.uri.path())?;
         let is_cut = matches!(seen, Seen::Start(_)) || seen.bytes().len() > self.body_bytes();
         if is_cut && self.own.mode == RuleMode::Block && !self.passes_rest(head) {
@@ -285,6 +277,11 @@ impl Guard {
         Some(Finding::of(transaction.finish()))
     }
 
+    /// What these rules say to a request that was kept. None: nobody looks.
+    pub fn ask_again(&self, asked: &Asked, id: &str, now: Now<'_>) -> Option<Finding> {
+        self.ask(&asked.head, &asked.peer, asked.seen(), id, now)
+    }
+
     /// What rules say to a request and its answer, of which `start` is in hand. None: nobody looks.
     pub fn look_at_answer(
         &self,
@@ -295,7 +292,7 @@ impl Guard {
     ) -> Option<Finding> {
         let plan = self.plan(asked.head.uri.path())?;
         let mut transaction = plan.transaction(world(now));
-        ask_request(&mut transaction, &asked.head, &asked.peer, &asked.body, id);
+        ask_request(&mut transaction, &asked.head, &asked.peer, asked.seen().bytes(), id);
         let headers: Vec<(&[u8], &[u8])> = pairs(&answer.head.headers);
         let version = version(asked.head.version);
         transaction.response_head(answer.head.status.as_u16(), version, &headers);

@@ -147,7 +147,7 @@ fn answers() {
         let guard = guard(own);
         let mut screened = screened("/", &[]);
         guard.look(&mut screened, NO_BODY, "id", now(&|| 0)).unwrap();
-        let asked = Asked::of(&screened.inspected().unwrap(), bytes::Bytes::new());
+        let asked = Asked::of(screened.head(), screened.peer(), bytes::Bytes::new(), true);
         let response = http::Response::builder().header("content-type", media).body(()).unwrap();
         let (head, ()) = response.into_parts();
         let answer = Answer { head: &head, start: text.as_bytes() };
