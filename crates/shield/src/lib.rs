@@ -3,6 +3,7 @@
 //!
 //! The only exit is [`Screened`], which [`Shield::screen`] alone makes.
 
+mod base;
 mod blocked;
 mod firewall;
 pub mod frames;
@@ -12,6 +13,7 @@ mod rate;
 mod repeats;
 mod screen;
 
+pub use base::{BASE_SOURCES, BASE_VERSION, base_rules};
 pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
 pub use rate::{Limiter, Rate};
