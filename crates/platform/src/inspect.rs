@@ -62,7 +62,7 @@ impl Platform {
     ///
     /// # Errors
     /// [`Withheld`].
-    pub async fn inspect(
+    pub async fn inspect_request(
         &self,
         id: RequestId,
         target: &Target,
@@ -82,7 +82,12 @@ impl Platform {
             RequestBody::Stream(pieces) => {
                 let wait = Duration::from_millis(target.limits().wall_ms);
                 let begun = tokio::time::timeout(wait, self.begin(target, pieces, most)).await;
-                begun.map_err(|_| Withheld::Slow)??
+                let begun = begun.map_err(|_| Withheld::Slow)?;
+                begun.inspect_err(|withheld| {
+                    if let Withheld::Fault(fault) = withheld {
+                        self.note_refusal(id, Some(target), unseen.peer(), fault.code(), fault.sentence());
+                    }
+                })?
             }
         };
         let seen = if rest.is_some() { Seen::Start(&start) } else { Seen::Whole(&start) };

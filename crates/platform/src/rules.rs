@@ -230,7 +230,7 @@ impl Platform {
     }
 
     async fn kept_set(&self, number: u64) -> Result<KeptSet, ControlError> {
-        let row = self.sealed.system().get(RULES, set_id(number)).await?;
+        let row = self.sealed.system().get(RULES, &set_id(number)).await?;
         let row = row.ok_or_else(|| ControlError::NotFound(format!("set of rules {number}")))?;
         Ok(shelf::decode(RULES, &row.value)?)
     }

@@ -13,8 +13,7 @@ pub struct RuleFile<'a> {
 }
 
 /// What functions are sent that rules for sites would refuse, and what bodies must be.
-const BEFORE: Source<'static> =
-    Source { name: "node/added.conf", text: include_str!("../rules/added.conf") };
+const BEFORE: Source<'static> = Source { name: "node/added.conf", text: include_str!("../rules/added.conf") };
 
 /// Compiles the files named in `read`, in that order; `files` holds them and what they name.
 ///
@@ -29,7 +28,10 @@ pub fn added_rules(read: &[String], files: &[RuleFile<'_>]) -> Result<Rules, Loa
             None => {
                 let place = waf::seclang::Place { file: name.as_str().into(), line: 1 };
                 let why = "it is not among the files".to_owned();
-                return Err(LoadError { place, reason: waf::seclang::Reason::File { name: name.clone(), why } });
+                return Err(LoadError {
+                    place,
+                    reason: waf::seclang::Reason::File { name: name.clone(), why },
+                });
             }
         }
     }
@@ -62,7 +64,9 @@ impl Files for Given<'_> {
     fn read(&self, from: &str, name: &str) -> Result<Vec<u8>, String> {
         let name = beside(from, name);
         let found = self.find(&name).or_else(|| self.find(name.rsplit('/').next().unwrap_or_default()));
-        found.map(|file| file.text.as_bytes().to_vec()).ok_or_else(|| format!("`{name}` is not among the files"))
+        found
+            .map(|file| file.text.as_bytes().to_vec())
+            .ok_or_else(|| format!("`{name}` is not among the files"))
     }
 
     /// The last part may hold one `*`.
@@ -106,9 +110,14 @@ mod tests {
         check(&["a.conf"], &[("a.conf", RULE)], Err("a.conf:1: cannot read `words.data`"));
         check(&["b.conf"], &[("a.conf", RULE)], Err("b.conf:1: cannot read `b.conf`"));
         check(&["a.conf"], &[("a.conf", "SecRule ARGS nonsense id:1,colour:red")], Err("a.conf:1"));
-        let all = [("main.conf", "Include more/*.conf"), ("more/x.conf", "SecAction id:1,pass"), ("y.conf", "?")];
+        let all =
+            [("main.conf", "Include more/*.conf"), ("more/x.conf", "SecAction id:1,pass"), ("y.conf", "?")];
         check(&["main.conf"], &all, Ok(1));
         check(&["main.conf"], &[("main.conf", "Include main.conf")], Err("at most 8 deep"));
-        check(&["a.conf"], &[("a.conf", "Include ../../../etc/passwd")], Err("`etc/passwd` is not among the files"));
+        check(
+            &["a.conf"],
+            &[("a.conf", "Include ../../../etc/passwd")],
+            Err("`etc/passwd` is not among the files"),
+        );
     }
 }

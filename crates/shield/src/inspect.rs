@@ -5,9 +5,9 @@
 //! which nothing else makes.
 
 mod guard;
-mod plain;
 mod kept;
 mod opaque;
+mod plain;
 #[cfg(test)]
 mod tests;
 

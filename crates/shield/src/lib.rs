@@ -15,6 +15,7 @@ mod rate;
 mod repeats;
 mod screen;
 
+pub use base::{BASE_SOURCES, BASE_VERSION, base_rules};
 pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
 pub use inspect::{Guard, Guards, Inspected};
