@@ -276,6 +276,8 @@ pub const INSPECTED_BODIES_BYTES_MAX: u64 = 256 * MIB;
 pub const RULE_ADDRESSES_MAX: usize = 10_000;
 /// All files of one set of rules, in bytes.
 pub const RULES_BYTES_MAX: usize = 3 << 20;
+/// Body of a control request that brings rules, in bytes.
+pub const RULES_BODY_BYTES_MAX: u64 = 8 * MIB;
 /// Sets of rules that a node keeps to go back to.
 pub const RULE_SETS_MAX: usize = 8;
 /// Requests that are kept for `casemate shield simulate`, in bytes of memory.
