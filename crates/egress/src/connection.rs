@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     body::Outgoing,
@@ -131,14 +131,23 @@ pub(crate) async fn open(
     tls: &Arc<ClientConfig>,
     within: Duration,
 ) -> Result<(IpAddr, Connection), EgressError> {
+    first(addresses, within, |address| connect(place, address, tls)).await
+}
+
+/// What comes of the first of the addresses that answers, each of which has its share of the time.
+pub(crate) async fn first<T>(
+    addresses: &[IpAddr],
+    within: Duration,
+    connect: impl AsyncFn(IpAddr) -> Result<T, EgressError>,
+) -> Result<(IpAddr, T), EgressError> {
     let tried = addresses.get(..ADDRESSES_MAX).unwrap_or(addresses);
     let until = Instant::now() + within;
     let mut last = EgressError::Timeout;
     for (index, address) in tried.iter().enumerate() {
         let others = u32::try_from(tried.len() - index).unwrap_or(1);
         let share = until.saturating_duration_since(Instant::now()) / others;
-        match tokio::time::timeout(share, connect(place, *address, tls)).await {
-            Ok(Ok(connection)) => return Ok((*address, connection)),
+        match tokio::time::timeout(share, connect(*address)).await {
+            Ok(Ok(connected)) => return Ok((*address, connected)),
             // A destination that cannot prove its name is not asked again at another address.
             Ok(Err(error @ EgressError::Tls(_))) => return Err(error),
             Ok(Err(error)) => last = error,
@@ -149,18 +158,37 @@ pub(crate) async fn open(
 }
 
 async fn connect(place: &Place, address: IpAddr, tls: &Arc<ClientConfig>) -> Result<Connection, EgressError> {
+    let stream = reach(place, address).await?;
+    if place.tls { speak(secure(place, stream, tls).await?).await } else { speak(stream).await }
+}
+
+async fn reach(place: &Place, address: IpAddr) -> Result<TcpStream, EgressError> {
     let refused = |e: io::Error| EgressError::Connection(e.to_string());
     let stream = TcpStream::connect(SocketAddr::new(address, place.port)).await.map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
-    if !place.tls {
-        return speak(stream).await;
-    }
+    Ok(stream)
+}
+
+/// Connects and speaks TLS, and nothing over it.
+pub(crate) async fn connect_tls(
+    place: &Place,
+    address: IpAddr,
+    tls: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, EgressError> {
+    secure(place, reach(place, address).await?, tls).await
+}
+
+async fn secure(
+    place: &Place,
+    stream: TcpStream,
+    tls: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, EgressError> {
     let name = match &place.host {
         Host::Address(address) => ServerName::from(*address),
         Host::Name(name) => ServerName::try_from(name.to_string())
             .map_err(|_| EgressError::Tls("the host is no name that a certificate may have".to_owned()))?,
     };
-    speak(TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)?).await
+    TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)
 }
 
 async fn speak<S>(stream: S) -> Result<Connection, EgressError>

@@ -48,6 +48,11 @@ impl Ocsf {
         format!("{}-{sequence}", self.source)
     }
 
+    /// How grave an event is (`severity_id`): 1 is informational, 6 fatal.
+    pub fn severity(event: &Event) -> u64 {
+        severity(event)
+    }
+
     /// The event as one line of JSON, without a line feed.
     pub fn line(&self, sequence: u64, event: &Event) -> String {
         let plain = self.value(sequence, event).to_string();
