@@ -124,30 +124,42 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects to the first of the addresses that answers. All are checked; the name is used for TLS alone.
+/// A connection over which nothing was spoken yet.
+pub(crate) enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to the first of the addresses that answers, and speaks HTTP.
 pub(crate) async fn open(
     place: &Place,
     addresses: &[IpAddr],
     tls: &Arc<ClientConfig>,
     within: Duration,
 ) -> Result<(IpAddr, Connection), EgressError> {
-    first(addresses, within, |address| connect(place, address, tls)).await
+    let (address, wire) = wire(place, addresses, tls, within).await?;
+    let connection = match wire {
+        Wire::Plain(stream) => speak(stream).await?,
+        Wire::Tls(stream) => speak(*stream).await?,
+    };
+    Ok((address, connection))
 }
 
-/// What comes of the first of the addresses that answers, each of which has its share of the time.
-pub(crate) async fn first<T>(
+/// Connects to the first of the addresses that answers. All are checked; the name is used for TLS alone.
+pub(crate) async fn wire(
+    place: &Place,
     addresses: &[IpAddr],
+    tls: &Arc<ClientConfig>,
     within: Duration,
-    connect: impl AsyncFn(IpAddr) -> Result<T, EgressError>,
-) -> Result<(IpAddr, T), EgressError> {
+) -> Result<(IpAddr, Wire), EgressError> {
     let tried = addresses.get(..ADDRESSES_MAX).unwrap_or(addresses);
     let until = Instant::now() + within;
     let mut last = EgressError::Timeout;
     for (index, address) in tried.iter().enumerate() {
         let others = u32::try_from(tried.len() - index).unwrap_or(1);
         let share = until.saturating_duration_since(Instant::now()) / others;
-        match tokio::time::timeout(share, connect(*address)).await {
-            Ok(Ok(connected)) => return Ok((*address, connected)),
+        match tokio::time::timeout(share, connect(place, *address, tls)).await {
+            Ok(Ok(wire)) => return Ok((*address, wire)),
             // A destination that cannot prove its name is not asked again at another address.
             Ok(Err(error @ EgressError::Tls(_))) => return Err(error),
             Ok(Err(error)) => last = error,
@@ -157,38 +169,20 @@ pub(crate) async fn first<T>(
     Err(last)
 }
 
-async fn connect(place: &Place, address: IpAddr, tls: &Arc<ClientConfig>) -> Result<Connection, EgressError> {
-    let stream = reach(place, address).await?;
-    if place.tls { speak(secure(place, stream, tls).await?).await } else { speak(stream).await }
-}
-
-async fn reach(place: &Place, address: IpAddr) -> Result<TcpStream, EgressError> {
+async fn connect(place: &Place, address: IpAddr, tls: &Arc<ClientConfig>) -> Result<Wire, EgressError> {
     let refused = |e: io::Error| EgressError::Connection(e.to_string());
     let stream = TcpStream::connect(SocketAddr::new(address, place.port)).await.map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
-    Ok(stream)
-}
-
-/// Connects and speaks TLS, and nothing over it.
-pub(crate) async fn connect_tls(
-    place: &Place,
-    address: IpAddr,
-    tls: &Arc<ClientConfig>,
-) -> Result<TlsStream<TcpStream>, EgressError> {
-    secure(place, reach(place, address).await?, tls).await
-}
-
-async fn secure(
-    place: &Place,
-    stream: TcpStream,
-    tls: &Arc<ClientConfig>,
-) -> Result<TlsStream<TcpStream>, EgressError> {
+    if !place.tls {
+        return Ok(Wire::Plain(stream));
+    }
     let name = match &place.host {
         Host::Address(address) => ServerName::from(*address),
         Host::Name(name) => ServerName::try_from(name.to_string())
             .map_err(|_| EgressError::Tls("the host is no name that a certificate may have".to_owned()))?,
     };
-    TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)
+    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)?;
+    Ok(Wire::Tls(Box::new(stream)))
 }
 
 async fn speak<S>(stream: S) -> Result<Connection, EgressError>

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     EgressError, SetupError, SystemResolver, client,
-    connection::{connect_tls, first},
+    connection::{Wire, wire},
     destination::{Host, Place},
     tls,
 };
@@ -51,9 +51,11 @@ impl Dialer {
     pub async fn connect(&self, within: Duration) -> Result<Pin<Box<dyn Duplex>>, EgressError> {
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let addresses = client::addresses(&SystemResolver, &self.place, within_ms).await?;
-        let connect = async |address| connect_tls(&self.place, address, &self.tls).await;
-        let (_, stream) = first(&addresses, within, connect).await?;
-        Ok(Box::pin(stream))
+        match wire(&self.place, &addresses, &self.tls, within).await? {
+            (_, Wire::Tls(stream)) => Ok(Box::pin(*stream)),
+            // INVARIANT: nothing is ever spoken in the clear; the place says so, and this holds it to that.
+            (_, Wire::Plain(_)) => Err(EgressError::Tls("it was not asked for".to_owned())),
+        }
     }
 }
 

@@ -78,7 +78,8 @@ impl Follower {
         let mut place = Place { next, saved: next, saved_at: Instant::now(), delivered: false };
         let mut durable = self.recorder.durable_ends();
         loop {
-            let last = *ending.borrow_and_update();
+            // A node that is gone without a word has stopped too.
+            let last = *ending.borrow_and_update() || ending.has_changed().is_err();
             let end = self.recorder.durable_end();
             if place.next < end {
                 self.go_on(&mut place, end, &mut ending, last).await;
