@@ -10,11 +10,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    parsed,
+    node, parsed,
     receiver::{Asked, Receiver, Tls, answers, certificate},
     refused, report, sequences, tells_of, wait_for,
 };
-use crate::support::{Home, TestNode};
+use crate::support::Home;
 
 const TAKEN: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -56,7 +56,7 @@ fn a_receiver_that_fails_and_asks_for_patience_gets_all_in_order() {
         ],
     );
     let more = "what = [\"all\"]\ntoken_file = \"token\"\n";
-    let node = TestNode::start_with(home, &config(receiver.port, more));
+    let node = node(home, &config(receiver.port, more));
     let id = refused(&node);
     let taken = || -> Vec<Value> {
         let heard = heard.lock().unwrap();
@@ -84,7 +84,7 @@ fn a_receiver_that_fails_and_asks_for_patience_gets_all_in_order() {
 fn a_batch_that_is_refused_for_good_is_counted_and_the_next_goes_on() {
     let home = Home::new();
     let (receiver, heard) = receiver(&home, &["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"]);
-    let node = TestNode::start_with(home, &config(receiver.port, "format = \"json\"\n"));
+    let node = node(home, &config(receiver.port, "format = \"json\"\n"));
     wait_for("the refusal of a batch", || (!report(&node, "siem").contains(" 0 refused")).then_some(()));
     let id = refused(&node);
     let all = wait_for("the next", || {

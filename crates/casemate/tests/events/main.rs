@@ -54,16 +54,23 @@ fn sequences(events: &[Value]) -> Vec<u64> {
     seen
 }
 
-/// Whether an event tells of the request that asked for a path of nobody.
+/// Whether an event tells of a request.
 fn tells_of(event: &Value, request: &str) -> bool {
     event["metadata"]["correlation_uid"] == request
 }
 
-/// A request that is refused, and its id.
+/// A node with a function that nobody may call without a credential.
+fn node(home: support::Home, config: &str) -> support::TestNode {
+    let node = support::TestNode::start_with(home, config);
+    node.deploy("hello", &support::guest("hello"), "[access]\nallow = \"tenant\"\n");
+    node
+}
+
+/// A request that policy denies, which is an event by itself each time, and its id.
 #[track_caller]
 fn refused(node: &support::TestNode) -> String {
-    let answer = node.call("GET", "/nobody-is-here", Some("not-a-token"), b"");
-    assert!(answer.status >= 400, "{}", answer.text());
+    let answer = node.call("GET", "/hello", None, b"");
+    assert_eq!(answer.status, 401, "{}", answer.text());
     answer.headers["x-request-id"].to_str().unwrap().to_owned()
 }
 

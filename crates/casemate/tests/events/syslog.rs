@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, atomic::Ordering::SeqCst};
 use serde_json::Value;
 
 use super::{
+    node,
     receiver::{Receiver, Tls, certificate, messages},
     refused, report, sequences, tells_of, wait_for,
 };
-use crate::support::{Home, TestNode};
+use crate::support::Home;
 
 fn config(port: u16, more: &str) -> String {
     format!(
@@ -48,7 +49,7 @@ fn a_receiver_that_goes_away_gets_all_when_it_is_back() {
     };
     let receiver = Receiver::start(0, tls.clone(), serve.clone());
     let port = receiver.port;
-    let node = TestNode::start_with(home, &config(port, ""));
+    let node = node(home, &config(port, ""));
     let first = refused(&node);
     wait_for("the first", || events(&heard).iter().any(|e| tells_of(e, &first)).then_some(()));
 
@@ -87,7 +88,7 @@ fn a_receiver_that_never_reads_holds_nobody_up_and_drops_are_counted_and_told() 
         }
     };
     let receiver = Receiver::start(0, tls, serve);
-    let node = TestNode::start_with(home, &config(receiver.port, "behind_max = 20\n"));
+    let node = node(home, &config(receiver.port, "behind_max = 20\n"));
     let start = std::time::Instant::now();
     let mut ids: Vec<String> = (0..60).map(|_| refused(&node)).collect();
     let took = start.elapsed();
@@ -122,7 +123,7 @@ fn a_receiver_of_another_name_gets_nothing() {
         move |stream: Tls| messages(stream, &heard)
     };
     let receiver = Receiver::start(0, tls, serve);
-    let node = TestNode::start_with(home, &config(receiver.port, ""));
+    let node = node(home, &config(receiver.port, ""));
     refused(&node);
     let said =
         wait_for("the failure", || Some(report(&node, "syslog")).filter(|said| said.contains("; at ")));
