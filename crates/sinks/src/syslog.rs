@@ -146,8 +146,8 @@ fn frame(out: &mut Vec<u8>, hostname: &str, delivery: &Delivery) {
     // `sequenceId` is at most 2147483647, and goes on at 1 (RFC 5424 §7.3.1).
     let sequence = (delivery.sequence.max(1) - 1) % 2_147_483_647 + 1;
     let message = format!(
-        "<{priority}>1 {} {hostname} casemate {} {} [meta sequenceId=\"{sequence}\"][origin software=\"casemate\" \
-         swVersion=\"{}\"] {}",
+        "<{priority}>1 {} {hostname} casemate {} {} [meta sequenceId=\"{sequence}\"]\
+         [origin software=\"casemate\" swVersion=\"{}\"] {}",
         delivery.time,
         std::process::id(),
         header(delivery.kind, 32),

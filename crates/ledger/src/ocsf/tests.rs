@@ -8,7 +8,7 @@ use super::*;
 use crate::Group;
 
 /// The kinds and what they come to. Written anew by `UPDATE_SNAPSHOTS=1`.
-const SNAPSHOTS: &str = "src/ocsf/snapshots.txt";
+const SNAPSHOTS: &str = "src/ocsf/tests/snapshots.txt";
 
 /// Each class: what it requires beside the base, of which one must be there, and its activities, as schema.ocsf.io
 /// has them for 1.6.0.
