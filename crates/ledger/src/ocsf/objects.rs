@@ -128,10 +128,9 @@ pub(super) fn unmapped(event: &Event) -> Map<String, Value> {
     if !matches!(event.kind, Kind::Decision | Kind::Run) && !event.policies.is_empty() {
         out.insert("policies".into(), event.policies.iter().map(|policy| Value::from(&**policy)).collect());
     }
-    if let Some(usage) = &event.usage {
-        if let Ok(usage) = serde_json::to_value(usage) {
-            out.insert("usage".into(), usage);
-        }
+    // Numbers always have a text.
+    if let Some(Ok(usage)) = event.usage.as_ref().map(serde_json::to_value) {
+        out.insert("usage".into(), usage);
     }
     out
 }

@@ -177,7 +177,7 @@ impl Follower {
         let mut random = [0_u8; 4];
         // Without randomness it is the whole.
         let part = match self.entropy.fill(&mut random) {
-            Ok(()) => u64::from(u32::from_le_bytes(random)) * (whole / 2) >> 32,
+            Ok(()) => (u64::from(u32::from_le_bytes(random)) * (whole / 2)) >> 32,
             Err(_) => 0,
         };
         Duration::from_millis(whole - part)

@@ -1,6 +1,5 @@
 //! A sink's way along a record in memory: nothing lost or told twice, whatever the sink answers, and a bound on what
 //! waits. Time is paused, so that it goes on only where nothing else does.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what is not as expected stops it")]
 
 use std::{collections::VecDeque, sync::atomic::AtomicUsize};
 

@@ -1,5 +1,4 @@
 //! What each status means for a batch, how one is written, and which token files are taken.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::os::unix::fs::PermissionsExt as _;
 
