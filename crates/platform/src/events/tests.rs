@@ -165,7 +165,7 @@ async fn what_is_refused_for_good_is_counted_and_the_next_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_too_far_behind_loses_the_oldest_and_is_told() {
     let (node, sink) = (Node::new().await, Scripted::default());
-    sink.script.lock().extend((0..20).map(|_| later(None)));
+    sink.script.lock().extend((0..5).map(|_| later(None)));
     let sinks = node.follow(&sink, 10, &REFUSALS).await;
     let last = node.record(Kind::Refusal, false, 1_000).await;
     until("the newest", || sink.numbers().contains(&last)).await;
