@@ -10,9 +10,11 @@ use crate::Group;
 /// The kinds and what they come to. Written anew by `UPDATE_SNAPSHOTS=1`.
 const SNAPSHOTS: &str = "src/ocsf/tests/snapshots.txt";
 
+type Required = (u64, &'static [&'static str], &'static [&'static str], &'static [u64]);
+
 /// Each class: what it requires beside the base, of which one must be there, and its activities, as schema.ocsf.io
 /// has them for 1.6.0.
-const CLASSES: [(u64, &[&str], &[&str], &[u64]); 8] = [
+const CLASSES: [Required; 8] = [
     (2004, &["finding_info"], &[], &[0, 1, 2, 3, 99]),
     (3002, &["user"], &["service", "dst_endpoint"], &[0, 1, 2, 3, 4, 5, 6, 7, 99]),
     (3004, &["entity"], &[], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 99]),
