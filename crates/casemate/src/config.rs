@@ -1,5 +1,6 @@
 //! A node's configuration: what was typed, and what is proved valid. It never binds, opens or starts anything.
 
+mod events;
 mod names;
 mod rates;
 mod shield;
@@ -17,6 +18,8 @@ use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use events::RawEvents;
+pub(crate) use events::{RawFormat, SinkConfig, SinkPlace};
 use rates::{Rates, RawRates};
 
 /// A node's configuration file. Every key has a default; an unknown one is an error.
@@ -59,6 +62,8 @@ pub(crate) struct RawConfig {
     shield: shield::RawShield,
     /// The node's own log.
     log: RawLog,
+    /// Where events go beside the record.
+    events: RawEvents,
     /// What weakens the node. Each entry is logged as a warning at every start.
     dangerous: RawDangerous,
 }
@@ -220,6 +225,8 @@ pub(crate) struct Config {
     pub(crate) firewall_allow: Vec<Cidr>,
     /// Who may not.
     pub(crate) firewall_deny: Vec<Cidr>,
+    /// Where events go beside the record.
+    pub(crate) sinks: Vec<SinkConfig>,
     /// How the log is written.
     pub(crate) log_format: LogFormat,
     /// How much is logged.
@@ -312,6 +319,7 @@ impl Wrong {
         let at = text.lines().enumerate().find_map(|(index, line)| {
             let bare = line.trim();
             if let Some(heading) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                let heading = heading.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(heading);
                 heading.trim().clone_into(&mut here);
                 return None;
             }
@@ -361,6 +369,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
         firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,
+        sinks: raw.events.prove(&around.base)?,
         log_format: raw.log.format,
         data,
         listen,

@@ -21,6 +21,7 @@ use crate::{
     certificates::certificates,
     clock::SystemClock,
     config::{Config, RootKeySource},
+    events,
     exit::{Exit, Failure},
     folder::{STORE, data_folder},
     session::{Secret, read_private},
@@ -73,6 +74,7 @@ impl Node {
             prover: blocking(prover).await?,
             clock: Arc::new(SystemClock),
             entropy,
+            sinks: events::sinks(config)?,
         };
         let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
         let settings = PlatformConfig {
