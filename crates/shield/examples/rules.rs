@@ -66,7 +66,8 @@ fn rules() -> waf::Rules {
         return shield::base_rules().unwrap_or_else(|e| panic!("{e}"));
     };
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
+    let mut paths: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
     paths.sort();
     let texts: Vec<(String, String)> = paths
         .iter()
@@ -93,7 +94,9 @@ fn main() {
     let query = "/products/list?category=garden+tools&page=2&sort=price_asc&q=watering+can";
     time(&plan, "get, 4 parameters", &request("GET", query, "", b""), 400);
     let fields: Vec<String> = (0..12)
-        .map(|n| format!("\"field_{n}\":{{\"id\":{n},\"label\":\"the quick brown fox jumps over\",\"on\":true}}"))
+        .map(|n| {
+            format!("\"field_{n}\":{{\"id\":{n},\"label\":\"the quick brown fox jumps over\",\"on\":true}}")
+        })
         .collect();
     let json = format!("{{{}}}", fields.join(","));
     time(&plan, "json, 1 KB", &request("POST", "/items", "application/json", json.as_bytes()), 100);

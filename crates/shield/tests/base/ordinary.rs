@@ -152,7 +152,8 @@ fn addresses_are_left_alone() {
 fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let json = "application/json";
     let numbers = (0..1536).map(|n| format!("{:.6}", f64::from(n % 97) / 97.0 - 0.5)).collect::<Vec<_>>();
-    let picture: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    let picture: Vec<u8> =
+        (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
     let upload = [
         b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"it's a picture (1).png\"\r\nContent-Type: \
           image/png\r\n\r\n"

@@ -128,11 +128,18 @@ fn answers_are_looked_at_only_where_a_function_asks() {
         let Decision::Refuse(refusal) = &report.decision else { panic!("{body} leaves") };
         assert_eq!((refusal.status, &refusal.cause), (502, &Cause::Rule(9_859_100)), "{body}");
         assert!(report.outbound_score >= 4);
-        assert!(report.matches.iter().all(|one| !one.value.contains("PRIVATE") && !one.data.contains("PRIVATE")));
+        assert!(
+            report.matches.iter().all(|one| !one.value.contains("PRIVATE") && !one.data.contains("PRIVATE"))
+        );
         assert_eq!(answered(&silent, &get("/"), &answer(kind, body)).decision, Decision::Pass, "{body}");
     }
     for (kind, body) in FINE {
         let report = answered(&asked, &get("/"), &answer(kind, body));
-        assert_eq!((&report.decision, report.outbound_score), (&Decision::Pass, 0), "{body}: {}", told(&report));
+        assert_eq!(
+            (&report.decision, report.outbound_score),
+            (&Decision::Pass, 0),
+            "{body}: {}",
+            told(&report)
+        );
     }
 }
