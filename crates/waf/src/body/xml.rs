@@ -4,7 +4,8 @@
 use super::{BodyError, Bounds, Parsed};
 
 /// Reads a document: one pair `/*` with the text of the root and all in it, one pair `//text()` for each text between
-/// two tags that is not blank, one pair `//@*` for each attribute but those that declare namespaces. The second is what was wrong; the first then holds all up to there.
+/// two tags that is not blank, one pair `//@*` for each attribute but those that declare namespaces. The second is what
+/// was wrong; the first then holds all up to there.
 #[must_use]
 pub fn xml(input: &[u8], bounds: &Bounds) -> (Parsed, Option<BodyError>) {
     let decoded = decoded(input);
