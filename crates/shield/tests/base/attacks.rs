@@ -248,3 +248,16 @@ fn an_attack_of_a_body_is_refused_at_its_level() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn no_match_is_lost_to_the_search_ahead_of_the_rules() {
+    let (rules, settings) = (super::rules(), waf::Settings::paranoia(3));
+    let unfiltered = waf::Settings { unfiltered: true, ..settings.clone() };
+    let (fast, slow) = (super::plan_with(&rules, settings), super::plan_with(&rules, unfiltered));
+    for (_, _, _, text) in table() {
+        for (way, raw) in carriers::as_a_value(&text).into_iter().chain(carriers::in_disguise(&text)) {
+            let (fast, slow) = (run(&fast, &raw), run(&slow, &raw));
+            assert_eq!(fast.matches, slow.matches, "{way}: {}", String::from_utf8_lossy(&text));
+        }
+    }
+}
