@@ -3,6 +3,7 @@
 
 mod changes;
 mod people;
+mod shield;
 
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,7 @@ pub(super) async fn walk(out: &Output, node: &mut Node) -> Result<Show, Failure>
     tour.deploys().await?;
     tour.calls_that_work().await?;
     tour.calls_that_may_not_be().await?;
+    tour.shielded().await?;
     tour.attacks().await?;
     tour.after_all_that().await?;
     Ok(tour.show)
@@ -320,7 +322,10 @@ impl Tour<'_> {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        let request = request.body(Bytes::new()).map_err(|e| Failure::new(Exit::Failed, e))?;
+        self.exchange(request.body(Bytes::new()).map_err(bad_request)?).await
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Got, Failure> {
         let start = Instant::now();
         let (head, mut stream) = self.transport.call(request, |_| ()).await?.into_parts();
         let mut body = Vec::new();
@@ -369,6 +374,10 @@ impl Tour<'_> {
     fn next(&self) -> usize {
         self.show.rows.len() + 1
     }
+}
+
+fn bad_request(error: http::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
 }
 
 /// The event in a few words, if it is the one that is looked for.
