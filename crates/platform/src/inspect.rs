@@ -166,11 +166,17 @@ impl Platform {
         let source = screened.peer().address.ip();
         let principal: Arc<str> = caller.map(|caller| caller.key().into()).unwrap_or_default();
         let call = Call::new(id, principal, source, screened.head());
-        self.tell_found(target, &call, caller, finding);
+        let code = finding.refused.map_or(WOULD_REFUSE, Reason::code);
+        self.tell_found(target, &call, (caller, code), finding);
     }
 
-    fn tell_found(&self, target: &Target, call: &Call, caller: Option<&Caller>, finding: &Finding) {
-        let code = finding.refused.map_or(WOULD_REFUSE, Reason::code);
+    fn tell_found(
+        &self,
+        target: &Target,
+        call: &Call,
+        (caller, code): (Option<&Caller>, &'static str),
+        finding: &Finding,
+    ) {
         if finding.refused.is_some() {
             self.log_refused(target, call, code);
         }
@@ -227,9 +233,11 @@ impl Platform {
         let Some(finding) = found.filter(Finding::is_told) else {
             return Ok(Response::from_parts(head, body.put_back(pieces)));
         };
-        self.tell_found(target, call, None, &finding);
+        let fault = Fault::AnswerRefused;
+        let code = if finding.refused.is_some() { fault.code() } else { WOULD_REFUSE };
+        self.tell_found(target, call, (None, code), &finding);
         match finding.refused {
-            Some(_) => Err(Fault::AnswerRefused),
+            Some(_) => Err(fault),
             None => Ok(Response::from_parts(head, body.put_back(pieces))),
         }
     }
