@@ -21,7 +21,6 @@ use crate::{
     clock,
     config::{Config, Shown},
     exit::{Exit, Failure},
-    node::unstarted,
 };
 use acme::Orders;
 use files::Files;

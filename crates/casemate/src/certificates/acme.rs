@@ -14,7 +14,7 @@ use platform::Platform;
 use serde::{Deserialize, Serialize};
 use store::{Batch, SystemStore};
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{CERTIFICATES, in_time, transport::Transport, wrong};
 use crate::{
@@ -48,12 +48,15 @@ struct KeptAccount {
     credentials: AccountCredentials,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ZeroizeOnDrop)]
 struct KeptCertificate {
+    #[zeroize(skip)]
     directory: String,
+    #[zeroize(skip)]
     names: Vec<String>,
+    #[zeroize(skip)]
     chain: String,
-    key: Zeroizing<String>,
+    key: String,
 }
 
 /// Why there is no certificate.
@@ -175,7 +178,7 @@ impl Orders {
             return Err(OrderError::Issued(format!("it is not for `{name}`")));
         }
         let (directory, names) = (self.settings.directory.clone(), self.settings.names.clone());
-        self.put(ISSUED, &KeptCertificate { directory, names, chain, key }).await?;
+        self.put(ISSUED, &KeptCertificate { directory, names, chain, key: key.to_string() }).await?;
         Ok(pair)
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use egress::Client;
 use futures_util::StreamExt;
 use http::Request;
-use instant_acme::{BodyWrapper, BytesBody, BytesResponse, Error, HttpClient};
+use http_body_util::BodyExt;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use model::limits;
 
 /// The client as `instant-acme` wants it.
@@ -19,8 +20,8 @@ impl HttpClient for Transport {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let client = Arc::clone(&self.0);
         Box::pin(async move {
-            let (head, mut body) = request.into_parts();
-            let body = body.into_bytes().await.map_err(Error::Other)?;
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(|error| Error::Other(error.into()))?.to_bytes();
             let answer = client.call(Request::from_parts(head, body)).await;
             let (parts, mut stream) = answer.map_err(|error| Error::Other(error.into()))?.into_parts();
             let mut bytes = Vec::new();

@@ -18,7 +18,7 @@ use super::{Wrong, address};
 pub(super) struct RawTls {
     /// Names and addresses in the node's own certificate, beside `localhost`, `127.0.0.1`, `::1` and the
     /// domain.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// A certificate chain (PEM), the node's own first; relative to this file. Wants `key`.
     certificate: Option<PathBuf>,
     /// The chain's private key (PEM, PKCS#8), mode 0600; relative to this file.
@@ -86,6 +86,16 @@ impl Shown {
             Self::Acme(acme) => acme.http,
             Self::Own | Self::Files { .. } => None,
         }
+    }
+
+    /// The files that are read for it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = match self {
+            Self::Own => [None, None],
+            Self::Files { certificate, key } => [Some(certificate), Some(key)],
+            Self::Acme(acme) => [acme.directory_ca.as_ref(), None],
+        };
+        files.into_iter().flatten()
     }
 }
 
