@@ -65,7 +65,11 @@ mod tests {
             let found = answer(&challenges, &request);
             let found = match &found {
                 Ok(response) => response.status().as_u16(),
-                Err(problem) => problem.clone().respond(model::RequestId::from_parts(Default::default(), 1)).status().as_u16(),
+                Err(problem) => problem
+                    .clone()
+                    .respond(model::RequestId::from_parts(Default::default(), 1))
+                    .status()
+                    .as_u16(),
             };
             assert_eq!(found, status, "{method} {target}");
         };

@@ -110,7 +110,11 @@ impl Gateway {
             data: bound(&data, config.listen)?,
             control: bound(&control, config.control)?,
             plain: plain.as_ref().zip(config.plain).map(|(l, asked)| bound(l, asked)).transpose()?,
-            challenges: challenges.as_ref().zip(config.challenges).map(|(l, asked)| bound(l, asked)).transpose()?,
+            challenges: challenges
+                .as_ref()
+                .zip(config.challenges)
+                .map(|(l, asked)| bound(l, asked))
+                .transpose()?,
         };
         Ok(Self { config, platform, data, control, plain, challenges, addresses })
     }
@@ -154,7 +158,8 @@ impl Gateway {
         let (tls, later) = (self.config.tls.clone(), Arc::new(Later::new()));
         let clients = Arc::new(Clients::new(self.platform.clone(), self.config.tls.clone()));
         let door = |plane: Plane, tls: Option<Tls>, bounds: &Bounds| {
-            let closing = if matches!(plane, Plane::Control(_)) { &control_closing } else { &closing }.clone();
+            let closing =
+                if matches!(plane, Plane::Control(_)) { &control_closing } else { &closing }.clone();
             // Whoever floods one plane with handshakes keeps nobody from the other.
             let turns = Arc::new(Turns::new(std::thread::available_parallelism().map_or(1, usize::from)));
             let (patience, later) = (Patience::default(), later.clone());

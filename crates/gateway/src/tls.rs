@@ -257,7 +257,11 @@ mod tests {
         assert!(wrong(&format!("{broken}{}", one.certificate), &one.key), "the node's own is first");
         let pair = Pair::read(&one.certificate, &one.key).unwrap();
         let (begins, ends) = pair.lasts_unix_s();
-        assert_eq!(ends.div_ceil(86_400), one.expires_unix_s as u64 / 86_400, "a certificate ends with a day");
+        assert_eq!(
+            ends.div_ceil(86_400),
+            one.expires_unix_s as u64 / 86_400,
+            "a certificate ends with a day"
+        );
         assert!(begins < NOW as u64 && begins > NOW as u64 - 3 * 86_400, "{begins}");
         assert!(pair.is_for("localhost") && pair.is_for("acme.localhost") && pair.is_for("127.0.0.1"));
         assert!(!pair.is_for("a.b.localhost") && !pair.is_for("127.0.0.2") && !pair.is_for("no name"));

@@ -96,7 +96,8 @@ impl Orders {
         if let Some(file) = &settings.directory_ca {
             config.roots = vec![std::fs::read(file).map_err(|e| Failure::file("read", file, &e))?];
         }
-        let client = egress::Client::new(&config).map_err(|e| wrong(&format!("`tls.acme.directory_ca`: {e}")))?;
+        let client =
+            egress::Client::new(&config).map_err(|e| wrong(&format!("`tls.acme.directory_ca`: {e}")))?;
         let mut orders = Self {
             settings: settings.clone(),
             store: store.clone(),
@@ -237,7 +238,9 @@ impl Orders {
             match authorization.status {
                 AuthorizationStatus::Valid => continue,
                 AuthorizationStatus::Pending => {}
-                status => return Err(OrderError::Odd(format!("the authorization of `{name}` is {status:?}"))),
+                status => {
+                    return Err(OrderError::Odd(format!("the authorization of `{name}` is {status:?}")));
+                }
             }
             let kind = self.kind();
             let none = || OrderError::Odd(format!("the authority does not look at `{name}` in this way"));

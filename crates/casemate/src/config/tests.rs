@@ -165,7 +165,9 @@ fn what_no_authority_is_asked_for() {
     }
     let many: Vec<String> = (0..101).map(|n| format!("\"n{n}.example.com\"")).collect();
     acme(&format!("names = [{}]", many.join(",")), "has 101 names");
-    for wrong in ["ops@example.com", "mailto:", "mailto:ops", "mailto:@", "mailto:a@b?subject=x", "mailto:a@b,c@d"] {
+    for wrong in
+        ["ops@example.com", "mailto:", "mailto:ops", "mailto:@", "mailto:a@b?subject=x", "mailto:a@b,c@d"]
+    {
         acme(&format!("{name}contact = [\"{wrong}\"]"), "is no `mailto:` address");
     }
     acme(&format!("{name}challenge = \"dns-01\""), "unknown variant `dns-01`");

@@ -78,12 +78,7 @@ impl Line {
     }
 
     /// Hears what the client asks for, and goes on where there is a certificate for it.
-    async fn shake_hands<H: Host>(
-        &self,
-        tls: &Tls,
-        stream: TcpStream,
-        host: &H,
-    ) -> Result<Shaken, Unshaken> {
+    async fn shake_hands<H: Host>(&self, tls: &Tls, stream: TcpStream, host: &H) -> Result<Shaken, Unshaken> {
         let local = stream.local_addr()?.ip();
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let clients = self.clients.as_deref().filter(|clients| clients.are_asked());

@@ -22,7 +22,8 @@ use rustls::{
 };
 
 use super::{
-    NodeCertificates, TlsError, builder, challenges::Challenges, finish, read, tenants::Tenants, tickets::Tickets,
+    NodeCertificates, TlsError, builder, challenges::Challenges, finish, read, tenants::Tenants,
+    tickets::Tickets,
 };
 
 /// TLS of both planes: the protocol's settings, which stay, and the certificates, which change.
@@ -100,10 +101,12 @@ fn lasts(certificate: &CertificateDer<'_>) -> Result<(u64, u64), TlsError> {
     };
     let invalid = rustls::Error::InvalidCertificate;
     let begins = match asked_at(0) {
-        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
-            not_before.as_secs()
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before, ..
+        })) => not_before.as_secs(),
+        Some(error @ rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => {
+            return Err(error.into());
         }
-        Some(error @ rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => return Err(error.into()),
         _ => 0,
     };
     match asked_at(u64::from(u32::MAX) << 8) {

@@ -96,7 +96,8 @@ mod tests {
         let certificate = all.show_certificate("A.example.com", [7; 32]).unwrap();
         assert_eq!(all.of_path("/.well-known/acme-challenge/token").as_deref(), Some("token.thumbprint"));
         assert_eq!(all.of_name("a.example.com").unwrap().alpn_protocols, [ACME_TLS]);
-        for path in ["", "/", "/token", "token", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/tokens"]
+        for path in
+            ["", "/", "/token", "token", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/tokens"]
         {
             assert_eq!(all.of_path(path), None, "{path}");
         }

@@ -57,13 +57,16 @@ impl Tls {
     ) -> Choice {
         let name = hello.server_name();
         //= RFC 8737 §4: an authority offers this protocol and no other
-        let by_authority = hello.alpn().is_some_and(|mut offered| offered.all(|protocol| protocol == ACME_TLS));
+        let by_authority =
+            hello.alpn().is_some_and(|mut offered| offered.all(|protocol| protocol == ACME_TLS));
         let challenges = self.certificates.challenges();
         if let Some(config) = name.filter(|_| by_authority).and_then(|name| challenges.of_name(name)) {
             return Choice::Challenge(config);
         }
         let refused = match name {
-            Some(name) if !is_known(name) || !self.certificates.has(name) => Some(NameError::Unknown(name.into())),
+            Some(name) if !is_known(name) || !self.certificates.has(name) => {
+                Some(NameError::Unknown(name.into()))
+            }
             None if !self.certificates.has_address(local) => Some(NameError::Absent(local)),
             _ => None,
         };

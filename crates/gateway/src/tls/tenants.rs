@@ -56,7 +56,9 @@ impl Tenants {
             return Some(self.node());
         }
         let tenant = name.strip_suffix(self.below.as_str())?.parse().ok()?;
-        self.of(tenant).inspect_err(|error| tracing::error!(%error, "a tenant's certificate could not be made")).ok()
+        self.of(tenant)
+            .inspect_err(|error| tracing::error!(%error, "a tenant's certificate could not be made"))
+            .ok()
     }
 
     fn of(&self, tenant: TenantId) -> Result<Arc<CertifiedKey>, TlsError> {
