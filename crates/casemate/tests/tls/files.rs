@@ -21,6 +21,11 @@ fn made(days_ago: i64) -> NodeCertificates {
     NodeCertificates::generate(&names, now - days_ago * 86_400).unwrap()
 }
 
+/// What the command line of the first start trusts has to be in it.
+fn chain(made: &NodeCertificates) -> String {
+    format!("{}{}", made.certificate, made.ca)
+}
+
 fn write(home: &Home, certificate: &str, key: &str) {
     fs::write(home.path().join("chain.pem"), certificate).unwrap();
     fs::write(home.path().join("key.pem"), key).unwrap();
@@ -45,23 +50,19 @@ fn hang_up(node: &TestNode) {
 fn another_pair_is_shown_and_no_connection_ends() {
     let (first, second, third) = (made(0), made(0), made(0));
     let home = Home::new();
-    write(&home, &first.certificate, &first.key);
+    write(&home, &chain(&first), &first.key);
     let node = TestNode::start_with(home, "[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n");
-    // The command line trusts what the first start showed it; what it is told of stays in the file.
-    let admin =
-        |home: &Home| fs::write(home.path().join("all.pem"), [&*first.ca, &*second.ca, &*third.ca].concat());
-    admin(&node.home).unwrap();
     let client = |made: &NodeCertificates| Client::of(&node, &made.ca);
     let mut line = client(&first).shake("localhost", &["http/1.1"]).unwrap();
     assert_eq!(ask(&mut line, "localhost", "/nothing").unwrap(), 404);
 
-    write(&node.home, &second.certificate, &second.key);
+    write(&node.home, &chain(&second), &second.key);
     until("the second pair", || client(&second).shown("localhost"));
     assert_eq!(client(&first).shown("localhost"), None, "the first is shown no more");
     assert_eq!(ask(&mut line, "localhost", "/nothing").unwrap(), 404, "the connection goes on");
 
     // At once, for whoever asks for it.
-    write(&node.home, &third.certificate, &third.key);
+    write(&node.home, &chain(&third), &third.key);
     hang_up(&node);
     until("the third pair", || client(&third).shown("localhost"));
     assert_eq!(ask(&mut line, "localhost", "/nothing").unwrap(), 404);
@@ -71,19 +72,19 @@ fn another_pair_is_shown_and_no_connection_ends() {
 fn a_pair_that_does_not_hold_changes_nothing() {
     let (first, other, old, soon) = (made(0), made(0), made(500), made(-500));
     let home = Home::new();
-    write(&home, &first.certificate, &first.key);
+    write(&home, &chain(&first), &first.key);
     let node = TestNode::start_with(home, "[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n");
     let client = Client::of(&node, &first.ca);
     let shown = client.shown("localhost").unwrap();
     let key = node.home.path().join("key.pem");
     let wrong: [(&str, &dyn Fn()); 7] = [
-        ("TLS cannot be set up", &|| write(&node.home, &first.certificate, &other.key)),
-        ("TLS cannot be set up", &|| write(&node.home, &other.certificate, &first.key)),
-        ("ended at", &|| write(&node.home, &old.certificate, &old.key)),
-        ("begins at", &|| write(&node.home, &soon.certificate, &soon.key)),
+        ("TLS cannot be set up", &|| write(&node.home, &chain(&first), &other.key)),
+        ("TLS cannot be set up", &|| write(&node.home, &chain(&other), &first.key)),
+        ("ended at", &|| write(&node.home, &chain(&old), &old.key)),
+        ("begins at", &|| write(&node.home, &chain(&soon), &soon.key)),
         ("there is no certificate", &|| write(&node.home, "", &first.key)),
         ("is open to others", &|| {
-            write(&node.home, &first.certificate, &first.key);
+            write(&node.home, &chain(&first), &first.key);
             fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         }),
         ("cannot read", &|| fs::remove_file(&key).unwrap()),
@@ -92,7 +93,7 @@ fn a_pair_that_does_not_hold_changes_nothing() {
         break_it();
         hang_up(&node);
         let found = until(says, || {
-            (client.shown("localhost")? == shown).then(|| read(&node)).filter(|all| all.len() > index)
+            (client.shown("localhost")? == shown).then(|| events(&node)).filter(|all| all.len() > index)
         });
         assert_eq!(found.len(), index + 1, "one event for each change: {found:?}");
         let last = &found[index];
@@ -105,12 +106,8 @@ fn a_pair_that_does_not_hold_changes_nothing() {
     }
     // What is wrong once is told once, however often it is looked at.
     std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(read(&node).len(), wrong.len());
-    write(&node.home, &other.certificate, &other.key);
+    assert_eq!(events(&node).len(), wrong.len());
+    write(&node.home, &chain(&other), &other.key);
     let client = Client::of(&node, &other.ca);
     until("a pair that holds", || client.shown("localhost"));
-
-    fn read(node: &TestNode) -> Vec<Value> {
-        events(node)
-    }
 }

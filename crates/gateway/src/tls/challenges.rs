@@ -9,6 +9,7 @@ use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 
@@ -47,10 +48,13 @@ impl Challenges {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         //= RFC 8737 §5: validation servers speak TLS 1.2 or later
-        let builder =
-            ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])?;
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&TLS13, &TLS12])?;
+        // Nobody but an authority knows the critical extension: here it is not looked at.
+        let shown =
+            CertifiedKey::new(vec![certificate.der().clone()], provider.key_provider.load_private_key(key)?);
         let builder = builder.with_no_client_auth();
-        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key)?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         config.alpn_protocols = vec![ACME_TLS.to_vec()];
         config.send_tls13_tickets = 0;
         let name: Box<str> = name.to_ascii_lowercase().into();
