@@ -8,9 +8,10 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
 use crate::support::TestNode;
@@ -19,6 +20,45 @@ use crate::support::TestNode;
 pub(crate) struct Client {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
+}
+
+/// Takes any certificate.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.3 is spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A connection after its handshake.
@@ -44,6 +84,10 @@ impl Client {
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let mut config = builder.with_root_certificates(Arc::clone(&self.roots)).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        self.shake_as(config, name)
+    }
+
+    fn shake_as(&self, config: ClientConfig, name: &str) -> io::Result<Line> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = TcpStream::connect(self.address)?;
@@ -52,6 +96,15 @@ impl Client {
             session.complete_io(&mut stream)?;
         }
         Ok(StreamOwned::new(session, stream))
+    }
+
+    /// The same, whoever vouches for it and however old it is.
+    pub(crate) fn blind(&self, name: &str) -> Option<Vec<u8>> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
+        let config = builder.with_custom_certificate_verifier(Arc::new(Anyone)).with_no_client_auth();
+        let line = self.shake_as(config, name).ok()?;
+        Some(line.conn.peer_certificates().unwrap()[0].to_vec())
     }
 
     /// The certificate that is shown for a name.

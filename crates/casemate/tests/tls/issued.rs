@@ -51,7 +51,8 @@ fn in_a_handshake_from_the_first_order_to_a_renewal_and_a_restart() {
     let before = own.shown("localhost").unwrap();
     passage.leads_to(address(node.functions()));
 
-    let issued = Client::of(&node, &pebble.root());
+    let root = pebble.root();
+    let issued = Client::of(&node, &root);
     let first = until("a certificate", || issued.shown(NAMES[0]));
     assert_eq!(issued.shown(NAMES[1]).as_ref(), Some(&first), "one certificate has all names");
     assert_eq!(own.shown("localhost"), Some(before), "for all else the node vouches itself");
@@ -67,22 +68,23 @@ fn in_a_handshake_from_the_first_order_to_a_renewal_and_a_restart() {
     assert_eq!(renewed["allowed"], true, "{renewed}");
     assert_eq!(events(&node, "obtain-certificate").len(), 1);
 
+    // From here on there is no authority: what it issued is shown on, after a restart too, however old it gets.
     pebble.stop();
+    let last = issued.blind(NAMES[0]).unwrap();
     let data = node.data.clone();
     let home = node.stop();
     for secret in [&b"PRIVATE KEY"[..], b"key_pkcs8"] {
         assert!(!holds(&data, secret), "a key lies in the clear in {}", data.display());
     }
     let node = TestNode::start_with(home, &config);
-    let kept = Client::of(&node, &String::from_utf8(pem(&second)).unwrap());
-    let said = kept.shake(NAMES[0], &["h2"]);
-    // It may be the one after the second, and it may have ended: there is one, and it is not the node's own.
-    assert!(said.is_ok() || !said.unwrap_err().to_string().contains("UnrecognisedName"));
-}
-
-fn pem(der: &[u8]) -> Vec<u8> {
-    let text = data_encoding::BASE64.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+    let issued = Client::of(&node, &root);
+    assert_eq!(issued.blind(NAMES[0]).as_ref(), Some(&last));
+    let failed = until("an order that fails", || {
+        events(&node, "renew-certificate").into_iter().find(|event| event["allowed"] == false)
+    });
+    assert_eq!(failed["code"], "certificate-not-issued", "{failed}");
+    assert_eq!(issued.blind(NAMES[0]), Some(last));
+    assert_ne!(first, second);
 }
 
 #[test]
@@ -98,12 +100,13 @@ fn over_http_at_a_door_for_nothing_else() {
     until("a certificate", || issued.shown(NAMES[0]));
     assert!(until("an event", || events(&node, "obtain-certificate").pop())["allowed"] == true);
 
-    let token = pebble.log().split("/.well-known/acme-challenge/").nth(1).map(|rest| {
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>()
-    });
-    let token = token.unwrap_or_else(|| "gone".into());
+    // It was told there, and is no more.
+    let said = passage.said();
+    let asked = said.split("GET ").filter_map(|rest| rest.split(' ').next()).find(|path| path.len() > 50);
+    let asked = asked.unwrap_or_else(|| panic!("the authority asked for nothing: {said}")).to_owned();
+    assert!(asked.starts_with("/.well-known/acme-challenge/"), "{asked}");
     for (method, path, status) in [
-        ("GET", format!("/.well-known/acme-challenge/{token}"), 404),
+        ("GET", asked, 404),
         ("GET", "/".into(), 404),
         ("GET", "/healthz".into(), 404),
         ("POST", "/.well-known/acme-challenge/x".into(), 405),

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::copy,
+    io::{Read, Write, copy},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -24,13 +24,14 @@ pub(crate) struct Pebble {
     pub(crate) directory_ca: String,
     management: String,
     children: Vec<Child>,
-    log: tempfile::TempDir,
+    _files: tempfile::TempDir,
 }
 
 /// A door that is open before it is known where it leads.
 pub(crate) struct Passage {
     pub(crate) port: u16,
     to: Arc<Mutex<Option<SocketAddr>>>,
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Passage {
@@ -38,10 +39,11 @@ impl Passage {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let to: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-        let leads = Arc::clone(&to);
+        let said: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (leads, hears) = (Arc::clone(&to), Arc::clone(&said));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let leads = Arc::clone(&leads);
+                let (leads, hears) = (Arc::clone(&leads), Arc::clone(&hears));
                 std::thread::spawn(move || {
                     let to = until("a passage that leads somewhere", || *leads.lock().unwrap());
                     let Ok(there) = TcpStream::connect(to) else { return };
@@ -51,13 +53,24 @@ impl Passage {
                         let _ended = here.shutdown(Shutdown::Both);
                     });
                     let (mut here, mut there) = (stream, there);
-                    let _ended = copy(&mut here, &mut there);
+                    let mut piece = [0; 4096];
+                    while let Ok(read @ 1..) = here.read(&mut piece) {
+                        hears.lock().unwrap().extend_from_slice(&piece[..read]);
+                        if there.write_all(&piece[..read]).is_err() {
+                            break;
+                        }
+                    }
                     let _ended = there.shutdown(Shutdown::Write);
                     back.join().unwrap();
                 });
             }
         });
-        Self { port, to }
+        Self { port, to, said }
+    }
+
+    /// What the authority said on its way to the node.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }
 
     pub(crate) fn leads_to(&self, address: SocketAddr) {
@@ -87,10 +100,10 @@ impl Pebble {
             eprintln!("skipped: no pebble; `cargo xtask test` fetches it, with apt-get");
             return None;
         }
-        let log = tempfile::tempdir().unwrap();
+        let files = tempfile::tempdir().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
         let made = NodeCertificates::generate(&["127.0.0.1".into()], now).unwrap();
-        let (certificate, key) = (log.path().join("cert.pem"), log.path().join("key.pem"));
+        let (certificate, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
         fs::write(&certificate, &made.certificate).unwrap();
         fs::write(&key, &made.key).unwrap();
         let (own, management, dns, other) = (port(), port(), port(), port());
@@ -104,9 +117,8 @@ impl Pebble {
             "ocspResponderURL": "",
             "certificateValidityPeriod": seconds,
         }});
-        let file = log.path().join("pebble.json");
+        let file = files.path().join("pebble.json");
         fs::write(&file, config.to_string()).unwrap();
-        let said = |name: &str| Stdio::from(fs::File::create(log.path().join(name)).unwrap());
         let mut names = Command::new("pebble-challtestsrv");
         names.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]);
         names.args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{other}")]);
@@ -117,8 +129,8 @@ impl Pebble {
             .env("PEBBLE_WFE_NONCEREJECT", "5")
             .env("PEBBLE_AUTHZREUSE", "0");
         let mut children = Vec::new();
-        for (command, name) in [(&mut names, "names.log"), (&mut authority, "pebble.log")] {
-            command.stdin(Stdio::null()).stdout(said(name)).stderr(Stdio::null());
+        for command in [&mut names, &mut authority] {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             children.push(command.spawn().unwrap());
         }
         for port in [own, management, other] {
@@ -126,7 +138,7 @@ impl Pebble {
         }
         let directory = format!("https://127.0.0.1:{own}/dir");
         let management = format!("https://127.0.0.1:{management}");
-        Some(Self { directory, directory_ca: made.ca, management, children, log })
+        Some(Self { directory, directory_ca: made.ca, management, children, _files: files })
     }
 
     /// What vouches for the certificates that it issues (PEM).
@@ -144,11 +156,6 @@ impl Pebble {
             }
             String::from_utf8(text).unwrap()
         })
-    }
-
-    /// What it wrote to its log.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log.path().join("pebble.log")).unwrap()
     }
 
     /// Ends it before the test does.
