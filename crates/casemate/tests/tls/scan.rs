@@ -1,5 +1,5 @@
-//! What `testssl.sh` (Debian's) finds at a node: nothing that is worse than a remark, but what `docs/operations.md` lists with
-//! its reason.
+//! What `testssl.sh` (Debian's) finds at a node: nothing that is worse than a remark, but what `docs/operations.md` lists
+//! with its reason.
 
 use std::{fs, process::Command};
 
