@@ -263,7 +263,8 @@ mod tests {
             "a certificate ends with a day"
         );
         assert!(begins < NOW as u64 && begins > NOW as u64 - 3 * 86_400, "{begins}");
-        assert!(pair.is_for("localhost") && pair.is_for("acme.localhost") && pair.is_for("127.0.0.1"));
+        assert!(pair.is_for("localhost") && pair.is_for("127.0.0.1") && pair.is_for("::1"));
+        assert!(!pair.is_for("acme.localhost"), "no wildcard right below a name without a dot");
         assert!(!pair.is_for("a.b.localhost") && !pair.is_for("127.0.0.2") && !pair.is_for("no name"));
         assert!(NodeCertificates::generate(&["bad name\u{0}é".into()], NOW).is_err());
         let own = |made: &NodeCertificates| Certificates::own(made, "localhost");
