@@ -15,7 +15,10 @@ use model::{Entropy, TenantId, limits};
 use platform::{FirstStart, Parts, Platform, PlatformConfig};
 use shield::{Firewall, Shield, ShieldConfig};
 use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 
 use crate::{
     certificates::certificates,
@@ -40,6 +43,9 @@ pub(crate) struct Node {
     first: Option<FirstStart>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// What looks after the certificates, and how it is told to look at once.
+    keeper: Option<JoinHandle<()>>,
+    wish: Arc<Notify>,
 }
 
 impl Node {
@@ -93,7 +99,7 @@ impl Node {
             _ => not_started(&e),
         })?;
 
-        let gateway = gateway_config(config, Arc::clone(&tls.server));
+        let gateway = gateway_config(config, tls.tls);
         let gateway = match Gateway::bind(gateway, Arc::clone(&platform)).await {
             Ok(gateway) => gateway,
             Err(error) => {
@@ -107,9 +113,12 @@ impl Node {
             // A sender that is gone means the same.
             let _ = ends.await;
         }));
+        // Not before the ports are open: whoever issues certificates comes to look.
+        let wish = Arc::new(Notify::new());
+        let keeper = tls.keeper.start(Arc::clone(&platform), Arc::clone(&wish));
         let (ca, ca_file) = (tls.ca, tls.ca_file);
         tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
-        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving })
+        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving, keeper, wish })
     }
 
     /// Where functions answer.
@@ -125,6 +134,16 @@ impl Node {
     /// Where functions answer without TLS.
     pub(crate) const fn plain_http(&self) -> Option<SocketAddr> {
         self.addresses.plain
+    }
+
+    /// Where certificate authorities look over HTTP.
+    pub(crate) const fn challenges(&self) -> Option<SocketAddr> {
+        self.addresses.challenges
+    }
+
+    /// Looks at the operator's certificate and key at once.
+    pub(crate) fn reload(&self) {
+        self.wish.notify_one();
     }
 
     /// The certificate (PEM) that signs the node's.
@@ -162,6 +181,9 @@ impl Node {
     /// Takes no more connections, lets requests end within their time, then ends the workers and saves what is
     /// not saved yet.
     pub(crate) async fn stop(self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
         let _ = self.shutdown.send(());
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "the gateway failed");
@@ -264,11 +286,12 @@ fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
     egress::Egress::new(settings).map_err(|e| not_started(&e))
 }
 
-fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayConfig {
+fn gateway_config(config: &Config, tls: gateway::tls::Tls) -> GatewayConfig {
     GatewayConfig {
         listen: config.listen,
         control: config.control,
         plain: config.dangerous.plain_http,
+        challenges: config.shown.challenges(),
         domain: config.domain.clone(),
         drain_ms: config.drain_ms,
         about: About {

@@ -4,6 +4,7 @@
 //! for the control API, whose endpoints stand in one table; `problem` for how errors look outside.
 
 pub mod api;
+mod challenge;
 mod config;
 mod connection;
 mod control;

@@ -159,6 +159,25 @@ pub const CONNECTION_RATE_MAX: u32 = 100_000;
 pub const CONNECTION_WAIT_MS: u64 = 5_000;
 /// A TLS handshake, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// How long a key seals session tickets, and opens them after that, in seconds: a client comes back without a whole
+/// handshake for twice this time at most.
+pub const TICKET_KEY_S: u64 = 3_600;
+/// Sessions of one tenant's clients with certificates that can be resumed, in memory; at most twice as many.
+pub const CLIENT_SESSIONS_MAX: usize = 256;
+/// How often the operator's certificate and key are looked at for a change, in milliseconds.
+pub const CERTIFICATE_LOOK_MS: u64 = 2_000;
+/// Names that certificates are ordered for.
+pub const ACME_NAMES_MAX: usize = 100;
+/// How long one order of a certificate may take, in milliseconds.
+pub const ACME_ORDER_MS: u64 = 300_000;
+/// One answer of a certificate authority, in bytes.
+pub const ACME_BYTES_MAX: u64 = 256 * KIB;
+/// How soon an order that failed is tried again, in milliseconds: at first, and at most, after it doubled each time.
+pub const ACME_RETRY_MS: (u64, u64) = (60_000, 21_600_000);
+/// How soon after an order the next one may come, in milliseconds, however short certificates last.
+pub const ACME_LEAST_MS: u64 = 5_000;
+/// Open connections at the door for certificate authorities.
+pub const CHALLENGE_CONNECTIONS_MAX: usize = 64;
 /// The head of a request, from its first byte, in milliseconds.
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// A connection with no request, in milliseconds.

@@ -140,6 +140,17 @@ impl Platform {
         })
     }
 
+    /// Records what became of the certificates that the node shows: what was done, whether it went well or by which
+    /// code it did not, and a sentence.
+    pub fn note_certificates(&self, action: &'static str, outcome: Result<(), &'static str>, detail: &str) {
+        let mut event = self.recorder.event(ledger::Kind::Node);
+        event.action = action.into();
+        event.allowed = outcome.is_ok();
+        event.code = outcome.err().unwrap_or_default().into();
+        event.detail = detail.into();
+        self.note(&event);
+    }
+
     /// Whether the node is ready for requests.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)

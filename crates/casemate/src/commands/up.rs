@@ -33,6 +33,8 @@ struct NodeFile {
     control: String,
     /// Where functions answer without TLS, if `dangerous` says so.
     plain_http: Option<String>,
+    /// Where certificate authorities look whether names are the node's, if `tls.acme` has them do it over HTTP.
+    challenges: Option<String>,
     /// The certificate (PEM) that signs the node's.
     ca: PathBuf,
     walls: Vec<&'static str>,
@@ -69,6 +71,7 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let not_heard = |e: std::io::Error| Failure::new(Exit::NotStarted, format!("cannot hear signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(not_heard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(not_heard)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(not_heard)?;
 
     let mut node = Node::start(&config).await?;
     let file = describe(&config, &node)?;
@@ -82,9 +85,12 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     }
     // Not before it was said where the token is: whoever was not told has no token.
     node.first_token_kept().await?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => node.reload(),
+        }
     }
     out.note("draining; once more to end at once");
     tracing::info!("draining");
@@ -163,6 +169,7 @@ fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
         functions: format!("https://{}", node.functions()),
         control,
         plain_http: node.plain_http().map(|address| format!("http://{address}")),
+        challenges: node.challenges().map(|address| format!("http://{address}")),
         ca: node.ca_file().to_owned(),
         walls,
         walls_missing: missing,

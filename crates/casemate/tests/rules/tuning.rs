@@ -60,6 +60,7 @@ fn what_cannot_be_deployed() {
         ("threshold = 4", 7, "unknown field"),
         (
             "[[shield.exclude]]\nrules = [\"1\"]\nvariables = [\"NOTHING:x\"]\nreason = \"long enough\"",
+            1,
             "NOTHING",
         ),
     ] {
