@@ -11,6 +11,7 @@ mod demo;
 mod descriptors;
 mod exit;
 mod folder;
+mod lists;
 mod node;
 mod output;
 mod project;

@@ -13,16 +13,17 @@ use gateway::{About, Addresses, Gateway, GatewayConfig};
 use keyring::{KdfParams, RootKey, SystemEntropy};
 use model::{Entropy, TenantId, limits};
 use platform::{FirstStart, Parts, Platform, PlatformConfig};
-use shield::{Firewall, Shield, ShieldConfig};
+use shield::{Shield, ShieldConfig};
 use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     certificates::certificates,
     clock::SystemClock,
-    config::{Config, RootKeySource},
+    config::{Config, Network, RootKeySource},
     exit::{Exit, Failure},
     folder::{STORE, data_folder},
+    lists::{self, Keeper},
     session::{Secret, read_private},
 };
 
@@ -32,6 +33,7 @@ const SPARES: usize = 1;
 /// A node that runs.
 pub(crate) struct Node {
     platform: Arc<Platform>,
+    keeper: Arc<Keeper>,
     walls: Walls,
     addresses: Addresses,
     ca: String,
@@ -66,7 +68,7 @@ impl Node {
             cells,
             egress: Arc::new(open_egress(config)?),
             shield: Arc::new(Shield::new(ShieldConfig {
-                firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
+                lists: lists(config).await?,
                 ..config.rates.shield()
             })),
             // It is asked something, so that one that does not work is none.
@@ -100,6 +102,7 @@ impl Node {
             }
         };
         let addresses = gateway.addresses();
+        let keeper = Keeper::start(Arc::clone(&platform), config.network.clone());
         let (shutdown, ends) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
             // A sender that is gone means the same.
@@ -107,7 +110,7 @@ impl Node {
         }));
         let (ca, ca_file) = (tls.ca, tls.ca_file);
         tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
-        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving })
+        Ok(Self { platform, keeper, walls, addresses, ca, ca_file, first, shutdown, serving })
     }
 
     /// Where functions answer.
@@ -154,6 +157,18 @@ impl Node {
         match self.first.take() {
             Some(first) => self.platform.first_token_kept(&first).await.map_err(|e| not_started(&e)),
             None => Ok(()),
+        }
+    }
+
+    /// Puts the firewall and the forwarders of a configuration in force that was read again, or says why it was not.
+    pub(crate) async fn reload(&self, network: Result<Network, String>) {
+        let keeper = Arc::clone(&self.keeper);
+        let read = tokio::task::spawn_blocking(move || match network {
+            Ok(network) => keeper.replace(network),
+            Err(why) => keeper.unreadable(&why),
+        });
+        if let Err(error) = read.await {
+            tracing::error!(%error, "the lists could not be read again");
         }
     }
 
@@ -260,6 +275,16 @@ fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
     let allow = allow.map_err(|e: egress::CidrError| not_started(&e))?;
     let settings = egress::EgressConfig { allow, ..egress::EgressConfig::default() };
     egress::Egress::new(settings).map_err(|e| not_started(&e))
+}
+
+/// The firewall's lists, as they stand at the start. Where one cannot be read, nobody knows who may connect.
+async fn lists(config: &Config) -> Result<shield::Lists, Failure> {
+    let network = config.network.clone();
+    let (lists, wrong) = blocking(move || lists::read(&network, None, lists::moment(&SystemClock))).await?;
+    match wrong.first() {
+        Some(why) => Err(not_started(why).next("see `firewall.sets` in the configuration")),
+        None => Ok(lists),
+    }
 }
 
 fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayConfig {

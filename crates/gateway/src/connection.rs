@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod later;
+mod proxied;
 mod turns;
 
 use std::{
@@ -44,6 +45,7 @@ pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
 use http2::Watched;
 pub(crate) use later::Later;
+pub(crate) use proxied::proxied;
 pub(crate) use turns::Turns;
 
 /// How long a client may take to read the last that it is told.
@@ -367,7 +369,7 @@ impl Activity {
     }
 
     /// Returns when the connection is to end at once.
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         while !self.ended.load(Ordering::Relaxed) {
             self.end.notified().await;
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use model::{Blame, Fault, RequestId};
 use platform::{ControlError, Refused, RouteMiss};
-use shield::{Blocked, http1::Malformed};
+use shield::{Blocked, ForwardedMalformed, http1::Malformed};
 
 use crate::{api, stage::respond::Body, stage::shape::ShapeError};
 
@@ -55,7 +55,7 @@ impl Problem {
         self
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -139,6 +139,12 @@ impl From<RouteMiss> for Problem {
                 problem.with(header::ALLOW, allowed.join(", "))
             }
         }
+    }
+}
+
+impl From<ForwardedMalformed> for Problem {
+    fn from(error: ForwardedMalformed) -> Self {
+        Self::new(400, "forwarded-malformed", error.to_string())
     }
 }
 

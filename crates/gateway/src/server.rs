@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::Incoming as Arriving;
 use model::RequestId;
 use platform::Platform;
 use shield::{Blocked, Peer, Port};
@@ -24,7 +24,7 @@ use crate::{
     pipeline::DataPlane,
     stage::{
         identify::Whole,
-        listen::{Bounds, accept},
+        listen::{Bounds, Incoming, Watch, accept},
         respond::Body,
     },
     tls::clients::Clients,
@@ -183,17 +183,26 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 impl Door {
+    fn watch<'a>(&'a self, refused: &'a (dyn Fn(IpAddr, &'static str, &str) + Sync)) -> Watch<'a> {
+        Watch {
+            port: self.plane.port(),
+            bounds: &self.bounds,
+            shield: self.platform.shield(),
+            clock: self.platform.clock(),
+            refused,
+        }
+    }
+
     async fn open(self, listener: TcpListener) {
         loop {
-            let refused = |source, code, detail: &str| {
-                self.plane.refused(source, code, detail);
-            };
-            let shield = self.platform.shield();
-            let clock = self.platform.clock();
-            let (stream, address, place) = accept(&listener, &self.bounds, shield, clock, refused).await;
-            let (plane, line) = (self.plane.clone(), self.line.clone());
+            let refused = |source, code, detail: &str| drop(self.plane.refused(source, code, detail));
+            let incoming = accept(&listener, &self.watch(&refused)).await;
+            let door = self.clone();
             tokio::spawn(async move {
-                line.serve(stream, address, place.activity().clone(), plane).await;
+                let refused = |source, code, detail: &str| drop(door.plane.refused(source, code, detail));
+                let Some(incoming) = door.watch(&refused).unmask(incoming).await else { return };
+                let Incoming { stream, address, place, .. } = incoming;
+                door.line.serve(stream, address, place.activity().clone(), door.plane).await;
                 drop(place);
             });
             // A flood of connections is taken in one by one, between what else there is to do.
@@ -202,8 +211,17 @@ impl Door {
     }
 }
 
+impl Plane {
+    const fn port(&self) -> Port {
+        match self {
+            Self::Data(_) => Port::Data,
+            Self::Control(_) => Port::Control,
+        }
+    }
+}
+
 impl Host for Plane {
-    async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: Arc<Peer>, request: Request<Arriving>) -> Response<Body> {
         match self {
             Self::Data(plane) => plane.answer(&peer, request).await,
             // The larger future by far: the other kind of request does not carry its size about.
@@ -212,11 +230,11 @@ impl Host for Plane {
     }
 
     fn admit(&self, source: IpAddr) -> Result<Duration, Blocked> {
-        let (port, platform) = match self {
-            Self::Data(plane) => (Port::Data, &plane.platform),
-            Self::Control(plane) => (Port::Control, plane.platform()),
+        let platform = match self {
+            Self::Data(plane) => &plane.platform,
+            Self::Control(plane) => plane.platform(),
         };
-        let wait = platform.shield().admit_connection(port, source, platform.clock().monotonic_ms());
+        let wait = platform.shield().admit_connection(self.port(), source, platform.clock().monotonic_ms());
         wait.map(Duration::from_millis)
     }
 

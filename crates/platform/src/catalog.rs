@@ -24,6 +24,7 @@ use crate::{
     identities::Room,
     logs::FunctionLog,
     meter::Meter,
+    own::{TenantNow, TenantRoom},
     quota::Quota,
     routes::{RouteMiss, RouteTable, RouteTaken},
     shelf::FunctionRecord,
@@ -39,6 +40,10 @@ pub struct Target {
     pub(crate) identity: Arc<Room>,
     /// Which of these credentials this function takes, and which some of its routes do.
     pub(crate) accept: Accepts,
+    /// Whose requests it takes, and how often.
+    pub(crate) own: shield::Own,
+    /// Whose its tenant takes.
+    pub(crate) room: Arc<TenantRoom>,
     pub(crate) gate: Gate,
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
@@ -82,6 +87,8 @@ pub(crate) struct Life {
     pub(crate) meter: Meter,
     pub(crate) log: Arc<FunctionLog>,
     pub(crate) refusals: Refusals,
+    /// What its rates are counted under.
+    pub(crate) scope: shield::Scope,
 }
 
 impl std::fmt::Debug for Target {
@@ -133,6 +140,8 @@ pub(crate) struct Home {
     pub(crate) quota: Quota,
     /// Whom it accepts, as it stands.
     pub(crate) identity: Arc<Room>,
+    /// Whose requests its functions take.
+    pub(crate) room: Arc<TenantRoom>,
     /// One change at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     view: RwLock<Arc<View>>,
@@ -180,15 +189,17 @@ impl View {
 }
 
 impl Home {
-    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64) -> Self {
+    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64, now: TenantNow) -> Self {
         let quota = Quota::new(tenant.concurrency.min(ceiling));
-        let changing = tokio::sync::Mutex::new(());
-        Self { tenant, store, quota, identity: Arc::default(), changing, view: RwLock::new(Arc::new(view)) }
+        let (changing, room) = (tokio::sync::Mutex::new(()), TenantRoom::new(now));
+        let view = RwLock::new(Arc::new(view));
+        Self { tenant, store, quota, identity: Arc::default(), room, changing, view }
     }
 
     /// The tenant with what is in force for it now.
     pub(crate) fn as_it_stands(&self) -> Tenant {
-        Tenant { concurrency: self.quota.most(), ..self.tenant.clone() }
+        let shield = self.room.now().shield.clone();
+        Tenant { concurrency: self.quota.most(), shield, ..self.tenant.clone() }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

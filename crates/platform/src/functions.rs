@@ -9,6 +9,7 @@ use ledger::Kind;
 use model::{Digest, FunctionName, Manifest, Revision, RevisionNumber, TenantId, Timestamp, limits};
 use policy::{Action, Resource, Slice, TenantPolicies};
 use serde::{Deserialize, Serialize};
+use shield::Own;
 use store::{Batch, Span};
 
 use crate::{
@@ -180,6 +181,7 @@ impl Platform {
         manifest.check_waiver(self.clock.now())?;
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
         let loosened = self.permit_loosened(ctx, home, what.resource, &manifest.shield)?;
+        self.check_own(&manifest.shield)?;
         let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
         let view = home.view();
         let verdict = self.access_verdict(&view, function, Door::of(&manifest), first).await?;
@@ -263,6 +265,7 @@ impl Platform {
         let verdict = self.access_verdict(&view, function, door, false).await?;
         let loosened = self.permit_loosened(ctx, &home, resource, &revision.shield);
         let loosened = self.note_failure(ctx, what, loosened)?;
+        self.note_failure(ctx, what, self.check_own(&revision.shield))?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
         let passed = self.note_failure(ctx, what, passed)?.of_deploy(door, false);
         let _one = home.changing.lock().await;
@@ -394,7 +397,12 @@ impl Platform {
         let slice = Slice::for_function(&revision, policies)?;
         let destinations = Destinations::parse(&revision.grants.outbound)
             .map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
+        let own = Own::of_function(life.scope, &revision.shield, self.moment());
+        let own =
+            own.map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
         Ok(Arc::new(Target {
+            own,
+            room: home.room.clone(),
             tenant: home.tenant.clone(),
             quota: home.quota.clone(),
             gate: Gate::new(&revision.limits),
@@ -411,7 +419,8 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life { meter: Meter::resume(totals), log, refusals: Refusals::default() })
+        let (refusals, scope) = (Refusals::default(), self.shield.scope());
+        Arc::new(Life { meter: Meter::resume(totals), log, refusals, scope })
     }
 
     /// The kept revisions of a function, the newest first.

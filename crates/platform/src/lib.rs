@@ -26,6 +26,7 @@ mod logs;
 mod meter;
 mod node;
 mod open;
+mod own;
 mod quota;
 mod reach;
 mod recorder;

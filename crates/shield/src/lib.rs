@@ -5,15 +5,20 @@
 
 mod blocked;
 mod firewall;
+mod forwarded;
 pub mod frames;
 mod head;
 pub mod http1;
+mod own;
+pub mod proxy;
 mod rate;
 mod repeats;
 mod screen;
 
 pub use blocked::Blocked;
-pub use firewall::{Cidr, CidrError, Firewall};
-pub use rate::{Limiter, Rate};
+pub use firewall::{At, Cidr, CidrError, Entry, EntryError, Firewall, Lists, Ranges, SetError, Sets};
+pub use forwarded::{ForwardHeader, ForwardedMalformed, Forwarders};
+pub use own::{Own, OwnRates, Quota, Scope};
+pub use rate::{Limiter, Rate, Rated, Standing};
 pub use repeats::{Repeated, Repeats};
 pub use screen::{ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};

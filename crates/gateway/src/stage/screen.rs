@@ -16,8 +16,10 @@ pub(crate) fn screen(
     peer: &Peer,
 ) -> Result<Screened<RequestBody>, Problem> {
     let now_ms = platform.clock().monotonic_ms();
-    platform.shield().screen(shaped.head, shaped.body, peer, now_ms).map_err(|blocked| {
+    let screened = platform.shield().screen(shaped.head, shaped.body, peer, now_ms).map_err(|blocked| {
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
-    })
+    })?;
+    platform.admit_source(id, target, peer).map_err(|blocked| Problem::from(&blocked))?;
+    Ok(screened)
 }
