@@ -44,7 +44,10 @@ impl DataPlane {
         let started = self.platform.clock().monotonic_ms();
         let walked = match behind(&self.platform, peer, &request) {
             Ok(None) => self.walk(id, peer, None, request).await,
-            Ok(Some(behind)) => Box::pin(self.walk(id, &behind.peer, Some(&behind.told), request)).await,
+            Ok(Some(behind)) => {
+                let walked = Box::pin(self.walk(id, &behind.peer, Some(&behind.told), request)).await;
+                walked.map_err(Problem::among_others)
+            }
             Err(problem) => Err(problem),
         };
         let mut response = match walked {

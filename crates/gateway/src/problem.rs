@@ -70,6 +70,13 @@ impl Problem {
         self.counted.unwrap_or(self.code)
     }
 
+    /// The same on a forwarder's connection, which carries others beside the source that the firewall refuses.
+    #[must_use]
+    pub(crate) fn among_others(mut self) -> Self {
+        self.closes = self.closes && self.code != Blocked::Firewall.code();
+        self
+    }
+
     /// Whether the record has it already, with more than this says.
     pub(crate) const fn is_recorded(&self) -> bool {
         self.recorded

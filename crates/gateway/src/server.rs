@@ -195,11 +195,15 @@ impl Door {
 
     async fn open(self, listener: TcpListener) {
         loop {
-            let refused = |source, code, detail: &str| drop(self.plane.refused(source, code, detail));
+            let refused = |source, code, detail: &str| {
+                self.plane.refused(source, code, detail);
+            };
             let incoming = accept(&listener, &self.watch(&refused)).await;
             let door = self.clone();
             tokio::spawn(async move {
-                let refused = |source, code, detail: &str| drop(door.plane.refused(source, code, detail));
+                let refused = |source, code, detail: &str| {
+                    door.plane.refused(source, code, detail);
+                };
                 let Some(incoming) = door.watch(&refused).unmask(incoming).await else { return };
                 let Incoming { stream, address, place, .. } = incoming;
                 door.line.serve(stream, address, place.activity().clone(), door.plane).await;

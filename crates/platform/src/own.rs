@@ -204,5 +204,5 @@ fn known(own: &Own, shield: &Shield) -> Result<(), String> {
 
 /// The name that a caller is counted under. Whoever has shown no credential is counted as a source alone.
 fn named(caller: &Caller) -> Option<&str> {
-    Some(&**caller.key()).filter(|_| !caller.is_anonymous())
+    Some(caller.key()).filter(|_| !caller.is_anonymous())
 }

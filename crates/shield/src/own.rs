@@ -177,6 +177,7 @@ impl OwnTable {
         Scope(self.scopes.fetch_add(1, Ordering::Relaxed))
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.counts.len()
     }

@@ -279,7 +279,8 @@ impl Shield {
     }
 
     /// How many sources and callers the rates of functions and tenants remember.
-    pub fn own_remembered(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn own_remembered(&self) -> usize {
         self.own.len()
     }
 

@@ -87,7 +87,8 @@ fn what_is_no_header() {
     twice[16 + 15..16 + 19].copy_from_slice(&first);
     check(&twice, E::Extension);
     let whole = summed();
-    for at in (12..whole.len()).filter(|at| !(12..16).contains(at)) {
+    // The fixed part is looked at above; what is no checksum any more (33) checks nothing.
+    for at in (16..whole.len()).filter(|at| *at != 33) {
         let mut other = whole.clone();
         other[at] ^= 1;
         assert!(parsed(&other).is_err(), "{at}");
