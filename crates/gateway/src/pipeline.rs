@@ -17,6 +17,7 @@ use crate::{
         authorize::authorize,
         behind::behind,
         identify::{Whole, identify},
+        inspect::inspect,
         invoke::invoke,
         respond,
         respond::Body,
@@ -110,7 +111,9 @@ impl DataPlane {
         };
         let caller = caller.insert(identify(platform, id, target, &screened)?);
         let permit = authorize(platform, id, target, caller, &screened)?;
-        let answer = invoke(platform, id, permit, caller, target.clone(), screened).await;
+        let inspected = inspect(platform, id, target, caller, screened).await;
+        let inspected = inspected.map_err(|problem| upload.blame(problem))?;
+        let answer = invoke(platform, id, permit, caller, target.clone(), inspected).await;
         answer.map_err(|problem| upload.blame(problem))
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod authorize;
 pub(crate) mod behind;
 pub(crate) mod identify;
+pub(crate) mod inspect;
 pub(crate) mod invoke;
 pub(crate) mod listen;
 pub(crate) mod respond;

@@ -20,6 +20,7 @@ use crate::{
     control::What,
     gate::Gate,
     meter::Meter,
+    recent::Sampled,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
     widening::{Consent, Door},
@@ -412,6 +413,8 @@ impl Platform {
             identity: home.identity.clone(),
             accept: Accepts::new(&revision),
             resource: Resource::Function(&revision.tenant, &revision.function).to_string().into(),
+            guard: self.new_guard(&revision.shield)?,
+            rule_memory: home.rule_memory.clone(),
             revision,
             life,
         }))
@@ -419,8 +422,13 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        let (refusals, scope) = (Refusals::default(), self.shield.scope());
-        Arc::new(Life { meter: Meter::resume(totals), log, refusals, scope })
+        Arc::new(Life {
+            meter: Meter::resume(totals),
+            log,
+            refusals: Refusals::default(),
+            sampled: Sampled::default(),
+            scope: self.shield.scope(),
+        })
     }
 
     /// The kept revisions of a function, the newest first.
