@@ -24,7 +24,7 @@ use crate::{
     gate::Gate,
     identities::Room,
     logs::FunctionLog,
-    meter::Meter,
+    meter::{Meter, Totals},
     own::{TenantNow, TenantRoom},
     quota::Quota,
     recent::Sampled,
@@ -97,6 +97,14 @@ pub(crate) struct Life {
     /// What its rates are counted under.
     pub(crate) scope: shield::Scope,
     pub(crate) sampled: Sampled,
+}
+
+impl Life {
+    /// One that goes on from these totals.
+    pub(crate) fn new(totals: Totals, log: Arc<FunctionLog>, scope: shield::Scope) -> Self {
+        let meter = Meter::resume(totals);
+        Self { meter, log, refusals: Refusals::default(), sampled: Sampled::default(), scope }
+    }
 }
 
 impl std::fmt::Debug for Target {
@@ -195,6 +203,16 @@ impl View {
         }
         let control = Slice::for_tenant(&policies)?;
         Ok(Self { functions, policies, policy_text, control, routes })
+    }
+
+    /// The same with one function put, or taken away.
+    pub(crate) fn with(&self, function: &FunctionName, placed: Option<Placed>) -> Result<Self, ViewError> {
+        let mut functions = self.functions.clone();
+        match placed {
+            Some(placed) => functions.insert(function.clone(), placed),
+            None => functions.remove(function),
+        };
+        Self::new(functions, self.policies.clone(), self.policy_text.clone())
     }
 }
 

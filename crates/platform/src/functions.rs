@@ -9,18 +9,14 @@ use ledger::Kind;
 use model::{Digest, FunctionName, Manifest, Revision, RevisionNumber, TenantId, Timestamp, limits};
 use policy::{Action, Resource, Slice, TenantPolicies};
 use serde::{Deserialize, Serialize};
-use shield::Own;
 use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
-    call::Refusals,
-    catalog::{Accepts, Home, Life, Placed, Target, View, ViewError},
+    catalog::{Accepts, Home, Life, Placed, Target, ViewError},
     changes::Proposed,
     control::What,
     gate::Gate,
-    meter::Meter,
-    recent::Sampled,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
     widening::{Consent, Door},
@@ -398,11 +394,8 @@ impl Platform {
         let slice = Slice::for_function(&revision, policies)?;
         let destinations = Destinations::parse(&revision.grants.outbound)
             .map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
-        let own = Own::of_function(life.scope, &revision.shield, self.moment());
-        let own =
-            own.map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
         Ok(Arc::new(Target {
-            own,
+            own: self.own_of(life.scope, &revision.shield)?,
             room: home.room.clone(),
             tenant: home.tenant.clone(),
             quota: home.quota.clone(),
@@ -422,13 +415,7 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life {
-            meter: Meter::resume(totals),
-            log,
-            refusals: Refusals::default(),
-            sampled: Sampled::default(),
-            scope: self.shield.scope(),
-        })
+        Arc::new(Life::new(totals, log, self.shield.scope()))
     }
 
     /// The kept revisions of a function, the newest first.
@@ -523,17 +510,5 @@ pub(crate) fn view_error(error: ViewError) -> ControlError {
     match error {
         ViewError::Policy(errors) => errors.into(),
         ViewError::Route(taken) => ControlError::Conflict(taken.to_string()),
-    }
-}
-
-impl View {
-    /// The same with one function put, or taken away.
-    fn with(&self, function: &FunctionName, placed: Option<Placed>) -> Result<Self, ViewError> {
-        let mut functions = self.functions.clone();
-        match placed {
-            Some(placed) => functions.insert(function.clone(), placed),
-            None => functions.remove(function),
-        };
-        Self::new(functions, self.policies.clone(), self.policy_text.clone())
     }
 }

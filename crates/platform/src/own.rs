@@ -151,10 +151,17 @@ impl Platform {
     /// # Errors
     /// The entry that is none, or the set that the node has not.
     pub(crate) fn check_own(&self, shield: &model::Shield) -> Result<(), ControlError> {
-        let wrong = |message| ControlError::Invalid { code: "manifest-invalid", message };
-        let own = Own::of_function(self.shield.scope(), shield, self.moment());
-        let own = own.map_err(|error| wrong(format!("`shield`: {error}")))?;
-        known(&own, &self.shield).map_err(wrong)
+        let own = self.own_of(self.shield.scope(), shield)?;
+        let unknown = |message| ControlError::Invalid { code: "manifest-invalid", message };
+        known(&own, &self.shield).map_err(unknown)
+    }
+
+    /// The same, ready to be asked, and counted under a scope.
+    pub(crate) fn own_of(&self, scope: Scope, shield: &model::Shield) -> Result<Own, ControlError> {
+        Own::of_function(scope, shield, self.moment()).map_err(|error| ControlError::Invalid {
+            code: "manifest-invalid",
+            message: format!("`shield`: {error}"),
+        })
     }
 
     /// The same for a tenant.
