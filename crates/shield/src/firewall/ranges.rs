@@ -143,7 +143,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_a_plain_list_says(list in prop::collection::vec((cidr(), 1..6_u64), 0..24), other in any::<u32>()) {
+        fn as_a_plain_list_says(
+            list in prop::collection::vec((cidr(), 1..6_u64), 0..24),
+            other in any::<u32>(),
+        ) {
             let ranges = Ranges::until(list.iter().copied());
             let mut asked: Vec<u128> = vec![0, u128::MAX, number(IpAddr::V4(other.into()))];
             for (cidr, _) in &list {
