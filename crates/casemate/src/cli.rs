@@ -18,7 +18,7 @@ pub(crate) use self::{
     identity::{Identity, IdentityCheck},
     login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
-    shield::{RuleFiles, Shield, ShieldExplain, ShieldTest},
+    shield::{AddRules, RuleFiles, Shield, ShieldExplain, ShieldRules, ShieldTest, Simulate},
 };
 use crate::output::Format;
 

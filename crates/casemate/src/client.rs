@@ -2,6 +2,7 @@
 
 mod login;
 mod policy;
+mod rules;
 
 use bytes::Bytes;
 use cell::BodyStream;

@@ -1,5 +1,6 @@
 //! A node's configuration: what was typed, and what is proved valid. It never binds, opens or starts anything.
 
+mod events;
 mod names;
 mod network;
 mod rates;
@@ -18,6 +19,8 @@ use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use events::RawEvents;
+pub(crate) use events::{RawFormat, SinkConfig, SinkPlace};
 pub(crate) use network::{Network, SetSource};
 use network::{RawFirewall, RawProxy};
 use rates::{Rates, RawRates};
@@ -64,6 +67,8 @@ pub(crate) struct RawConfig {
     shield: shield::RawShield,
     /// The node's own log.
     log: RawLog,
+    /// Where events go beside the record.
+    events: RawEvents,
     /// What weakens the node. Each entry is logged as a warning at every start.
     dangerous: RawDangerous,
 }
@@ -213,6 +218,8 @@ pub(crate) struct Config {
     pub(crate) shield: ShieldDefaults,
     /// Who may connect, and who stands in front.
     pub(crate) network: Network,
+    /// Where events go beside the record.
+    pub(crate) sinks: Vec<SinkConfig>,
     /// How the log is written.
     pub(crate) log_format: LogFormat,
     /// How much is logged.
@@ -305,6 +312,7 @@ impl Wrong {
         let at = text.lines().enumerate().find_map(|(index, line)| {
             let bare = line.trim();
             if let Some(heading) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                let heading = heading.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(heading);
                 heading.trim().clone_into(&mut here);
                 return None;
             }
@@ -353,6 +361,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         shield: shield::prove(&raw.shield)?,
         network: Network::prove(&raw.firewall, &raw.proxy, &around.base)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,
+        sinks: raw.events.prove(&around.base)?,
         log_format: raw.log.format,
         data,
         listen,

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod demo;
 mod descriptors;
+mod events;
 mod exit;
 mod folder;
 mod lists;

@@ -21,6 +21,7 @@ use crate::{
     certificates::certificates,
     clock::SystemClock,
     config::{Config, Network, RootKeySource},
+    events,
     exit::{Exit, Failure},
     folder::{STORE, data_folder},
     lists::{self, Keeper},
@@ -75,6 +76,7 @@ impl Node {
             prover: blocking(prover).await?,
             clock: Arc::new(SystemClock),
             entropy,
+            sinks: events::sinks(config)?,
         };
         let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
         let settings = PlatformConfig {

@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::{HeaderValue, Request, Response, header};
 
 use crate::{
-    Bounds, SetupError, SystemResolver,
+    Bounds, Resolve, SetupError, SystemResolver,
     call::{Lines, Route},
     destination::{Host, Place},
     error::EgressError,
@@ -90,13 +90,7 @@ impl Client {
         if !place.tls && !self.plain {
             return Err(denied("it is not `https`"));
         }
-        let addresses = match &place.host {
-            //= RFC 6761 §6.3: names below `localhost` are the loopback addresses
-            Host::Name(name) if &**name == "localhost" || name.ends_with(".localhost") => {
-                vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-            }
-            _ => resolve(&SystemResolver, &place, self.bounds.connect_ms).await?,
-        };
+        let addresses = addresses(&SystemResolver, &place, self.bounds.connect_ms).await?;
         let (mut head, body) = request.into_parts();
         let length = HeaderValue::from(body.len());
         if !body.is_empty() {
@@ -112,6 +106,21 @@ impl Client {
         let body: BodyStream = Box::pin(stream::iter(pieces));
         let request = Request::from_parts(head, body);
         self.lines.call(Route { owner: 0, place, addresses }, request, self.bounds).await
+    }
+}
+
+/// The addresses of a place that the operator names.
+pub(crate) async fn addresses(
+    resolver: &dyn Resolve,
+    place: &Place,
+    within_ms: u64,
+) -> Result<Vec<IpAddr>, EgressError> {
+    match &place.host {
+        //= RFC 6761 §6.3: names below `localhost` are the loopback addresses
+        Host::Name(name) if &**name == "localhost" || name.ends_with(".localhost") => {
+            Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
+        }
+        _ => resolve(resolver, place, within_ms).await,
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     body::Outgoing,
@@ -124,13 +124,34 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects to the first of the addresses that answers. All are checked; the name is used for TLS alone.
+/// A connection over which nothing was spoken yet.
+pub(crate) enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to the first of the addresses that answers, and speaks HTTP.
 pub(crate) async fn open(
     place: &Place,
     addresses: &[IpAddr],
     tls: &Arc<ClientConfig>,
     within: Duration,
 ) -> Result<(IpAddr, Connection), EgressError> {
+    let (address, wire) = wire(place, addresses, tls, within).await?;
+    let connection = match wire {
+        Wire::Plain(stream) => speak(stream).await?,
+        Wire::Tls(stream) => speak(*stream).await?,
+    };
+    Ok((address, connection))
+}
+
+/// Connects to the first of the addresses that answers. All are checked; the name is used for TLS alone.
+pub(crate) async fn wire(
+    place: &Place,
+    addresses: &[IpAddr],
+    tls: &Arc<ClientConfig>,
+    within: Duration,
+) -> Result<(IpAddr, Wire), EgressError> {
     let tried = addresses.get(..ADDRESSES_MAX).unwrap_or(addresses);
     let until = Instant::now() + within;
     let mut last = EgressError::Timeout;
@@ -138,7 +159,7 @@ pub(crate) async fn open(
         let others = u32::try_from(tried.len() - index).unwrap_or(1);
         let share = until.saturating_duration_since(Instant::now()) / others;
         match tokio::time::timeout(share, connect(place, *address, tls)).await {
-            Ok(Ok(connection)) => return Ok((*address, connection)),
+            Ok(Ok(wire)) => return Ok((*address, wire)),
             // A destination that cannot prove its name is not asked again at another address.
             Ok(Err(error @ EgressError::Tls(_))) => return Err(error),
             Ok(Err(error)) => last = error,
@@ -148,19 +169,20 @@ pub(crate) async fn open(
     Err(last)
 }
 
-async fn connect(place: &Place, address: IpAddr, tls: &Arc<ClientConfig>) -> Result<Connection, EgressError> {
+async fn connect(place: &Place, address: IpAddr, tls: &Arc<ClientConfig>) -> Result<Wire, EgressError> {
     let refused = |e: io::Error| EgressError::Connection(e.to_string());
     let stream = TcpStream::connect(SocketAddr::new(address, place.port)).await.map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
     if !place.tls {
-        return speak(stream).await;
+        return Ok(Wire::Plain(stream));
     }
     let name = match &place.host {
         Host::Address(address) => ServerName::from(*address),
         Host::Name(name) => ServerName::try_from(name.to_string())
             .map_err(|_| EgressError::Tls("the host is no name that a certificate may have".to_owned()))?,
     };
-    speak(TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)?).await
+    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(from_tls)?;
+    Ok(Wire::Tls(Box::new(stream)))
 }
 
 async fn speak<S>(stream: S) -> Result<Connection, EgressError>

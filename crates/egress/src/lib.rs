@@ -14,6 +14,7 @@ mod call;
 mod client;
 mod connection;
 mod destination;
+mod dial;
 mod error;
 mod resolve;
 mod tls;
@@ -33,6 +34,7 @@ pub use crate::{
     address::{Cidr, CidrError},
     client::{Client, ClientConfig},
     destination::{Destinations, GrantError, function},
+    dial::{Dialer, DialerConfig, Duplex},
     error::EgressError,
     resolve::{Resolve, Resolved, SystemResolver},
     tls::SetupError,

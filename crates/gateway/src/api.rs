@@ -6,6 +6,7 @@
 
 mod login;
 mod policy;
+mod rules;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use policy::{
     BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, Proposal, Reached, ReachedList,
     SetPolicy, Waiting, WaitingList,
 };
+pub use rules::*;
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,6 +5,7 @@ mod functions;
 mod login;
 mod openapi;
 mod policy;
+mod rules;
 mod table;
 mod tenancy;
 
@@ -155,6 +156,9 @@ async fn walk(
     }
     let _turn = match endpoint.request {
         Shape::Bytes => Some(turn(&plane.uploads).await?),
+        _ if matches!(endpoint.operation, Operation::AddRules | Operation::Simulate) => {
+            Some(turn(&plane.uploads).await?)
+        }
         _ => None,
     };
     let ctx = Ctx { id, caller: &caller, peer };
@@ -206,6 +210,10 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::ListGlass => policy::list_glass(&call).await,
         Op::BreakGlass => policy::break_glass(&call).await,
         Op::EndGlass => policy::end_glass(&call).await,
+        Op::ListRules => rules::list(&call).await,
+        Op::AddRules => rules::add(&call).await,
+        Op::UseRules => rules::choose(&call).await,
+        Op::Simulate => rules::simulate(&call).await,
         Op::ListFunctions => functions::list(&call),
         Op::Inspect => functions::inspect(&call).await,
         Op::Remove => functions::remove(&call).await,
@@ -302,6 +310,9 @@ async fn read(endpoint: &Endpoint, head: &Parts, mut rest: Rest) -> Result<Bytes
     let (max, media) = match endpoint.request {
         Shape::Bytes => (limits::COMPONENT_BYTES_MAX, "application/wasm"),
         Shape::Json(_) if endpoint.open => (limits::LOGIN_BODY_BYTES_MAX, "application/json"),
+        Shape::Json(_) if matches!(endpoint.operation, Operation::AddRules | Operation::Simulate) => {
+            (limits::RULES_BODY_BYTES_MAX, "application/json")
+        }
         Shape::Json(_) => (limits::CONTROL_BODY_BYTES_MAX, "application/json"),
         _ => (0, ""),
     };

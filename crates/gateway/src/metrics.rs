@@ -99,13 +99,48 @@ impl Collector for Now {
             None,
             replaced.metric_type(),
         )?)?;
+        self.sinks(&mut encoder)?;
         self.functions(&mut encoder)
     }
 }
 
+type OfSink = fn(&platform::SinkView) -> u64;
+
 type Read = fn(&platform::Totals) -> u64;
 
 impl Now {
+    fn sinks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counters: [(&str, &str, OfSink); 3] = [
+            ("sink_delivered", "Events that a sink took", |sink| sink.delivered),
+            ("sink_dropped", "Records that were passed over since a sink was too far behind", |sink| {
+                sink.dropped
+            }),
+            ("sink_refused", "Events that a sink refused for good", |sink| sink.refused),
+        ];
+        let gauges: [(&str, &str, OfSink); 2] = [
+            ("sink_behind", "Records that a sink was not asked about yet", |sink| sink.behind),
+            ("sink_failing", "Whether the last delivery failed", |sink| sink.failing.is_some().into()),
+        ];
+        for (name, help, read) in counters {
+            let kind = ConstCounter::new(0_u64).metric_type();
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            for sink in &self.platform.sinks {
+                let labels = [("sink", sink.name.as_str())];
+                ConstCounter::new(read(sink)).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, read) in gauges {
+            let kind = ConstGauge::new(0_i64).metric_type();
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            for sink in &self.platform.sinks {
+                let labels = [("sink", sink.name.as_str())];
+                let value = i64::try_from(read(sink)).unwrap_or(i64::MAX);
+                ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn functions(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let families: [(&str, &str, Read); 5] = [
             ("function_runs", "Runs that ended", |t| t.runs),

@@ -227,6 +227,22 @@ pub const REFUSALS_GATHERED_MAX: usize = 4_096;
 pub const CONTROL_BODY_BYTES_MAX: u64 = MIB;
 /// Events that wait to be recorded; when it is full, the answer is no.
 pub const LEDGER_QUEUE: usize = 65_536;
+/// Sinks of one node that events go to.
+pub const SINKS_MAX: usize = 8;
+/// Records that a sink may be behind before the oldest are passed over, where the node's configuration does not say.
+pub const SINK_BEHIND: u64 = 10_000_000;
+/// The most that the configuration may say.
+pub const SINK_BEHIND_MAX: u64 = 1_000_000_000;
+/// Events that are handed to a sink at once.
+pub const SINK_BATCH_EVENTS: usize = 512;
+/// After which a batch for a sink takes no further event, in bytes.
+pub const SINK_BATCH_BYTES: usize = 1 << 20;
+/// How long a delivery to a sink may take, in milliseconds.
+pub const SINK_DELIVER_MS: u64 = 10_000;
+/// How soon a delivery that failed is tried again, in milliseconds; twice as long each time.
+pub const SINK_RETRY_MS: u64 = 250;
+/// How long it is put off at most, whatever the receiver asks for, in milliseconds.
+pub const SINK_RETRY_MS_MAX: u64 = 60_000;
 /// Log lines kept for each function, in bytes.
 pub const LOG_KEEP_BYTES: u64 = 4 * MIB;
 /// One outbound answer's head, in milliseconds.
@@ -276,6 +292,8 @@ pub const INSPECTED_BODIES_BYTES_MAX: u64 = 256 * MIB;
 pub const RULE_ADDRESSES_MAX: usize = 10_000;
 /// All files of one set of rules, in bytes.
 pub const RULES_BYTES_MAX: usize = 3 << 20;
+/// Body of a control request that brings rules, in bytes.
+pub const RULES_BODY_BYTES_MAX: u64 = 8 * MIB;
 /// Sets of rules that a node keeps to go back to.
 pub const RULE_SETS_MAX: usize = 8;
 /// Requests that are kept for `casemate shield simulate`, in bytes of memory.

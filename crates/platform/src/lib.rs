@@ -11,6 +11,7 @@ mod chain;
 mod changes;
 mod code;
 mod control;
+mod events;
 mod explain;
 mod forward;
 mod functions;
@@ -51,6 +52,7 @@ pub use catalog::Target;
 pub use cell::Walls;
 pub use changes::{Change, Proposed};
 pub use control::{Follow, RecordQuery, Recorded};
+pub use events::{Delivering, Delivery, EventGroup, Sink, SinkError, SinkOrder, SinkView};
 pub use explain::Explained;
 pub use functions::{Deployed, FunctionView, Order, Stored};
 pub use glass::{GivenGlass, NewGlass};
@@ -92,6 +94,7 @@ pub struct Platform {
     node_slice: policy::Slice,
     proofs: widening::Proofs,
     recorder: Arc<recorder::Recorder>,
+    sinks: events::Sinks,
     logs: logs::LogBook,
     code: code::CodeRoom,
     /// Runs at once on this node.

@@ -11,6 +11,7 @@ use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
+    events::SinkView,
     functions::off_the_loop,
     refused::{ControlError, Ctx},
     shelf::{self, CLOCK, CURRENT, LOGS, USAGE},
@@ -52,6 +53,8 @@ pub struct NodeView {
     pub recorded: u64,
     /// Whether a solver is there that proves changes of policies.
     pub proves: bool,
+    /// Where events go beside the record.
+    pub sinks: Vec<SinkView>,
 }
 
 /// The counters of one function.
@@ -80,6 +83,8 @@ pub struct Metrics {
     pub runs: usize,
     /// Workers that were replaced since the start.
     pub workers_replaced: u64,
+    /// Where events go beside the record.
+    pub sinks: Vec<SinkView>,
 }
 
 impl Platform {
@@ -104,6 +109,7 @@ impl Platform {
             workers_replaced: self.cells.replaced(),
             recorded: self.recorder.recorded(),
             proves: self.proofs.is_there(),
+            sinks: self.sinks.views(self.recorder.recorded() + 1),
         })
     }
 
@@ -130,6 +136,7 @@ impl Platform {
             places_free: self.places.free(),
             runs: self.cells.runs(),
             workers_replaced: self.cells.replaced(),
+            sinks: self.sinks.views(self.recorder.recorded() + 1),
         })
     }
 
@@ -164,6 +171,7 @@ impl Platform {
         if let Err(error) = self.recorder.flush().await {
             tracing::error!(%error, "the end of the record was not written");
         }
+        self.sinks.stop().await;
     }
 
     /// Starts the work beside requests: the record's writer, and the saving of what is counted and logged.

@@ -22,6 +22,7 @@ use crate::{
     Platform, Totals,
     catalog::{Catalog, Home, Placed, View},
     code::CodeRoom,
+    events::{SinkOrder, Sinks},
     forward::{Behind, Forward},
     functions::view_error,
     gate::Places,
@@ -82,6 +83,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Where events go beside the record.
+    pub sinks: Vec<SinkOrder>,
 }
 
 /// What the first start made. The token's text is nowhere else.
@@ -178,6 +181,7 @@ impl Platform {
             node_slice: Slice::for_node().map_err(|e| internal(&e))?,
             proofs: Proofs::new(parts.prover),
             recorder,
+            sinks: Sinks::new(parts.sinks),
             logs: LogBook::default(),
             places: Places::new(config.places),
             ceiling: config.ceiling,
@@ -195,6 +199,7 @@ impl Platform {
         platform.load().await?;
         platform.save_clock().await.map_err(|e| internal(&e))?;
         platform.start_chores();
+        platform.sinks.start(&platform.recorder, &platform.sealed.system(), &platform.entropy).await?;
         platform.note_start().await?;
         // A tenant without any token, or with one that nobody was given, is a first start that did not come to
         // its end.

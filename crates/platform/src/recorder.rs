@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ledger::{Event, Kind, Segment, SegmentWriter};
-use model::{Clock, RequestId, TenantId, limits};
+use model::{Clock, RequestId, TenantId, Timestamp, limits};
 use parking_lot::Mutex;
 use shield::Repeats;
 use store::{Batch, CommitError, Span, StoreError, SystemStore};
@@ -221,6 +221,34 @@ impl Recorder {
     /// An event of now.
     pub(crate) fn event(&self, kind: Kind) -> Event {
         Event::new(self.clock.now(), kind)
+    }
+
+    /// The number below which all events are durable.
+    pub(crate) fn durable_end(&self) -> u64 {
+        let end = *self.durable.borrow();
+        // What a broken record had before it broke is not known here any more.
+        if end == BROKEN { 0 } else { end }
+    }
+
+    /// Tells of each step of [`Recorder::durable_end`].
+    pub(crate) fn durable_ends(&self) -> watch::Receiver<u64> {
+        self.durable.subscribe()
+    }
+
+    /// The time, as events have it.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The segment that holds an event.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails, or there is no such segment.
+    pub(crate) async fn segment_of(&self, number: u64) -> Result<Segment, StoreError> {
+        let upto = number.saturating_add(1).to_be_bytes();
+        let found = self.store.scan(Span::between(RECORD, Vec::new(), upto).descending(), 1).await?;
+        let row = found.rows.first();
+        read(&row.ok_or_else(|| StoreError::Damaged(format!("the record has no {number}")))?.value)
     }
 
     /// The newest events of which `wanted` is true, the newest first, at most `most`.

@@ -39,6 +39,10 @@ pub(crate) const CLOCK: Space = Space::new("clock");
 
 /// System: sets of rules by number, and under [`CURRENT`] which of them is in force.
 pub(crate) const RULES: Space = Space::new("rules");
+/// System: by a sink's name, the number of the next record that it is asked about, big-endian.
+pub(crate) const EVENT_SINKS: Space = Space::new("event-sinks");
+/// System: under [`CURRENT`], what tells this node's events from those of any other.
+pub(crate) const EVENT_SOURCE: Space = Space::new("event-source");
 
 /// Tenant: under [`CURRENT`], the id of the first start's token while nobody has been given it.
 pub(crate) const FIRST_TOKEN: Space = Space::new("first-token");

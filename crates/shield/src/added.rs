@@ -20,8 +20,23 @@ const BEFORE: Source<'static> = Source { name: "node/added.conf", text: include_
 /// # Errors
 /// At the first thing that is not understood, or a file that is not there.
 pub fn added_rules(read: &[String], files: &[RuleFile<'_>]) -> Result<Rules, LoadError> {
+    load(vec![BEFORE], read, files)
+}
+
+/// The same without what the node reads before them: as their authors' tests expect them.
+///
+/// # Errors
+/// As [`added_rules`].
+pub fn plain_rules(read: &[String], files: &[RuleFile<'_>]) -> Result<Rules, LoadError> {
+    load(Vec::new(), read, files)
+}
+
+fn load<'a>(
+    mut sources: Vec<Source<'a>>,
+    read: &'a [String],
+    files: &'a [RuleFile<'a>],
+) -> Result<Rules, LoadError> {
     let given = Given(files);
-    let mut sources = vec![BEFORE];
     for name in read {
         match given.find(name) {
             Some(file) => sources.push(Source { name: file.name, text: file.text }),

@@ -338,6 +338,33 @@ fn bodies_are_read_by_their_type_and_told_where_they_cannot_be() {
 }
 
 #[test]
+fn a_body_that_says_nothing_of_itself_is_read_as_what_it_looks_like() {
+    let rules = "SecRule REQBODY_PROCESSOR \"@rx ^(?:URLENCODED)?$\" \"id:9,phase:1,nolog,pass,ctl:requestBodyProcessor=SNIFF\"\n\
+         SecRule ARGS_POST \"@rx .\" \"id:1,phase:2,pass,msg:'%{MATCHED_VAR_NAME}=%{MATCHED_VAR}'\"\n\
+         SecRule XML://text()|XML://@* \"@rx .\" \"id:2,phase:2,pass,msg:'xml %{MATCHED_VAR}'\"\n\
+         SecRule REQBODY_ERROR \"@eq 1\" \"id:3,phase:2,pass,msg:'error'\"\n\
+         SecAction \"id:4,phase:2,pass,msg:'as %{REQBODY_PROCESSOR}'\"";
+    let of = |kind: &str, text: &str| told(rules, body(&[("Content-Type", kind)], text.as_bytes()));
+    let form = "application/x-www-form-urlencoded";
+    for kind in ["text/plain", "x/y", form] {
+        assert_eq!(of(kind, "{\"a\":[\"x\"]}"), ["ARGS_POST:json.a.array_0=x", "as JSON"]);
+        assert_eq!(of(kind, "a=1&b=%41"), ["ARGS_POST:b=A", "as URLENCODED"]);
+    }
+    assert_eq!(of("", " [1]"), ["ARGS_POST:json.array_0=1", "as JSON"]);
+    assert_eq!(of("text/plain", "a = b"), ["ARGS_POST:REQUEST_BODY=a = b", "as SNIFF"]);
+    assert_eq!(of(form, "a = b"), ["ARGS_POST:a = b", "as URLENCODED"]);
+    // What cannot be read to its end is no error, and is looked at as it stands.
+    let broken = "{\"a\":1}{";
+    assert_eq!(of("text/plain", broken), [&format!("ARGS_POST:REQUEST_BODY={broken}"), "as RAW"]);
+    assert_eq!(
+        of("text/plain", "<a b='c'>d</a>"),
+        ["ARGS_POST:REQUEST_BODY=<a b='c'>d</a>", "xml c", "as XML"]
+    );
+    // Other media types are as they were.
+    assert_eq!(of("application/json", "{\"a\":1"), ["ARGS_POST:json.a=1", "error", "as JSON"]);
+}
+
+#[test]
 fn bodies_over_their_bound_are_refused_or_looked_at_up_to_it() {
     let rules = "SecRequestBodyLimit 10\nACTION\nSecRule ARGS_POST \"@rx bad\" \"id:1,phase:2,deny\"\n\
          SecRule INBOUND_DATA_ERROR \"@eq 1\" \"id:2,phase:2,pass,msg:'cut'\"";

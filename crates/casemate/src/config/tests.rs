@@ -192,3 +192,77 @@ fn what_is_no_list() {
     refused("[proxy]\nforwarded = [\"10.0.0.1/8\"]", "`proxy.forwarded`");
     refused("[proxy]\nheader = \"x-real-ip\"", "x-real-ip");
 }
+
+#[test]
+fn sinks_are_what_they_say() {
+    let config = parse(
+        r#"
+        [[events.sink]]
+        kind = "file"
+        path = "events.ndjson"
+        [[events.sink]]
+        kind = "syslog"
+        name = "logs-1"
+        address = "logs.example.com"
+        what = ["all"]
+        tenants = ["acme"]
+        behind_max = 1000
+        [[events.sink]]
+        kind = "http"
+        url = "https://siem.example.com/in?x=1"
+        format = "json"
+        what = ["refusals", "signals", "refusals"]
+        "#,
+    )
+    .unwrap();
+    let [file, syslog, http] = <[SinkConfig; 3]>::try_from(config.sinks).unwrap();
+    let path = "/etc/casemate/events.ndjson".into();
+    assert_eq!(file.to, SinkPlace::File { path, bytes_max: 64 << 20, keep: 4 });
+    assert_eq!((file.name.as_str(), file.what.len(), file.behind_max), ("file", 4, 10_000_000));
+    assert_eq!((syslog.name.as_str(), syslog.what.len(), syslog.behind_max), ("logs-1", 6, 1000));
+    let SinkPlace::Syslog { host, port, ca: None, identity: None } = syslog.to else { panic!("{syslog:?}") };
+    assert_eq!((host.as_str(), port), ("logs.example.com", 6514));
+    assert_eq!(http.what.len(), 2);
+    assert!(matches!(http.to, SinkPlace::Http { format: RawFormat::Json, token_file: None, .. }));
+}
+
+#[test]
+fn a_sink_that_is_none_is_refused() {
+    let file = "[[events.sink]]\nkind = \"file\"\npath = \"x\"\n";
+    let syslog = "[[events.sink]]\nkind = \"syslog\"\n";
+    let http = "[[events.sink]]\nkind = \"http\"\n";
+    for (text, says) in [
+        ("[[events.sink]]\npath = \"x\"\n".to_owned(), "kind"),
+        ("[[events.sink]]\nkind = \"kafka\"\n".to_owned(), "kafka"),
+        ("[[events.sink]]\nkind = \"file\"\n".to_owned(), "`events.sink.path`"),
+        (format!("{file}{file}"), "another sink"),
+        (format!("{file}name = \"Big One\"\n"), "Big One"),
+        (format!("{file}url = \"https://x.example\"\n"), "this is `file`"),
+        (format!("{file}ca = \"x.pem\"\n"), "this is `file`"),
+        (format!("{file}what = [\"everything\"]\n"), "everything"),
+        (format!("{file}what = []\n"), "names nothing"),
+        (format!("{file}tenants = [\"Not A Tenant\"]\n"), "events.sink.tenants"),
+        (format!("{file}behind_max = 0\n"), "from 1 to"),
+        (format!("{file}bytes_max = 1\n"), "from 4096 to"),
+        (format!("{file}keep = 1001\n"), "from 0 to 1000"),
+        (format!("{file}keeps = 1\n"), "keeps"),
+        (syslog.to_owned(), "`events.sink.address`"),
+        (format!("{syslog}address = \"a b\"\n"), "no host"),
+        (format!("{syslog}address = \"x.example:0\"\n"), "no host"),
+        (format!("{syslog}address = \"x.example:+5\"\n"), "no host"),
+        (format!("{syslog}address = \"[::1\"\n"), "no host"),
+        (format!("{syslog}address = \"x.example\"\nkey = \"k.pem\"\n"), "want each other"),
+        (http.to_owned(), "`events.sink.url`"),
+        (format!("{http}url = \"http://x.example/\"\n"), "no absolute `https` URL"),
+        (format!("{http}url = \"/in\"\n"), "no absolute `https` URL"),
+        (format!("{http}url = \"https://me:secret@x.example/\"\n"), "no absolute `https` URL"),
+        (format!("{http}url = \"https://x.example/\"\nformat = \"xml\"\n"), "xml"),
+    ] {
+        refused(&text, says);
+    }
+    let many: String = (0..9).map(|n| format!("{file}name = \"n{n}\"\n")).collect();
+    refused(&many, "8 at most");
+    for address in ["[::1]", "[::1]:1514", "127.0.0.1:6514", "localhost"] {
+        parse(&format!("{syslog}address = \"{address}\"\n")).unwrap();
+    }
+}

@@ -262,7 +262,8 @@ impl TestNode {
     #[track_caller]
     pub(crate) fn api(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Answer {
         let media = if path.contains("/components/") { "application/wasm" } else { "application/json" };
-        self.send(&format!("{}{path}", self.control()), method, token, Some(media), body)
+        let media = Some(media).filter(|_| !body.is_empty());
+        self.send(&format!("{}{path}", self.control()), method, token, media, body)
     }
 
     /// One request to an absolute URL of this node, whose certificate alone is trusted.
@@ -274,14 +275,29 @@ impl TestNode {
     fn send(&self, url: &str, method: &str, token: Option<&str>, media: Option<&str>, body: &[u8]) -> Answer {
         let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
         let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
-        self.sent(&config, url, method, token, media, body).unwrap()
+        let headers: Vec<(&str, &str)> = media.map(|media| ("content-type", media)).into_iter().collect();
+        self.sent(&config, url, method, token, &headers, body).unwrap()
+    }
+
+    /// Calls a function's path with headers of its own.
+    #[track_caller]
+    pub(crate) fn call_with(
+        &self,
+        (method, path): (&str, &str),
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
+        let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
+        self.sent(&config, &format!("{}{path}", self.functions()), method, token, headers, body).unwrap()
     }
 
     /// A call that may come to nothing, since the node cuts it off or takes no connection.
     pub(crate) fn try_call(&self, path: &str, token: Option<&str>) -> Result<Answer, egress::EgressError> {
         let ca = fs::read(self.info["ca"].as_str().unwrap()).unwrap();
         let config = egress::ClientConfig { roots: vec![ca], ..egress::ClientConfig::default() };
-        self.sent(&config, &format!("{}{path}", self.functions()), "GET", token, None, b"")
+        self.sent(&config, &format!("{}{path}", self.functions()), "GET", token, &[], b"")
     }
 
     fn sent(
@@ -290,7 +306,7 @@ impl TestNode {
         url: &str,
         method: &str,
         token: Option<&str>,
-        media: Option<&str>,
+        headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer, egress::EgressError> {
         let client = egress::Client::new(config).unwrap();
@@ -298,8 +314,8 @@ impl TestNode {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        if let Some(media) = media.filter(|_| !body.is_empty()) {
-            request = request.header("content-type", media);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let request = request.body(Bytes::copy_from_slice(body)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -3,6 +3,7 @@
 
 mod login;
 mod policy;
+mod rules;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -56,6 +57,10 @@ pub(super) enum Operation {
     ListGlass,
     BreakGlass,
     EndGlass,
+    ListRules,
+    AddRules,
+    UseRules,
+    Simulate,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -104,6 +109,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(token_endpoints());
     all.extend(login::endpoints());
     all.extend(policy::endpoints());
+    all.extend(rules::endpoints());
     all
 }
 

@@ -19,7 +19,7 @@ pub(super) fn node(call: &Call<'_>) -> Answer {
     let view = call.plane.platform.node(call.ctx)?;
     let about = &call.plane.about;
     let all = cell_walls_all(view.walls);
-    let checks = vec![
+    let mut checks = vec![
         check(
             "record",
             view.record_waiting < 1_000,
@@ -45,6 +45,7 @@ pub(super) fn node(call: &Call<'_>) -> Answer {
         ),
         check("draining", !view.draining, if view.draining { "the node is stopping" } else { "no" }.into()),
     ];
+    checks.extend(view.sinks.iter().map(sink));
     let [p2, p3] = &view.engines;
     let report = api::NodeReport {
         version: about.version.clone(),
@@ -67,6 +68,18 @@ pub(super) fn node(call: &Call<'_>) -> Answer {
 fn cell_walls_all(walls: platform::Walls) -> Vec<&'static str> {
     let all = platform::Walls::ALL.iter().fold(platform::Walls::default(), |sum, (wall, _)| sum.with(*wall));
     walls.missing(all)
+}
+
+/// How a sink of events stands.
+fn sink(view: &platform::SinkView) -> api::Check {
+    let mut said = format!(
+        "{}, {} delivered, {} records to go, {} passed over, {} refused",
+        view.kind, view.delivered, view.behind, view.dropped, view.refused
+    );
+    if let Some((since, why)) = &view.failing {
+        said.push_str(&format!("; at {since}: {why}"));
+    }
+    check(&format!("sink-{}", view.name), view.failing.is_none(), said)
 }
 
 fn check(name: &str, well: bool, detail: String) -> api::Check {

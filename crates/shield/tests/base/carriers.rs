@@ -65,7 +65,7 @@ pub(crate) fn as_a_value(text: &[u8]) -> Vec<(&'static str, Raw)> {
         ("json that says form", post(FORM, &quoted)),
         ("json of escapes", post("application/vnd.api+json", &in_json)),
         ("multipart", post("multipart/form-data; boundary=b", parts("item", text))),
-        ("xml", post("application/xml", format!("<r><a>{entities}</a></r>"))),
+        ("xml", post("application/xml", format!("<r><n>Ada</n><a>{entities}</a><b>it's</b></r>"))),
         ("attribute", post("text/xml", format!("<r a=\"{entities}\"/>"))),
     ]
 }

@@ -3,8 +3,9 @@
 
 use super::{BodyError, Bounds, Parsed};
 
-/// Reads a document: one pair `/*` with the text of the root and all in it, one pair `//@*` for each attribute but
-/// those that declare namespaces. The second is what was wrong; the first then holds all up to there.
+/// Reads a document: one pair `/*` with the text of the root and all in it, one pair `//text()` for each text between
+/// two tags that is not blank, one pair `//@*` for each attribute but those that declare namespaces. The second is what
+/// was wrong; the first then holds all up to there.
 #[must_use]
 pub fn xml(input: &[u8], bounds: &Bounds) -> (Parsed, Option<BodyError>) {
     let decoded = decoded(input);
@@ -22,11 +23,13 @@ pub fn xml(input: &[u8], bounds: &Bounds) -> (Parsed, Option<BodyError>) {
         bounds,
         parsed: Parsed::default(),
         text: Vec::new(),
+        run: 0,
         open: Vec::new(),
         odd: None,
     };
     let result = reader.document();
-    let error = result.err().or(reader.odd);
+    let told = reader.tell_run();
+    let error = result.and(told).err().or(reader.odd);
     let mut parsed = Parsed { depth: reader.parsed.depth, ..Parsed::default() };
     parsed.pairs.push(b"/*", &reader.text);
     for (name, value) in reader.parsed.pairs.iter() {
@@ -58,6 +61,8 @@ struct Reader<'a> {
     bounds: &'a Bounds,
     parsed: Parsed,
     text: Vec<u8>,
+    /// Where in `text` the text behind the last tag begins.
+    run: usize,
     open: Vec<&'a [u8]>,
     /// What is read on after, but told.
     odd: Option<BodyError>,
@@ -101,8 +106,10 @@ impl<'a> Reader<'a> {
             } else if !seen_root && self.take(b"<!DOCTYPE") {
                 self.document_type()?;
             } else if self.take(b"</") {
+                self.tell_run()?;
                 self.end()?;
             } else if self.take(b"<") {
+                self.tell_run()?;
                 if self.open.is_empty() && seen_root {
                     return Err(self.wrong("a second root element"));
                 }
@@ -121,6 +128,21 @@ impl<'a> Reader<'a> {
 
     fn wrong(&self, reason: &'static str) -> BodyError {
         BodyError::Malformed { format: "XML", reason, offset: self.at }
+    }
+
+    /// Tells the text behind the last tag.
+    fn tell_run(&mut self) -> Result<(), BodyError> {
+        let run = self.text.get(self.run..).unwrap_or_default();
+        self.run = self.text.len();
+        if run.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        if self.parsed.pairs.len() >= self.bounds.pairs_max {
+            self.parsed.truncated = true;
+            return Err(BodyError::TooMany { max: self.bounds.pairs_max });
+        }
+        self.parsed.pairs.push(b"//text()", run);
+        Ok(())
     }
 
     fn rest(&self) -> &'a [u8] {

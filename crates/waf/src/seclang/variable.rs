@@ -230,7 +230,7 @@ impl Target {
 }
 
 fn xml<T>(part: &str) -> Result<T, Reason> {
-    let why = "of XPath `/*` (all text) and `//@*` (all attributes) are taken";
+    let why = "of XPath `/*` (all text), `//text()` (each text) and `//@*` (all attributes) are taken";
     Err(Reason::Refused { what: "variable", name: part.to_owned(), why })
 }
 
@@ -242,7 +242,7 @@ fn selector(collection: Collection, key: &str, part: &str) -> Result<Selector, R
     let key = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\'')).unwrap_or(key);
     if collection == Collection::Xml {
         return match key {
-            "/*" | "//@*" => Ok(Selector::Key(key.to_owned())),
+            "/*" | "//@*" | "//text()" => Ok(Selector::Key(key.to_owned())),
             _ => xml(part),
         };
     }

@@ -9,8 +9,26 @@ fn check(input: &[u8], text: &str, attributes: &[&str]) {
     assert_eq!(error, None, "{}", String::from_utf8_lossy(input));
     let mut expect = vec![(b"/*".to_vec(), text.as_bytes().to_vec())];
     expect.extend(attributes.iter().map(|value| (b"//@*".to_vec(), value.as_bytes().to_vec())));
-    let pairs: Vec<_> = parsed.pairs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+    let told = parsed.pairs.iter().filter(|(name, _)| *name != b"//text()");
+    let pairs: Vec<_> = told.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     assert_eq!(pairs, expect, "{}", String::from_utf8_lossy(input));
+}
+
+#[test]
+fn each_text_between_two_tags_is_told() {
+    let of = |input: &str, most: usize| {
+        let (parsed, error) = xml(input.as_bytes(), &Bounds { pairs_max: most, ..Bounds::default() });
+        let texts = parsed.pairs.iter().filter(|(name, _)| *name == b"//text()");
+        let texts: Vec<_> = texts.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect();
+        (texts, error.is_some())
+    };
+    let texts = |input: &str| of(input, 9);
+    let told =
+        |list: &[&str], wrong: bool| (list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), wrong);
+    assert_eq!(texts("<a>x<b>y</b> z <c/>\n</a>"), told(&["x", "y", " z "], false));
+    assert_eq!(texts("<a>x<!-- -->y<![CDATA[<]]>&lt;</a>"), told(&["xy<<"], false));
+    assert_eq!(texts("<a>x<b>left"), told(&["x", "left"], true));
+    assert_eq!(of("<a>x<b>y</b>z</a>", 2), told(&["x", "y"], true));
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! HTTP: batches as `POST`, with a bearer token from a file. It never follows a redirect, and never tells what a
+//! receiver said.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use egress::{Client, ClientConfig};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use model::limits;
+use platform::{Delivering, Delivery, Sink, SinkError};
+use zeroize::Zeroizing;
+
+use crate::{SetupError, later};
+
+/// How much of an answer is read so that its connection can be used again, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The longest token file, in bytes.
+const TOKEN_BYTES_MAX: u64 = 16 * 1024;
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line (`application/x-ndjson`).
+    #[default]
+    Ndjson,
+    /// One array (`application/json`).
+    Json,
+}
+
+/// Where to.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// An absolute `https` target.
+    pub url: String,
+    /// The certificates (PEM) that vouch for it; where none is given, the web's own roots do.
+    pub roots: Vec<Vec<u8>>,
+    /// A file of mode 0600 with a bearer token, read at each delivery, so that a new one is taken at once.
+    pub token_file: Option<PathBuf>,
+    /// How a batch is written.
+    pub format: Format,
+}
+
+/// A receiver of HTTP.
+pub struct HttpSink {
+    client: Client,
+    uri: Uri,
+    token_file: Option<PathBuf>,
+    format: Format,
+}
+
+impl HttpSink {
+    /// A receiver that is not connected to yet.
+    ///
+    /// # Errors
+    /// What is wrong with its URL, the certificates or the token's file.
+    pub fn new(config: &HttpConfig) -> Result<Self, SetupError> {
+        let uri: Uri = config.url.parse().map_err(|e: http::uri::InvalidUri| SetupError(e.to_string()))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(SetupError(format!("`{}` is not `https`", config.url)));
+        }
+        if let Some(path) = &config.token_file {
+            token(path).map_err(SetupError)?;
+        }
+        let client = Client::new(&ClientConfig {
+            roots: config.roots.clone(),
+            answer_within: Duration::from_millis(limits::SINK_DELIVER_MS),
+            plain: false,
+        })?;
+        Ok(Self { client, uri, token_file: config.token_file.clone(), format: config.format })
+    }
+
+    async fn post(&self, batch: &[Delivery]) -> Result<(), SinkError> {
+        let (media, body) = body(self.format, batch);
+        let mut request = Request::post(self.uri.clone()).header(header::CONTENT_TYPE, media);
+        if let Some(path) = &self.token_file {
+            request = request.header(header::AUTHORIZATION, token(path).map_err(later)?);
+        }
+        let request = request.body(body).map_err(later)?;
+        let (head, mut answer) = self.client.call(request).await.map_err(later)?.into_parts();
+        let drained = async {
+            let mut read = 0;
+            while let Some(Ok(piece)) = answer.next().await {
+                read += piece.len();
+                if read > ANSWER_BYTES_MAX {
+                    return;
+                }
+            }
+        };
+        // The status has said all; the rest only frees the connection.
+        let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+        outcome(head.status, &head.headers)
+    }
+}
+
+impl Sink for HttpSink {
+    fn deliver<'a>(&'a self, batch: &'a [Delivery]) -> Delivering<'a> {
+        Box::pin(self.post(batch))
+    }
+}
+
+fn body(format: Format, batch: &[Delivery]) -> (&'static str, Bytes) {
+    let lines = batch.iter().map(|delivery| delivery.line.as_str());
+    match format {
+        Format::Ndjson => {
+            let text = lines.fold(String::new(), |mut text, line| {
+                text.push_str(line);
+                text.push('\n');
+                text
+            });
+            ("application/x-ndjson", text.into())
+        }
+        Format::Json => {
+            let all: Vec<&str> = lines.collect();
+            ("application/json", format!("[{}]", all.join(",")).into())
+        }
+    }
+}
+
+/// What a status means for the batch. Wrong credentials and a wrong path are the operator's to mend, and what waits
+/// then goes on; only what says that the batch itself is bad loses it.
+fn outcome(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
+    let why = format!("the receiver answered {}", status.as_u16());
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        401 | 403 | 404 | 407 | 408 | 421 | 425 | 429 => {
+            Err(SinkError::Later { why, after: retry_after(headers) })
+        }
+        400..=499 => Err(SinkError::Never { why }),
+        300..=399 => Err(later(format!("{why}: redirects are not followed"))),
+        _ => Err(SinkError::Later { why, after: retry_after(headers) }),
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3), within the bound. A date is not read: it wants a clock that agrees.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds: u64 = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(Duration::from_millis(limits::SINK_RETRY_MS_MAX)))
+}
+
+/// `Bearer` and the token of a file that nobody else may read.
+fn token(path: &Path) -> Result<HeaderValue, String> {
+    let failed = |e: std::io::Error| format!("`{}`: {e}", path.display());
+    let meta = fs::metadata(path).map_err(failed)?;
+    if meta.mode() & 0o077 != 0 {
+        return Err(format!("`{}` holds a secret and is open to others", path.display()));
+    }
+    if meta.len() > TOKEN_BYTES_MAX {
+        return Err(format!("`{}` is too long for a token", path.display()));
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    let bearer = Zeroizing::new(format!("Bearer {}", text.trim()));
+    let mut value = HeaderValue::from_str(&bearer)
+        .map_err(|_| format!("`{}` holds no token: it has other characters", path.display()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;
