@@ -6,6 +6,7 @@ mod doctor;
 mod functions;
 mod identity;
 mod invoke;
+mod limits;
 mod login;
 mod new;
 mod offline;

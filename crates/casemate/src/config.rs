@@ -2,6 +2,7 @@
 
 mod events;
 mod names;
+mod network;
 mod rates;
 mod shield;
 mod tls;
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use events::RawEvents;
 pub(crate) use events::{RawFormat, SinkConfig, SinkPlace};
+pub(crate) use network::{Network, SetSource};
+use network::{RawFirewall, RawProxy};
 use rates::{Rates, RawRates};
 use tls::RawTls;
 pub(crate) use tls::{Acme, AcmeChallenge, Shown};
@@ -59,6 +62,8 @@ pub(crate) struct RawConfig {
     egress: RawEgress,
     /// Which peers may connect at all.
     firewall: RawFirewall,
+    /// Who stands in front of the node and says for whom.
+    proxy: RawProxy,
     /// How often anyone may ask.
     rates: RawRates,
     /// How requests are looked at before anything runs.
@@ -105,16 +110,6 @@ pub(crate) struct RawTenants {
 pub(crate) struct RawEgress {
     /// Private, loopback or otherwise refused ranges that functions may reach where a grant names them.
     allow: Vec<String>,
-}
-
-/// Which peers may connect at all; refused ones are dropped before TLS.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawFirewall {
-    /// Only these ranges; everyone where it is empty.
-    allow: Vec<String>,
-    /// Never these ranges, even where `allow` has them.
-    deny: Vec<String>,
 }
 
 /// How the node's own log is written, on stderr.
@@ -211,10 +206,8 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     /// How requests are looked at where a manifest is silent.
     pub(crate) shield: ShieldDefaults,
-    /// Who may connect; everyone where it is empty.
-    pub(crate) firewall_allow: Vec<Cidr>,
-    /// Who may not.
-    pub(crate) firewall_deny: Vec<Cidr>,
+    /// Who may connect, and who stands in front.
+    pub(crate) network: Network,
     /// Where events go beside the record.
     pub(crate) sinks: Vec<SinkConfig>,
     /// How the log is written.
@@ -356,8 +349,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         rates: Rates::prove(&raw.rates)?,
         shield: shield::prove(&raw.shield)?,
-        firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
-        firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
+        network: Network::prove(&raw.firewall, &raw.proxy, &around.base)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,
         sinks: raw.events.prove(&around.base)?,
         log_format: raw.log.format,

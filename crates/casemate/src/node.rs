@@ -13,7 +13,7 @@ use gateway::{About, Addresses, Gateway, GatewayConfig};
 use keyring::{KdfParams, RootKey, SystemEntropy};
 use model::{Entropy, TenantId, limits};
 use platform::{FirstStart, Parts, Platform, PlatformConfig};
-use shield::{Firewall, Shield, ShieldConfig};
+use shield::{Shield, ShieldConfig};
 use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
 use tokio::{
     sync::{Notify, oneshot},
@@ -23,10 +23,11 @@ use tokio::{
 use crate::{
     certificates::certificates,
     clock::SystemClock,
-    config::{Config, RootKeySource},
+    config::{Config, Network, RootKeySource},
     events,
     exit::{Exit, Failure},
     folder::{STORE, data_folder},
+    lists::{self, Keeper},
     session::{Secret, read_private},
 };
 
@@ -43,8 +44,10 @@ pub(crate) struct Node {
     first: Option<FirstStart>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// What looks after the firewall's lists.
+    lists: Arc<Keeper>,
     /// What looks after the certificates, and how it is told to look at once.
-    keeper: Option<JoinHandle<()>>,
+    certificates: Option<JoinHandle<()>>,
     wish: Arc<Notify>,
 }
 
@@ -73,7 +76,7 @@ impl Node {
             cells,
             egress: Arc::new(open_egress(config)?),
             shield: Arc::new(Shield::new(ShieldConfig {
-                firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
+                lists: lists(config).await?,
                 ..config.rates.shield()
             })),
             // It is asked something, so that one that does not work is none.
@@ -108,6 +111,7 @@ impl Node {
             }
         };
         let addresses = gateway.addresses();
+        let lists = Keeper::start(Arc::clone(&platform), config.network.clone());
         let (shutdown, ends) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
             // A sender that is gone means the same.
@@ -115,10 +119,22 @@ impl Node {
         }));
         // Not before the ports are open: whoever issues certificates comes to look.
         let wish = Arc::new(Notify::new());
-        let keeper = tls.keeper.start(Arc::clone(&platform), Arc::clone(&wish));
+        let certificates = tls.keeper.start(Arc::clone(&platform), Arc::clone(&wish));
         let (ca, ca_file) = (tls.ca, tls.ca_file);
         tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
-        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving, keeper, wish })
+        Ok(Self {
+            platform,
+            walls,
+            addresses,
+            ca,
+            ca_file,
+            first,
+            shutdown,
+            serving,
+            certificates,
+            lists,
+            wish,
+        })
     }
 
     /// Where functions answer.
@@ -139,11 +155,6 @@ impl Node {
     /// Where certificate authorities look over HTTP.
     pub(crate) const fn challenges(&self) -> Option<SocketAddr> {
         self.addresses.challenges
-    }
-
-    /// Looks at the operator's certificate and key at once.
-    pub(crate) fn reload(&self) {
-        self.wish.notify_one();
     }
 
     /// The certificate (PEM) that signs the node's.
@@ -178,11 +189,25 @@ impl Node {
         }
     }
 
+    /// Puts the firewall and the forwarders of a configuration in force that was read again, or says why it was not, and
+    /// looks at the operator's certificate and key at once.
+    pub(crate) async fn reload(&self, network: Result<Network, String>) {
+        self.wish.notify_one();
+        let keeper = Arc::clone(&self.lists);
+        let read = tokio::task::spawn_blocking(move || match network {
+            Ok(network) => keeper.replace(network),
+            Err(why) => keeper.unreadable(&why),
+        });
+        if let Err(error) = read.await {
+            tracing::error!(%error, "the lists could not be read again");
+        }
+    }
+
     /// Takes no more connections, lets requests end within their time, then ends the workers and saves what is
     /// not saved yet.
     pub(crate) async fn stop(self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.abort();
+        if let Some(certificates) = &self.certificates {
+            certificates.abort();
         }
         let _ = self.shutdown.send(());
         if let Err(error) = self.serving.await {
@@ -284,6 +309,16 @@ fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
     let allow = allow.map_err(|e: egress::CidrError| not_started(&e))?;
     let settings = egress::EgressConfig { allow, ..egress::EgressConfig::default() };
     egress::Egress::new(settings).map_err(|e| not_started(&e))
+}
+
+/// The firewall's lists, as they stand at the start. Where one cannot be read, nobody knows who may connect.
+async fn lists(config: &Config) -> Result<shield::Lists, Failure> {
+    let network = config.network.clone();
+    let (lists, wrong) = blocking(move || lists::read(&network, None, lists::moment(&SystemClock))).await?;
+    match wrong.first() {
+        Some(why) => Err(not_started(why).next("see `firewall.sets` in the configuration")),
+        None => Ok(lists),
+    }
 }
 
 fn gateway_config(config: &Config, tls: gateway::tls::Tls) -> GatewayConfig {

@@ -90,14 +90,6 @@ pub struct CreateTenant {
     pub concurrency: Option<u64>,
 }
 
-/// `PUT /v1/tenants/{tenant}/limits`; the answer is a [`Tenant`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TenantLimits {
-    /// Runs of all its functions at once, from 1 to the node's ceiling.
-    pub concurrency: u64,
-}
-
 /// One line of a list of functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionSummary {

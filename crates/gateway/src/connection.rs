@@ -5,6 +5,7 @@ mod handshake;
 mod http1;
 mod http2;
 mod later;
+mod proxied;
 mod turns;
 
 use std::{
@@ -45,6 +46,7 @@ pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
 use http2::Watched;
 pub(crate) use later::Later;
+pub(crate) use proxied::proxied;
 pub(crate) use turns::Turns;
 
 /// How long a client may take to read the last that it is told.
@@ -357,7 +359,7 @@ impl Activity {
     }
 
     /// Returns when the connection is to end at once.
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         while !self.ended.load(Ordering::Relaxed) {
             self.end.notified().await;
         }

@@ -127,8 +127,9 @@ async fn walk(
 ) -> Result<Response<Body>, Problem> {
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
-    let now_ms = plane.platform.clock().monotonic_ms();
-    let screened = plane.platform.shield().screen(head, body, peer, now_ms).map_err(|blocked| {
+    let (shield, now_ms) = (plane.platform.shield(), plane.platform.clock().monotonic_ms());
+    let let_in = shield.admit_peer(shield::Port::Control, peer.address.ip(), now_ms);
+    let screened = let_in.and_then(|()| shield.screen(head, body, peer, now_ms)).map_err(|blocked| {
         plane.platform.note_refusal(id, None, peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use identity::Caller;
 use model::RequestId;
-use platform::Platform;
+use platform::{Platform, Target};
 use shield::Peer;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     problem::Problem,
     stage::{
         authorize::authorize,
+        behind::behind,
         identify::{Whole, identify},
         inspect::inspect,
         invoke::invoke,
@@ -21,7 +23,7 @@ use crate::{
         respond::Body,
         route::route,
         screen::screen,
-        shape::shape,
+        shape::{Shaped, shape},
     },
 };
 
@@ -41,7 +43,15 @@ impl DataPlane {
         let id = self.platform.request_id();
         let asked = respond::Asked::of(&request);
         let started = self.platform.clock().monotonic_ms();
-        let mut response = match self.walk(id, peer, request).await {
+        let walked = match behind(&self.platform, peer, &request) {
+            Ok(None) => self.walk(id, peer, None, request).await,
+            Ok(Some(behind)) => {
+                let walked = Box::pin(self.walk(id, &behind.peer, Some(&behind.told), request)).await;
+                walked.map_err(Problem::among_others)
+            }
+            Err(problem) => Err(problem),
+        };
+        let mut response = match walked {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused(problem.counted_as());
@@ -57,30 +67,53 @@ impl DataPlane {
         response
     }
 
+    /// `told`: the header that the function sees of a forwarder's.
     async fn walk(
         &self,
         id: RequestId,
         peer: &Peer,
+        told: Option<&(HeaderName, HeaderValue)>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
+        let mut shaped = shape(peer, request).await?;
+        if let Some((name, value)) = told {
+            shaped.head.headers.insert(name, value.clone());
+        }
+        let target = route(&self.platform, &shaped)?;
+        let mut caller = None;
+        let answer = self.enter(id, peer, &target, shaped, &mut caller).await;
+        let refused = answer.as_ref().err().map(Problem::code);
+        match self.platform.rates_told(&target, peer, caller.as_ref(), refused) {
+            None => answer,
+            Some(told) => respond::tell_rates(answer, &told),
+        }
+    }
+
+    /// From the function that is meant to its answer. Who asks is left in `caller` once that is known.
+    async fn enter(
+        &self,
+        id: RequestId,
+        peer: &Peer,
+        target: &Arc<Target>,
+        shaped: Shaped,
+        caller: &mut Option<Caller>,
+    ) -> Result<Response<Body>, Problem> {
         let platform = &self.platform;
-        let shaped = shape(peer, request).await?;
-        let target = route(platform, &shaped)?;
         let upload = shaped.upload.clone();
         upload.bounded_by(target.limits());
-        let screened = screen(platform, id, &target, shaped, peer)?;
+        let screened = screen(platform, id, target, shaped, peer)?;
         let screened = match target.takes_others() {
             true => {
-                let ready = Box::pin(self.whole.ready(platform, id, &target, screened)).await;
+                let ready = Box::pin(self.whole.ready(platform, id, target, screened)).await;
                 ready.map_err(|problem| upload.blame(problem))?
             }
             false => screened,
         };
-        let caller = identify(platform, id, &target, &screened)?;
-        let permit = authorize(platform, id, &target, &caller, &screened)?;
-        let inspected = inspect(platform, id, &target, &caller, screened).await;
+        let caller = caller.insert(identify(platform, id, target, &screened)?);
+        let permit = authorize(platform, id, target, caller, &screened)?;
+        let inspected = inspect(platform, id, target, caller, screened).await;
         let inspected = inspected.map_err(|problem| upload.blame(problem))?;
-        let answer = invoke(platform, id, permit, &caller, target, inspected).await;
+        let answer = invoke(platform, id, permit, caller, target.clone(), inspected).await;
         answer.map_err(|problem| upload.blame(problem))
     }
 }

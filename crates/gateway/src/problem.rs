@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use model::{Blame, Fault, RequestId};
 use platform::{BodyBroken, ControlError, Refused, RouteMiss, Withheld};
-use shield::{Blocked, http1::Malformed};
+use shield::{Blocked, ForwardedMalformed, http1::Malformed};
 
 use crate::{api, stage::respond::Body, stage::shape::ShapeError};
 
@@ -55,7 +55,7 @@ impl Problem {
         self
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -68,6 +68,13 @@ impl Problem {
     /// The code that it is counted as.
     pub(crate) fn counted_as(&self) -> &'static str {
         self.counted.unwrap_or(self.code)
+    }
+
+    /// The same on a forwarder's connection, which carries others beside the source that the firewall refuses.
+    #[must_use]
+    pub(crate) fn among_others(mut self) -> Self {
+        self.closes = self.closes && self.code != Blocked::Firewall.code();
+        self
     }
 
     /// Whether the record has it already, with more than this says.
@@ -139,6 +146,12 @@ impl From<RouteMiss> for Problem {
                 problem.with(header::ALLOW, allowed.join(", "))
             }
         }
+    }
+}
+
+impl From<ForwardedMalformed> for Problem {
+    fn from(error: ForwardedMalformed) -> Self {
+        Self::new(400, "forwarded-malformed", error.to_string())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::Incoming as Arriving;
 use model::{RequestId, limits};
 use platform::Platform;
 use shield::{Blocked, Peer, Port};
@@ -24,7 +24,7 @@ use crate::{
     pipeline::DataPlane,
     stage::{
         identify::Whole,
-        listen::{Bounds, accept},
+        listen::{Bounds, Incoming, Watch, accept},
         respond::Body,
     },
     tls::{Tls, clients::Clients},
@@ -206,17 +206,30 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 impl Door {
+    fn watch<'a>(&'a self, refused: &'a (dyn Fn(IpAddr, &'static str, &str) + Sync)) -> Watch<'a> {
+        Watch {
+            port: self.plane.port(),
+            bounds: &self.bounds,
+            shield: self.platform.shield(),
+            clock: self.platform.clock(),
+            refused,
+        }
+    }
+
     async fn open(self, listener: TcpListener) {
         loop {
             let refused = |source, code, detail: &str| {
                 self.plane.refused(source, code, detail);
             };
-            let shield = self.platform.shield();
-            let clock = self.platform.clock();
-            let (stream, address, place) = accept(&listener, &self.bounds, shield, clock, refused).await;
-            let (plane, line) = (self.plane.clone(), self.line.clone());
+            let incoming = accept(&listener, &self.watch(&refused)).await;
+            let door = self.clone();
             tokio::spawn(async move {
-                line.serve(stream, address, place.activity().clone(), plane).await;
+                let refused = |source, code, detail: &str| {
+                    door.plane.refused(source, code, detail);
+                };
+                let Some(incoming) = door.watch(&refused).unmask(incoming).await else { return };
+                let Incoming { stream, address, place, .. } = incoming;
+                door.line.serve(stream, address, place.activity().clone(), door.plane).await;
                 drop(place);
             });
             // A flood of connections is taken in one by one, between what else there is to do.
@@ -233,10 +246,17 @@ impl Plane {
             Self::Challenges(plane) => &plane.platform,
         }
     }
+
+    const fn port(&self) -> Port {
+        match self {
+            Self::Data(_) | Self::Challenges(_) => Port::Data,
+            Self::Control(_) => Port::Control,
+        }
+    }
 }
 
 impl Host for Plane {
-    async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: Arc<Peer>, request: Request<Arriving>) -> Response<Body> {
         match self {
             Self::Data(plane) => plane.answer(&peer, request).await,
             // The larger future by far: the other kind of request does not carry its size about.
@@ -246,9 +266,8 @@ impl Host for Plane {
     }
 
     fn admit(&self, source: IpAddr) -> Result<Duration, Blocked> {
-        let port = if matches!(self, Self::Control(_)) { Port::Control } else { Port::Data };
         let platform = self.platform();
-        let wait = platform.shield().admit_connection(port, source, platform.clock().monotonic_ms());
+        let wait = platform.shield().admit_connection(self.port(), source, platform.clock().monotonic_ms());
         wait.map(Duration::from_millis)
     }
 

@@ -327,6 +327,19 @@ pub const RECENT_BODY_BYTES: usize = 16 << 10;
 pub const SHIELD_EXCLUSIONS_MAX: usize = 64;
 /// Ranges of addresses in one manifest's `allow` and `deny` together.
 pub const SHIELD_RANGES_MAX: usize = 256;
+/// Ranges of addresses in one of the node's named sets.
+pub const FIREWALL_SET_RANGES_MAX: usize = 200_000;
+/// A file of such a set, in bytes.
+pub const FIREWALL_SET_BYTES_MAX: u64 = 16 * MIB;
+/// Entries of one of a tenant's lists of sources.
+pub const TENANT_RANGES_MAX: usize = 1_024;
+/// The header of a forwarded connection (PROXY protocol, version 2), in bytes.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2_048;
+/// How long a trusted forwarder may take for that header, in milliseconds.
+pub const PROXY_HEADER_MS: u64 = 3_000;
+/// Sources and callers that the rates of all functions and tenants together remember; those who have used least of
+/// theirs go first.
+pub const OWN_RATE_KEYS_MAX: usize = 200_000;
 /// How long a new revision is learned before its profile is in force, in minutes, unless its manifest says otherwise.
 pub const PROFILE_LEARN_MINUTES: u32 = 1_440;
 /// Changes of policies that are compared and proved at once on a node.

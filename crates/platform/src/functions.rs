@@ -13,13 +13,10 @@ use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
-    call::Refusals,
-    catalog::{Accepts, Home, Life, Placed, Target, View, ViewError},
+    catalog::{Accepts, Home, Life, Placed, Target, ViewError},
     changes::Proposed,
     control::What,
     gate::Gate,
-    meter::Meter,
-    recent::Sampled,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
     widening::{Consent, Door},
@@ -181,6 +178,7 @@ impl Platform {
         manifest.check_waiver(self.clock.now())?;
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
         let loosened = self.permit_loosened(ctx, home, what.resource, &manifest.shield)?;
+        self.check_own(&manifest.shield)?;
         let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
         let view = home.view();
         let verdict = self.access_verdict(&view, function, Door::of(&manifest), first).await?;
@@ -264,6 +262,7 @@ impl Platform {
         let verdict = self.access_verdict(&view, function, door, false).await?;
         let loosened = self.permit_loosened(ctx, &home, resource, &revision.shield);
         let loosened = self.note_failure(ctx, what, loosened)?;
+        self.note_failure(ctx, what, self.check_own(&revision.shield))?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
         let passed = self.note_failure(ctx, what, passed)?.of_deploy(door, false);
         let _one = home.changing.lock().await;
@@ -396,6 +395,8 @@ impl Platform {
         let destinations = Destinations::parse(&revision.grants.outbound)
             .map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
         Ok(Arc::new(Target {
+            own: self.own_of(life.scope, &revision.shield)?,
+            room: home.room.clone(),
             tenant: home.tenant.clone(),
             quota: home.quota.clone(),
             gate: Gate::new(&revision.limits),
@@ -414,12 +415,7 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life {
-            meter: Meter::resume(totals),
-            log,
-            refusals: Refusals::default(),
-            sampled: Sampled::default(),
-        })
+        Arc::new(Life::new(totals, log, self.shield.scope()))
     }
 
     /// The kept revisions of a function, the newest first.
@@ -514,17 +510,5 @@ pub(crate) fn view_error(error: ViewError) -> ControlError {
     match error {
         ViewError::Policy(errors) => errors.into(),
         ViewError::Route(taken) => ControlError::Conflict(taken.to_string()),
-    }
-}
-
-impl View {
-    /// The same with one function put, or taken away.
-    fn with(&self, function: &FunctionName, placed: Option<Placed>) -> Result<Self, ViewError> {
-        let mut functions = self.functions.clone();
-        match placed {
-            Some(placed) => functions.insert(function.clone(), placed),
-            None => functions.remove(function),
-        };
-        Self::new(functions, self.policies.clone(), self.policy_text.clone())
     }
 }

@@ -137,10 +137,13 @@ impl Platform {
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
         let decided = self.decide(&target.slice, &asked, caller, Action::Invoke, named);
-        decided.inspect_err(|refused| {
+        let permit = decided.inspect_err(|refused| {
             let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
-        })
+        })?;
+        // Not before: who is not permitted uses up nothing of those who are.
+        self.admit_own(id, target, caller, head, peer)?;
+        Ok(permit)
     }
 
     /// A caller that proved itself at another door, by what this function does not take.

@@ -29,6 +29,7 @@ mod logs;
 mod meter;
 mod node;
 mod open;
+mod own;
 mod quota;
 mod reach;
 mod recent;

@@ -262,7 +262,9 @@ impl Platform {
         let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
         let policies = with_glass(&policies, &glass_of(&store).await?).await?;
         let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
-        let home = Home::new(tenant, store, empty, self.tenant_ceiling);
+        let now = self.tenant_now(tenant.concurrency, tenant.shield.clone(), None)?;
+        self.warn_unknown(&now.own, &tenant.id);
+        let home = Home::new(tenant, store, empty, self.tenant_ceiling, now);
         let mut records = Vec::new();
         shelf::every(&home.store, Span::all(FUNCTIONS), |id, value, _| {
             records.push((id.to_vec(), shelf::decode::<FunctionRecord>(FUNCTIONS, value)?));
@@ -286,6 +288,7 @@ impl Platform {
             let life = self.new_life(&home, &name, totals);
             self.load_log(&home, &name).await?;
             let target = self.target(&home, Arc::new(revision), &policies, life)?;
+            self.warn_unknown(&target.own, &target.resource);
             functions.insert(name, Placed { record, target });
         }
         home.show(View::new(functions, policies, text.into()).map_err(view_error)?);

@@ -50,9 +50,9 @@ struct NodeFile {
 /// `up`
 pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let out = &context.out;
-    let Up { config, data, listen, control, accept_clock } = args;
+    let Up { config: file, data, listen, control, accept_clock } = args;
     let over = Overrides { data, listen, control, accept_clock };
-    let config = read_config(config.as_deref(), &over)?;
+    let config = read_config(file.as_deref(), &over)?;
     let _log = telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
     let descriptors = descriptors::raise();
     if descriptors < descriptors::WANTED {
@@ -74,14 +74,14 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(not_heard)?;
 
     let mut node = Node::start(&config).await?;
-    let file = describe(&config, &node)?;
+    let said = describe(&config, &node)?;
     let path = config.data.join("node.json");
-    let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
+    let text = serde_json::to_vec_pretty(&said).unwrap_or_default();
     write_private(&path, &text)?;
     if out.is_json() {
-        out.json_line(&file);
+        out.json_line(&said);
     } else {
-        out.say(banner(out, &file));
+        out.say(banner(out, &said));
     }
     // Not before it was said where the token is: whoever was not told has no token.
     node.first_token_kept().await?;
@@ -89,7 +89,10 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => node.reload(),
+            _ = hangup.recv() => {
+                let again = read_config(file.as_deref(), &over);
+                node.reload(again.map(|config| config.network).map_err(|failure| failure.to_string())).await;
+            }
         }
     }
     out.note("draining; once more to end at once");

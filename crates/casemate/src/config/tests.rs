@@ -204,6 +204,50 @@ fn the_schema_explains_every_key() {
 }
 
 #[test]
+fn who_may_connect_and_who_stands_in_front() {
+    let network = parse(
+        r#"
+        [firewall]
+        allow = ["10.0.0.0/8", "set:offices"]
+        deny = ["set:bots until=2100-01-01"]
+        [firewall.control]
+        allow = ["10.1.0.0/16"]
+        [firewall.sets.offices]
+        ranges = ["198.51.100.0/24", "192.0.2.1 until=2100-01-01T00:00:00Z"]
+        [firewall.sets.bots]
+        file = "bots.txt"
+        [proxy]
+        trusted = ["10.0.0.2"]
+        forwarded = ["10.0.0.4"]
+        header = "forwarded"
+        "#,
+    )
+    .unwrap()
+    .network;
+    assert_eq!((network.allow.len(), network.deny.len(), network.control_allow.len()), (2, 1, 1));
+    assert_eq!(network.sets["bots"], SetSource::File("/etc/casemate/bots.txt".into()));
+    assert!(matches!(&network.sets["offices"], SetSource::Ranges(ranges) if ranges.len() == 2));
+    assert_eq!(network.header, ::shield::ForwardHeader::Forwarded);
+    assert!(!network.trusted_control);
+}
+
+#[test]
+fn what_is_no_list() {
+    refused("[firewall]\nallow = [\"10.0.0.1/8\"]", "`firewall.allow`: `10.0.0.1/8`");
+    refused("[firewall]\ndeny = [\"set:bots\"]", "`set:bots` is no set");
+    refused("[firewall.control]\ndeny = [\"set:bots\"]", "`firewall.control.deny`");
+    refused("[firewall]\ndeny = [\"10.0.0.0/8 until=soon\"]", "is no end");
+    refused("[firewall.sets.Bots]\nranges = []", "`Bots` is no name of a set");
+    refused("[firewall.sets.a]", "either `file` or `ranges`");
+    refused("[firewall.sets.a]\nfile = \"x\"\nranges = []", "either `file` or `ranges`");
+    refused("[firewall.sets.a]\nranges = [\"set:b\"]", "stands within a set");
+    refused("[firewall.sets.a]\nranges = [\"b\"]", "`firewall.sets.a.ranges`");
+    refused("[proxy]\ntrusted = [\"set:a\"]", "`proxy.trusted`");
+    refused("[proxy]\nforwarded = [\"10.0.0.1/8\"]", "`proxy.forwarded`");
+    refused("[proxy]\nheader = \"x-real-ip\"", "x-real-ip");
+}
+
+#[test]
 fn sinks_are_what_they_say() {
     let config = parse(
         r#"

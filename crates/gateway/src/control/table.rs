@@ -270,7 +270,7 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             "/v1/tenants/{tenant}/limits",
             Op::LimitTenant,
             "Change how much a tenant may have at once",
-            json::<api::TenantLimits>(),
+            json::<model::TenantLimits>(),
             (200, json::<model::Tenant>()),
         ),
         Endpoint {

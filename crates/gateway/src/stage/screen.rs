@@ -22,6 +22,7 @@ pub(crate) fn screen(
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;
+    platform.admit_source(id, target, peer).map_err(|blocked| Problem::from(&blocked))?;
     platform.look(id, target, &mut screened)?;
     Ok(screened)
 }
