@@ -52,6 +52,10 @@ kinds! {
     Run = "run";
     /// The node started, stopped, or lost or raised a wall.
     Node = "node";
+    /// Something suspicious was seen; what was asked was let through, or refused by what saw it.
+    Signal = "signal";
+    /// The node defended itself: it blocked, suspended or quarantined, or took that back.
+    Action = "action";
 }
 
 /// One event. Text may hold anything: encoding bounds each field and escapes what could break a line or

@@ -319,7 +319,7 @@ const fn plain(byte: u8) -> bool {
 
 /// Control characters, line and paragraph separators, and marks that change the direction of text or are
 /// invisible ("Trojan Source", CVE-2021-42574): with them, a field could pass for another line or name.
-fn deceives(c: char) -> bool {
+pub(crate) fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}')
