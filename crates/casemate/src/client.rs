@@ -2,6 +2,7 @@
 
 mod login;
 mod policy;
+mod shield;
 
 use bytes::Bytes;
 use cell::BodyStream;

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::shield::{Cidr, CidrError};
+use ::shield::{Cidr, CidrError, Responses};
 use cell::Walls;
 use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
@@ -216,6 +216,8 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     /// How requests are looked at where a manifest is silent.
     pub(crate) shield: ShieldDefaults,
+    /// What the node does by itself when it finds something suspicious.
+    pub(crate) responses: Responses,
     /// Who may connect; everyone where it is empty.
     pub(crate) firewall_allow: Vec<Cidr>,
     /// Who may not.
@@ -358,6 +360,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         rates: Rates::prove(&raw.rates)?,
         shield: shield::prove(&raw.shield)?,
+        responses: shield::prove_responses(&raw.shield)?,
         firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
         firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,

@@ -6,6 +6,7 @@
 
 mod login;
 mod policy;
+mod shield;
 
 use std::fmt;
 
@@ -23,6 +24,10 @@ pub use login::{
 pub use policy::{
     BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, Proposal, Reached, ReachedList,
     SetPolicy, Waiting, WaitingList,
+};
+pub use shield::{
+    Bait, BaitList, NewBait, NewShieldAction, ProfileNumber, ProfileStage, ProfileStep, ShieldAction,
+    ShieldProfile, ShieldReport, ShieldSignal, ShieldStory, UndoneActions,
 };
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.

@@ -5,6 +5,7 @@ mod functions;
 mod login;
 mod openapi;
 mod policy;
+mod shield;
 mod table;
 mod tenancy;
 
@@ -124,6 +125,7 @@ async fn walk(
     request: Request<Incoming>,
     peer: &Peer,
 ) -> Result<Response<Body>, Problem> {
+    plane.platform.admit_operator(id, peer)?;
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
     let now_ms = plane.platform.clock().monotonic_ms();
@@ -205,6 +207,16 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::ListGlass => policy::list_glass(&call).await,
         Op::BreakGlass => policy::break_glass(&call).await,
         Op::EndGlass => policy::end_glass(&call).await,
+        Op::NodeShield | Op::ShieldReport => shield::report(&call),
+        Op::NodeWhy | Op::ShieldWhy => shield::why(&call).await,
+        Op::NodeAct | Op::ShieldAct => shield::act(&call).await,
+        Op::NodeUndo | Op::ShieldUndo => shield::undo(&call).await,
+        Op::ReadProfile => shield::profile(&call),
+        Op::ApproveProfile => shield::approve(&call).await,
+        Op::ResetProfile => shield::reset(&call).await,
+        Op::ListBait => shield::list_bait(&call).await,
+        Op::LayBait => shield::lay_bait(&call).await,
+        Op::TakeBait => shield::take_bait(&call).await,
         Op::ListFunctions => functions::list(&call),
         Op::Inspect => functions::inspect(&call).await,
         Op::Remove => functions::remove(&call).await,

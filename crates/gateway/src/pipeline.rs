@@ -12,6 +12,7 @@ use shield::Peer;
 use crate::{
     metrics::Metrics,
     problem::Problem,
+    slow::Slow,
     stage::{
         authorize::authorize,
         identify::{Whole, identify},
@@ -30,6 +31,8 @@ pub(crate) struct DataPlane {
     pub(crate) metrics: Arc<Metrics>,
     /// For bodies that must be read before it is known who sent them.
     pub(crate) whole: Whole,
+    /// For refusals that the shield answers late.
+    pub(crate) slow: Slow,
     /// Whether the name is one for which browsers should insist on TLS: not on `localhost`.
     pub(crate) strict_transport: bool,
 }
@@ -39,6 +42,7 @@ impl DataPlane {
     pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = self.platform.request_id();
         let asked = respond::Asked::of(&request);
+        let is_slowed = Slow::is_meant(&self.platform, &request, peer);
         let started = self.platform.clock().monotonic_ms();
         let mut response = match self.walk(id, peer, request).await {
             Ok(response) => response,
@@ -46,6 +50,9 @@ impl DataPlane {
                 self.metrics.refused(problem.counted_as());
                 if !problem.is_recorded() {
                     self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
+                }
+                if is_slowed {
+                    self.slow.wait().await;
                 }
                 problem.respond(id)
             }
@@ -64,7 +71,7 @@ impl DataPlane {
     ) -> Result<Response<Body>, Problem> {
         let platform = &self.platform;
         let shaped = shape(peer, request).await?;
-        let target = route(platform, &shaped)?;
+        let target = route(platform, id, &shaped, peer)?;
         let upload = shaped.upload.clone();
         upload.bounded_by(target.limits());
         let screened = screen(platform, id, &target, shaped, peer)?;

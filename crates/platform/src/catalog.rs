@@ -20,6 +20,7 @@ use store::TenantStore;
 use crate::{
     call::Refusals,
     code::CodeSlot,
+    defence::ProfileRoom,
     gate::Gate,
     identities::Room,
     logs::FunctionLog,
@@ -82,6 +83,7 @@ pub(crate) struct Life {
     pub(crate) meter: Meter,
     pub(crate) log: Arc<FunctionLog>,
     pub(crate) refusals: Refusals,
+    pub(crate) profile: ProfileRoom,
 }
 
 impl std::fmt::Debug for Target {

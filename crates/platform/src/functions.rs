@@ -17,10 +17,11 @@ use crate::{
     catalog::{Accepts, Home, Life, Placed, Target, View, ViewError},
     changes::Proposed,
     control::What,
+    defence::ProfileRoom,
     gate::Gate,
     meter::Meter,
     refused::{ControlError, Ctx},
-    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
+    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, PROFILES, REVISIONS, USAGE},
     widening::{Consent, Door},
 };
 
@@ -220,8 +221,11 @@ impl Platform {
             .check(FUNCTIONS, function.as_str(), entry.map(|e| e.revision))
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .put(REVISIONS, shelf::numbered(function, number.0), shelf::encode(&*revision)?)
-            .delete(REVISIONS, shelf::numbered(function, oldest));
+            .delete(REVISIONS, shelf::numbered(function, oldest))
+            .delete(PROFILES, shelf::numbered(function, oldest));
         home.store.commit(batch).await?;
+        let before = active.map(|placed| &*placed.target.revision);
+        self.begin_profile(home, &revision, &target.life, before).await?;
         home.show(next);
         let mut findings: Vec<_> = admitted.findings().iter().map(ToString::to_string).collect();
         findings.extend(Self::unknown_credentials(home, &revision.access.accept));
@@ -269,7 +273,9 @@ impl Platform {
         let view = home.view();
         passed.holds(&view)?;
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
-        let target = self.target(&home, revision.clone(), &view.policies, placed.target.life.clone())?;
+        let life = placed.target.life.clone();
+        let before = placed.target.revision.clone();
+        let target = self.target(&home, revision.clone(), &view.policies, life.clone())?;
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
@@ -277,6 +283,7 @@ impl Platform {
         self.record_act(ctx, what, &detail).await?;
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
+        self.begin_profile(&home, &revision, &life, Some(&before)).await?;
         home.show(next);
         Ok((revision, now))
     }
@@ -303,7 +310,7 @@ impl Platform {
         let mut batch = Batch::new()
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .delete(USAGE, function.as_str());
-        for space in [REVISIONS, LOGS] {
+        for space in [REVISIONS, LOGS, PROFILES] {
             let mut ids = Vec::new();
             let take = |id: &[u8], _: &[u8], _| {
                 ids.push(id.to_vec());
@@ -411,7 +418,8 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life { meter: Meter::resume(totals), log, refusals: Refusals::default() })
+        let (refusals, profile) = (Refusals::default(), ProfileRoom::default());
+        Arc::new(Life { meter: Meter::resume(totals), log, refusals, profile })
     }
 
     /// The kept revisions of a function, the newest first.

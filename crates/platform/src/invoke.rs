@@ -15,7 +15,7 @@ use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
 use policy::{Action, Context, Proof, Question, Resource};
-use shield::{Peer, Screened};
+use shield::{Peer, Screened, Sign};
 
 use crate::{
     Platform,
@@ -49,6 +49,9 @@ impl Platform {
     /// # Errors
     /// [`RouteMiss`].
     pub fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
+        if self.is_bait_route(host, path) {
+            return Err(RouteMiss::NoRoute);
+        }
         self.catalog.route(host, method, path)
     }
 
@@ -134,12 +137,26 @@ impl Platform {
             self.note_refused(code, &event);
             return Err(Refused::Forbidden { code, reason: reason.to_owned() });
         }
+        if caller.is_anonymous() {
+            self.admit_stranger(id, target, peer)?;
+        }
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
         let decided = self.decide(&target.slice, &asked, caller, Action::Invoke, named);
         decided.inspect_err(|refused| {
             let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
+            // A function that calls one it may not is its own, and not whoever began the chain.
+            match refused {
+                _ if call.chain.is_some() => {}
+                Refused::Unauthenticated { .. } => {
+                    self.note_sign(id, Some(target), peer, Sign::Unauthenticated(head.uri.path()));
+                }
+                Refused::Forbidden { .. } => {
+                    self.note_sign(id, Some(target), peer, Sign::Forbidden(head.uri.path()));
+                }
+                _ => {}
+            }
         })
     }
 
@@ -286,6 +303,7 @@ impl Platform {
         let source = screened.peer().address.ip();
         let call = Call::new(id, permit.principal().clone(), source, screened.head()).through(caller);
         let entered = match fits(target.limits(), &screened) {
+            Ok(()) if self.is_in_quarantine(&target) => Err(Fault::Quarantined),
             Ok(()) => self.enter(&target, call.chain.is_some()).await,
             Err(fault) => Err(fault),
         };

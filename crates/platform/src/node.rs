@@ -155,8 +155,10 @@ impl Platform {
         };
         self.note_repeated(true);
         self.note(&event);
-        if let Err(error) = self.save().await {
-            tracing::error!(%error, "not everything was saved");
+        for saved in [self.save().await, self.save_defence().await, self.save_profiles(true).await] {
+            if let Err(error) = saved {
+                tracing::error!(%error, "not everything was saved");
+            }
         }
         if let Err(error) = self.save_clock().await {
             tracing::error!(%error, "the time was not saved");
@@ -169,6 +171,13 @@ impl Platform {
     /// Starts the work beside requests: the record's writer, and the saving of what is counted and logged.
     pub(crate) fn start_chores(self: &Arc<Self>) {
         tokio::spawn(self.recorder.clone().write());
+        let (platform, mut woken) = (Arc::downgrade(self), self.defence.woken());
+        tokio::spawn(async move {
+            while woken.changed().await.is_ok() {
+                let Some(platform) = platform.upgrade() else { return };
+                platform.keep_defence().await;
+            }
+        });
         let platform = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut every = tokio::time::interval(SAVE_EVERY);
@@ -176,6 +185,7 @@ impl Platform {
                 every.tick().await;
                 let Some(platform) = platform.upgrade() else { return };
                 platform.note_repeated(false);
+                platform.keep_defence().await;
                 if let Err(error) = platform.save().await {
                     tracing::warn!(%error, "logs and totals could not be saved; trying again");
                 }
@@ -184,6 +194,17 @@ impl Platform {
                 }
             }
         });
+    }
+
+    /// Saves what was found and done, and ends what is over.
+    async fn keep_defence(&self) {
+        let saved = match self.save_defence().await {
+            Ok(()) => self.save_profiles(false).await,
+            failed => failed,
+        };
+        if let Err(error) = saved {
+            tracing::warn!(%error, "what the shield found and did could not be saved; trying again");
+        }
     }
 
     /// Puts refusals that were counted into the record: those whose time is over, or all.

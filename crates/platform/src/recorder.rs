@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ledger::{Event, Kind, Segment, SegmentWriter};
-use model::{Clock, RequestId, TenantId, limits};
+use model::{Clock, RequestId, TenantId, Timestamp, limits};
 use parking_lot::Mutex;
 use shield::Repeats;
 use store::{Batch, CommitError, Span, StoreError, SystemStore};
@@ -232,6 +232,19 @@ impl Recorder {
         most: usize,
         wanted: impl Fn(&Event) -> bool,
     ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.newest_since(most, Timestamp::from_unix_ms(0), wanted).await
+    }
+
+    /// The same of those from a time on.
+    ///
+    /// # Errors
+    /// As [`Recorder::newest`].
+    pub(crate) async fn newest_since(
+        &self,
+        most: usize,
+        since: Timestamp,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
         self.hurry.notify_one();
         self.flush().await.map_err(|e| StoreError::Io(e.to_string()))?;
         let mut found = Vec::new();
@@ -241,10 +254,11 @@ impl Recorder {
             for row in &page.rows {
                 for event in read(&row.value)?.events().rev() {
                     let (number, event) = event.map_err(|e| StoreError::Damaged(e.to_string()))?;
-                    if wanted(&event) {
+                    let is_over = event.time < since;
+                    if !is_over && wanted(&event) {
                         found.push((number, event));
                     }
-                    if found.len() >= most {
+                    if is_over || found.len() >= most {
                         return Ok(found);
                     }
                 }

@@ -1,19 +1,26 @@
-//! The first look at a request: sizes, ambiguity, rates and the firewall's lists. It never opens a socket,
-//! reads a clock, or knows who the caller is.
+//! The first look at a request: sizes, ambiguity, rates and the firewall's lists; and the counting of what is suspicious,
+//! of those who ask and of runs, and what is done against whom. It never opens a socket, reads a clock, or acts.
 //!
-//! The only exit is [`Screened`], which [`Shield::screen`] alone makes.
+//! The only exit of a request is [`Screened`], which [`Shield::screen`] alone makes.
 
 mod blocked;
 mod firewall;
 pub mod frames;
 mod head;
 pub mod http1;
+mod profile;
 mod rate;
 mod repeats;
 mod screen;
+mod standing;
+mod watch;
 
 pub use blocked::Blocked;
 pub use firewall::{Cidr, CidrError, Firewall};
+pub use firewall::source;
+pub use profile::{Finding, Numbers, Profile, Seen, Sent, Stage, Step, Trail, Transition, critical};
 pub use rate::{Limiter, Rate};
 pub use repeats::{Repeated, Repeats};
 pub use screen::{ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
+pub use standing::{Action, Against, Measure, Responses, Standing, Subject, TooMany};
+pub use watch::{Sign, Signal, SignalKind, Thresholds, Watch};

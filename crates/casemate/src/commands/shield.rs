@@ -1,7 +1,8 @@
-//! `shield`: what rules say, offline: to the tests of their authors, and to one request. It opens no connection and no
-//! file but those that the command line and the rules name.
+//! `shield`: what rules say, offline, to the tests of their authors and to one request; and what a node's shield saw and
+//! does (`node.rs`). It opens no file but those that the command line and the rules name.
 
 mod files;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -34,10 +35,11 @@ const REQUEST_BYTES_MAX: u64 = 17 * 1024 * 1024;
 const ROUNDS: usize = 20;
 
 /// `shield …`
-pub(super) fn shield(context: &Context, args: &cli::Shield) -> Result<(), Failure> {
+pub(super) async fn shield(context: &Context, args: cli::Shield) -> Result<(), Failure> {
     match args {
-        cli::Shield::Test(args) => test(&context.out, args),
-        cli::Shield::Explain(args) => explain(&context.out, args),
+        cli::Shield::Test(args) => test(&context.out, &args),
+        cli::Shield::Explain(args) => explain(&context.out, &args),
+        asked => node::shield(context, asked).await,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod login;
 mod policy;
+mod shield;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -56,6 +57,20 @@ pub(super) enum Operation {
     ListGlass,
     BreakGlass,
     EndGlass,
+    NodeShield,
+    NodeWhy,
+    NodeAct,
+    NodeUndo,
+    ShieldReport,
+    ShieldWhy,
+    ShieldAct,
+    ShieldUndo,
+    ReadProfile,
+    ApproveProfile,
+    ResetProfile,
+    ListBait,
+    LayBait,
+    TakeBait,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -104,6 +119,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(token_endpoints());
     all.extend(login::endpoints());
     all.extend(policy::endpoints());
+    all.extend(shield::endpoints());
     all
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn screen(
     shaped: Shaped,
     peer: &Peer,
 ) -> Result<Screened<RequestBody>, Problem> {
+    platform.admit_source(id, target, peer)?;
     let now_ms = platform.clock().monotonic_ms();
     platform.shield().screen(shaped.head, shaped.body, peer, now_ms).map_err(|blocked| {
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
