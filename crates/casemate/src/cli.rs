@@ -18,7 +18,7 @@ pub(crate) use self::{
     identity::{Identity, IdentityCheck},
     login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
-    shield::{Act, Block, Honey, OfNode, Profile, RuleFiles, Shield, ShieldExplain, ShieldTest},
+    shield::{Act, Block, Honey, Profile, RuleFiles, Shield, ShieldExplain, ShieldTest},
 };
 use crate::output::Format;
 

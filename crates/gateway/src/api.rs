@@ -22,8 +22,8 @@ pub use login::{
     SessionList,
 };
 pub use policy::{
-    BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, Proposal, Reached, ReachedList,
-    SetPolicy, Waiting, WaitingList,
+    BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, PolicyText, Proposal, Reached,
+    ReachedList, SetPolicy, Waiting, WaitingList,
 };
 pub use shield::{
     Bait, BaitList, NewBait, NewShieldAction, ProfileNumber, ProfileStage, ProfileStep, ShieldAction,
@@ -450,14 +450,6 @@ pub struct Record {
 pub struct RecordList {
     /// The newest first.
     pub records: Vec<Record>,
-}
-
-/// What `GET` and `PUT /v1/tenants/{tenant}/policy` answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyText {
-    /// The tenant's own Cedar policies; those of the platform stand beside them.
-    pub text: String,
 }
 
 /// `GET` and `PUT /v1/tenants/{tenant}/identity`.

@@ -332,8 +332,8 @@ pub const PROFILE_RUNS_MIN: u64 = 100;
 pub const PROFILE_FINDINGS_MAX: usize = 64;
 /// Runs that are held against a profile's numbers together.
 pub const DRIFT_RUNS: u32 = 100;
-/// The chance that so many runs which are like the learned ones raise an alarm all the same, of each number.
-pub const DRIFT_FALSE_ALARM: f64 = 1e-6;
+/// One in how many such groups of runs that are like the learned ones raises an alarm all the same at most, of each number.
+pub const DRIFT_FALSE_ALARM_ONE_IN: u64 = 1_000_000;
 /// How many times as much as within the busiest learned minute may be sent out within one.
 pub const EGRESS_FACTOR: u64 = 4;
 /// Outbound calls within a minute that are no alarm beside that.

@@ -173,9 +173,8 @@ impl Broker for RunBroker {
         let permits = || self.target.destinations.permits(request.method(), request.uri());
         let function = egress::function(request.uri()).transpose();
         let covered = function.and_then(|function| permits().map(|()| function));
-        let covered = covered.map_err(str::to_owned).and_then(|function| {
-            self.step_out(&request).map(|()| function)
-        });
+        let covered =
+            covered.map_err(str::to_owned).and_then(|function| self.step_out(&request).map(|()| function));
         let request = self.counted(request);
         if let Ok(Some(name)) = &covered {
             // The callee's policies decide, which is recorded then.

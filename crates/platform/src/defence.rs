@@ -26,7 +26,15 @@ pub use why::Story;
 
 pub(crate) use profiles::{ProfileRoom, Watched};
 
-use crate::{Platform, catalog::Target, recorder::About, refused::Refused};
+use policy::{Action as Asked, Resource};
+
+use crate::{
+    Platform,
+    call::Call,
+    catalog::{Home, Target},
+    recorder::About,
+    refused::{ControlError, Ctx, Refused},
+};
 
 /// The code of a request from a source that is blocked, for the record.
 const SOURCE_BLOCKED: &str = "source-blocked";
@@ -182,7 +190,12 @@ impl Platform {
     }
 
     /// Why a credential that holds is not taken all the same, if it is not; and counts the places that it comes from.
-    pub(crate) fn suspended(&self, around: Around<'_>, caller: &identity::Caller, source: IpAddr) -> Option<String> {
+    pub(crate) fn suspended(
+        &self,
+        around: Around<'_>,
+        caller: &identity::Caller,
+        source: IpAddr,
+    ) -> Option<String> {
         let token = caller.token()?;
         if let Some(action) = self.defence.standing.of_token(token, self.clock.now()) {
             return Some(format!("token `{token}` is suspended by `{}` until {}", action.id, action.until));
@@ -193,6 +206,43 @@ impl Platform {
         let (source, principal, token) = (Some(source), caller.key(), Some(token));
         self.signal(Around { tenant, source, principal, token, allowed: true, ..around }, &signal);
         None
+    }
+
+    /// Counts a call of a function that was refused by its policies. A function that calls one it may not is no sign of
+    /// whoever began the chain.
+    pub(crate) fn note_refused_call(
+        &self,
+        call: &Call,
+        target: &Target,
+        peer: &Peer,
+        path: &str,
+        why: &Refused,
+    ) {
+        let sign = match why {
+            Refused::Unauthenticated { .. } => Sign::Unauthenticated(path),
+            Refused::Forbidden { .. } => Sign::Forbidden(path),
+            _ => return,
+        };
+        if call.chain.is_none() {
+            self.note_sign(call.id, Some(target), peer, sign);
+        }
+    }
+
+    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
+    /// says of it.
+    pub(crate) fn permit_loosened(
+        &self,
+        ctx: Ctx<'_>,
+        home: &Home,
+        resource: Resource<'_>,
+        shield: &model::Shield,
+    ) -> Result<String, ControlError> {
+        let loosened = shield.loosened(&self.shield_defaults);
+        if loosened.is_empty() {
+            return Ok(String::new());
+        }
+        self.permit(ctx, home, Asked::LoosenShield, resource)?;
+        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
     }
 
     /// Refuses a request of a source from which nobody is answered.
@@ -301,7 +351,10 @@ impl Platform {
         };
         let now = self.clock.now();
         let known = self.defence.standing.of_tenant(around.tenant);
-        if known.iter().any(|action| action.measure == measure && action.subject == subject && action.holds(now)) {
+        if known
+            .iter()
+            .any(|action| action.measure == measure && action.subject == subject && action.holds(now))
+        {
             return None;
         }
         let action = Action {
@@ -321,7 +374,10 @@ impl Platform {
         let mut told = self.action_event(&action, "");
         (told.request, told.source) = (event.request, event.source);
         if self.recorder.record(&told).is_err() || self.defence.standing.put(action.clone()).is_err() {
-            tracing::error!(signal, "the shield did nothing about a signal: the record or its own list is full");
+            tracing::error!(
+                signal,
+                "the shield did nothing about a signal: the record or its own list is full"
+            );
             return None;
         }
         let id = action.id.clone();

@@ -373,23 +373,6 @@ impl Platform {
         Ok(placed.target.clone())
     }
 
-    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
-    /// says of it.
-    fn permit_loosened(
-        &self,
-        ctx: Ctx<'_>,
-        home: &Home,
-        resource: Resource<'_>,
-        shield: &model::Shield,
-    ) -> Result<String, ControlError> {
-        let loosened = shield.loosened(&self.shield_defaults);
-        if loosened.is_empty() {
-            return Ok(String::new());
-        }
-        self.permit(ctx, home, Action::LoosenShield, resource)?;
-        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
-    }
-
     /// Everything that is needed to call a revision.
     pub(crate) fn target(
         &self,

@@ -10,7 +10,8 @@ use model::{RequestId, TenantId};
 use shield::Peer;
 
 use crate::{
-    Platform, call::Call, catalog::Target, defence::Around, identities::Configured, recorder::About, refused::Refused,
+    Platform, call::Call, catalog::Target, defence::Around, identities::Configured, recorder::About,
+    refused::Refused,
 };
 
 /// The code of a token that is suspended, for the record.
@@ -138,8 +139,14 @@ impl Platform {
         let around = Around { request: Some(id), tenant, ..Around::default() };
         if let Some(detail) = self.suspended(around, &caller, source) {
             let claimed = Some(caller.principal().name.as_str().into());
-            let suspended =
-                Failed { code: SUSPENDED, detail, claimed, tenant: None, challenge: Refusal::CHALLENGE_INVALID, nonce: None };
+            let suspended = Failed {
+                code: SUSPENDED,
+                detail,
+                claimed,
+                tenant: None,
+                challenge: Refusal::CHALLENGE_INVALID,
+                nonce: None,
+            };
             return Err(self.failed(id, target, head, peer, suspended));
         }
         let key = caller.key();

@@ -15,7 +15,7 @@ use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
 use policy::{Action, Context, Proof, Question, Resource};
-use shield::{Peer, Screened, Sign};
+use shield::{Peer, Screened};
 
 use crate::{
     Platform,
@@ -146,17 +146,7 @@ impl Platform {
         decided.inspect_err(|refused| {
             let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
-            // A function that calls one it may not is its own, and not whoever began the chain.
-            match refused {
-                _ if call.chain.is_some() => {}
-                Refused::Unauthenticated { .. } => {
-                    self.note_sign(id, Some(target), peer, Sign::Unauthenticated(head.uri.path()));
-                }
-                Refused::Forbidden { .. } => {
-                    self.note_sign(id, Some(target), peer, Sign::Forbidden(head.uri.path()));
-                }
-                _ => {}
-            }
+            self.note_refused_call(&call, target, peer, head.uri.path(), refused);
         })
     }
 

@@ -38,7 +38,7 @@ pub(crate) const USAGE: Space = Space::new("usage");
 pub(crate) const SIGNALS: Space = Space::new("signals");
 /// System: actions of the shield by name.
 pub(crate) const ACTIONS: Space = Space::new("actions");
-/// Tenant: bait by path or by the token's id.
+/// Tenant: bait by the hash of its path or of the token's id.
 pub(crate) const BAIT: Space = Space::new("bait");
 /// Tenant: profiles by function and revision.
 pub(crate) const PROFILES: Space = Space::new("profiles");

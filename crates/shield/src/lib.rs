@@ -16,8 +16,8 @@ mod standing;
 mod watch;
 
 pub use blocked::Blocked;
-pub use firewall::{Cidr, CidrError, Firewall};
 pub use firewall::source;
+pub use firewall::{Cidr, CidrError, Firewall};
 pub use profile::{Finding, Numbers, Profile, Seen, Sent, Stage, Step, Trail, Transition, critical};
 pub use rate::{Limiter, Rate};
 pub use repeats::{Repeated, Repeats};

@@ -5,7 +5,6 @@
 //! not hostile, and one that asks for a hundred different paths that are not there is looking for something.
 
 use std::{
-    borrow::Borrow,
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -245,7 +244,8 @@ impl Watch {
         } else {
             return None;
         };
-        let said = format!("{counted} points of refused requests, each path once, within {} s", window_ms / 1_000);
+        let said =
+            format!("{counted} points of refused requests, each path once, within {} s", window_ms / 1_000);
         suspect.tells(0, now_ms).then_some(Signal { kind: SignalKind::Probing, said })
     }
 
@@ -254,7 +254,10 @@ impl Watch {
         if counted < self.thresholds.credentials_of_source {
             return None;
         }
-        let said = format!("{counted} different credentials that do not hold within {} s", limits::STUFFING_MS / 1_000);
+        let said = format!(
+            "{counted} different credentials that do not hold within {} s",
+            limits::STUFFING_MS / 1_000
+        );
         suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::CredentialStuffing, said })
     }
 
@@ -275,7 +278,8 @@ impl Watch {
                 return None;
             }
             let seconds = limits::STUFFING_MS / 1_000;
-            let said = format!("{counted} different credentials of `{name}` that do not hold within {seconds} s");
+            let said =
+                format!("{counted} different credentials of `{name}` that do not hold within {seconds} s");
             suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::ClaimStuffing, said })
         })
     }
@@ -401,7 +405,7 @@ impl<K: Eq + Hash + Clone, V: Seen> Shelf<K, V> {
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
     fn with<T>(&self, key: &K, now_ms: u64, act: impl FnOnce(&mut V) -> T) -> T {
-        let hash = self.hasher.hash_one(key.borrow() as &K);
+        let hash = self.hasher.hash_one(key);
         let mut shard = self.shards[(hash >> 40) as usize % SHARDS].lock();
         if let Some(known) = shard.get_mut(key) {
             return act(known);

@@ -34,7 +34,11 @@ impl Client {
     }
 
     /// `DELETE …/shield/actions?which=WHICH`
-    pub(crate) async fn shield_undo(&self, of_node: bool, which: &str) -> Result<api::UndoneActions, Failure> {
+    pub(crate) async fn shield_undo(
+        &self,
+        of_node: bool,
+        which: &str,
+    ) -> Result<api::UndoneActions, Failure> {
         let path = self.shield_path(of_node, &format!("/actions?which={which}"));
         decode(self.exchange(Method::DELETE, &path, "", Bytes::new()).await?).await
     }
@@ -45,7 +49,10 @@ impl Client {
     }
 
     /// `POST …/shield/profiles/NAME/approve`
-    pub(crate) async fn approve_profile(&self, function: &FunctionName) -> Result<api::ShieldProfile, Failure> {
+    pub(crate) async fn approve_profile(
+        &self,
+        function: &FunctionName,
+    ) -> Result<api::ShieldProfile, Failure> {
         let path = self.shield_path(false, &format!("/profiles/{function}/approve"));
         decode(self.exchange(Method::POST, &path, "", Bytes::new()).await?).await
     }

@@ -35,7 +35,11 @@ fn a_source_is_blocked_and_unblocked() {
     assert_eq!(client.get("/hello", None).status, 200);
     node.run(&["shield", "unblock", "127.5.5.5"]).fails(1, "127.5.5.5");
     let events = node.records(&["--limit", "1000"]);
-    let acts: Vec<_> = events.iter().filter(|event| event["kind"] == "action").map(|event| event["action"].clone()).collect();
+    let acts: Vec<_> = events
+        .iter()
+        .filter(|event| event["kind"] == "action")
+        .map(|event| event["action"].clone())
+        .collect();
     assert_eq!(acts, ["undo", "block-source"], "{events:?}");
     assert!(events.iter().any(|event| detail(event).contains("scans us")));
     assert_eq!(status(&node)["past"][0]["ended_by"], "User::\"default/admin\"");
@@ -79,7 +83,9 @@ fn everything_ends_by_itself() {
     assert_eq!(found["actions"], serde_json::json!([]), "{found}");
     assert_eq!(found["past"][0]["subject"], "127.5.5.5/32");
     let events = node.records(&["--limit", "1000"]);
-    assert!(events.iter().any(|event| event["action"] == "undo" && detail(event).contains("ended by itself")));
+    assert!(
+        events.iter().any(|event| event["action"] == "undo" && detail(event).contains("ended by itself"))
+    );
 
     // Also while the node is not there.
     node.run(&["shield", "block", "127.5.5.5", "--for", "1s", "--reason", "for a moment"]).ok();
@@ -147,7 +153,8 @@ fn nobody_does_it_who_may_not() {
         ("POST", format!("{base}/bait"), bait),
         ("DELETE", format!("{base}/bait?which=/bait"), b""),
     ];
-    let reads = [base.to_owned(), format!("{base}/why/s1"), format!("{base}/profiles/hello"), format!("{base}/bait")];
+    let reads =
+        [base.to_owned(), format!("{base}/why/s1"), format!("{base}/profiles/hello"), format!("{base}/bait")];
     for (who, token) in [("viewer", &viewer), ("developer", &developer), ("auditor", &auditor)] {
         for (method, path, body) in all {
             assert_eq!(node.api(method, path, Some(token), body).status, 403, "{who}: {method} {path}");

@@ -43,10 +43,16 @@ fn profile(node: &TestNode, what: &str) -> serde_json::Value {
 fn what_was_never_seen_is_refused_where_that_is_wanted() {
     let (one, two) = (upstream(), upstream());
     let node = node("");
-    node.deploy("outbound", &guest("outbound"), &manifest("mode = \"enforce\"\napprove = true\n", &[one, two]));
+    node.deploy(
+        "outbound",
+        &guest("outbound"),
+        &manifest("mode = \"enforce\"\napprove = true\n", &[one, two]),
+    );
     let token = node.token(&["--name", "caller", "--scope", "invoke"]);
     let client = Client::at(&node, [127, 0, 0, 1]);
-    let call = |client: &Client, place: SocketAddr| client.get(&format!("/outbound?url=http://{place}/x"), Some(&token));
+    let call = |client: &Client, place: SocketAddr| {
+        client.get(&format!("/outbound?url=http://{place}/x"), Some(&token))
+    };
     node.run(&["shield", "profile", "approve", "outbound"]).fails(1, "nothing was learned");
     client.many(&format!("/outbound?url=http://{one}/x"), &token, 20);
     let shown = profile(&node, "show");
@@ -79,7 +85,11 @@ fn what_was_never_seen_is_refused_where_that_is_wanted() {
     assert_eq!(call(&client, two).status, 200);
     node.deploy("outbound", &guest("outbound"), &manifest("mode = \"alert\"\n", &[one]));
     let shown = profile(&node, "show");
-    assert_eq!((shown["stage"].as_str(), shown["runs"].as_u64()), (Some("learning"), Some(0)), "other grants");
+    assert_eq!(
+        (shown["stage"].as_str(), shown["runs"].as_u64()),
+        (Some("learning"), Some(0)),
+        "other grants"
+    );
     assert_eq!(status(&node)["profiles"][0]["stage"], "learning");
 }
 

@@ -64,7 +64,10 @@ fn who_probes_is_told_of_once_and_answered_late() {
     node.run(&["shield", "why", "s000000000000"]).fails(1, "s000000000000");
     let events = node.records(&["--limit", "1000"]);
     let acted = events.iter().find(|event| event["kind"] == "action").unwrap();
-    assert_eq!((acted["action"].as_str(), acted["resource"].as_str()), (Some("slow-source"), Some("127.9.9.9/32")));
+    assert_eq!(
+        (acted["action"].as_str(), acted["resource"].as_str()),
+        (Some("slow-source"), Some("127.9.9.9/32"))
+    );
     node.run(&["shield", "unblock", "127.9.9.9"]).ok();
     let soon = Instant::now();
     assert_eq!(scanner.get("/scan/y", None).status, 404);
@@ -142,7 +145,11 @@ fn bait_is_told_of_at_the_first_touch() {
     assert_eq!(client.get("/hello", None).status, 403, "strangers there are blocked");
     assert_eq!(Client::at(&node, [127, 7, 7, 6]).get("/hello", None).status, 200);
     let token = node.token(&["--name", "caller", "--scope", "invoke"]);
-    assert_eq!(client.get("/hello", Some(&token)).status, 200, "who proves who they are is answered there too");
+    assert_eq!(
+        client.get("/hello", Some(&token)).status,
+        200,
+        "who proves who they are is answered there too"
+    );
 
     // A token that lies somewhere. It looks like any other, is in no list of tokens, and proves nobody.
     let made = node.run(&["shield", "honey", "token", "wiki-page", "--output", "json"]).ok().json();

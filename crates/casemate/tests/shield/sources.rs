@@ -40,7 +40,8 @@ pub(crate) struct Heard {
 impl Heard {
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let lines = self.text.lines().take_while(|line| !line.is_empty());
-        let found = lines.filter_map(|line| line.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        let found =
+            lines.filter_map(|line| line.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name))?;
         Some(found.1.to_owned())
     }
 
@@ -80,7 +81,8 @@ impl Client {
         let mut heard = Vec::new();
         stream.read_to_end(&mut heard).unwrap();
         let text = String::from_utf8_lossy(&heard).into_owned();
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+        let status =
+            text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{text}"));
         Heard { status, text }
     }
 

@@ -213,7 +213,8 @@ impl Platform {
         let range: Option<Cidr> = which.parse().ok();
         let meant = |action: &Arc<Action>| match (&action.subject, range) {
             (Subject::Source(own), Some(range)) => {
-                *own == range || own.one_source().is_some_and(|_| which.parse().is_ok_and(|one| own.contains(one)))
+                *own == range
+                    || own.one_source().is_some_and(|_| which.parse().is_ok_and(|one| own.contains(one)))
             }
             _ => action.id == which,
         };

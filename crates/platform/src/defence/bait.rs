@@ -127,6 +127,11 @@ impl Baits {
     }
 }
 
+/// Ids of rows are in clear where the store lies, and bait that is known is none.
+fn row_of(key: &str) -> Vec<u8> {
+    keyring::sha256(key.as_bytes()).as_bytes().to_vec()
+}
+
 async fn all_of(store: &TenantStore) -> Result<Vec<Bait>, StoreError> {
     let mut all = Vec::new();
     shelf::every(store, Span::all(BAIT), |_, value, _| {
@@ -159,12 +164,18 @@ impl Platform {
     ///
     /// # Errors
     /// [`ControlError`]: a path that a function answers by its exact route is none for bait.
-    pub async fn lay_route(&self, ctx: Ctx<'_>, tenant: &TenantId, path: &str) -> Result<MadeBait, ControlError> {
+    pub async fn lay_route(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        path: &str,
+    ) -> Result<MadeBait, ControlError> {
         self.permit_shield(ctx, Some(tenant), Asked::ManageShield)?;
         let plain = |b: u8| b.is_ascii_graphic() && !b"?#%&=\"<>\\^`{|}".contains(&b);
         if !path.starts_with('/') || path == "/" || path.len() > 256 || !path.bytes().all(plain) {
             let path: String = path.chars().take(80).collect();
-            let message = format!("`{path}` is no path for bait: write `/path`, without a query, in plain text");
+            let message =
+                format!("`{path}` is no path for bait: write `/path`, without a query, in plain text");
             return Err(ControlError::Invalid { code: "shield-bait", message });
         }
         let home = self.home(tenant)?;
@@ -181,7 +192,12 @@ impl Platform {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn lay_token(&self, ctx: Ctx<'_>, tenant: &TenantId, name: &str) -> Result<MadeBait, ControlError> {
+    pub async fn lay_token(
+        &self,
+        ctx: Ctx<'_>,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<MadeBait, ControlError> {
         self.permit_shield(ctx, Some(tenant), Asked::ManageShield)?;
         let name = name.trim();
         if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
@@ -213,7 +229,7 @@ impl Platform {
         let what = What { kind: Kind::Action, tenant, resource: Resource::Tenant(tenant) };
         self.record_act(ctx, what, &format!("bait `{}` was laid", bait.key())).await?;
         let row = shelf::encode(&bait)?;
-        home.store.commit(Batch::new().put(BAIT, bait.key().as_bytes(), row)).await?;
+        home.store.commit(Batch::new().put(BAIT, row_of(bait.key()), row)).await?;
         all.push(bait.clone());
         self.defence.baits.show(tenant, &all);
         Ok(MadeBait { bait, text })
@@ -236,7 +252,7 @@ impl Platform {
         }
         let what = What { kind: Kind::Action, tenant, resource: Resource::Tenant(tenant) };
         self.record_act(ctx, what, &format!("bait `{key}` was taken away")).await?;
-        home.store.commit(Batch::new().delete(BAIT, key.as_bytes())).await?;
+        home.store.commit(Batch::new().delete(BAIT, row_of(key))).await?;
         self.defence.baits.show(tenant, &all);
         Ok(())
     }

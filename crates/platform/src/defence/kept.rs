@@ -124,9 +124,8 @@ impl Defence {
             signals.pop_front();
         }
         let mut past = self.past.lock();
-        let is_over = |action: &Arc<Action>| {
-            action.ended.as_ref().is_some_and(|(at, _)| now.since_ms(*at) > KEPT_MS)
-        };
+        let is_over =
+            |action: &Arc<Action>| action.ended.as_ref().is_some_and(|(at, _)| now.since_ms(*at) > KEPT_MS);
         while past.len() > limits::ACTIONS_MAX || past.front().is_some_and(is_over) {
             if let Some(action) = past.pop_front() {
                 self.unsaved.lock().action_gone(&action.id);

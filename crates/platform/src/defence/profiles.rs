@@ -78,7 +78,13 @@ impl Watched {
     }
 
     /// Takes in a run that ended.
-    pub(crate) fn ended(&self, trail: &Trail, usage: &Usage, sent_bytes: u64, now: Timestamp) -> Vec<Finding> {
+    pub(crate) fn ended(
+        &self,
+        trail: &Trail,
+        usage: &Usage,
+        sent_bytes: u64,
+        now: Timestamp,
+    ) -> Vec<Finding> {
         let calls = u64::from(usage.outbound_calls);
         let numbers = Numbers {
             cpu_us: usage.cpu_us,
@@ -236,7 +242,8 @@ impl Platform {
             let message = format!("nothing was learned of `{function}` yet: everything would be unlike it");
             return Err(ControlError::Conflict(message));
         }
-        self.profile_act(ctx, tenant, function, &format!("approved the profile of {}", watched.number)).await?;
+        self.profile_act(ctx, tenant, function, &format!("approved the profile of {}", watched.number))
+            .await?;
         watched.profile.lock().approve(self.clock.now());
         watched.is_dirty.store(true, Relaxed);
         self.save_profiles(true).await?;

@@ -57,7 +57,9 @@ impl Platform {
         let behind = named.and_then(|action| action.signal.as_deref());
         let signals: Vec<Noticed> = own
             .into_iter()
-            .filter(|one| one.id == id || Some(&*one.id) == behind || (request.is_some() && one.request == request))
+            .filter(|one| {
+                one.id == id || Some(&*one.id) == behind || (request.is_some() && one.request == request)
+            })
             .collect();
         let actions: Vec<Arc<Action>> = actions
             .into_iter()
@@ -89,7 +91,8 @@ impl Platform {
         let since = model::Timestamp::from_unix_ms(began.unix_ms().saturating_sub(BEFORE_MS));
         let of_signal = |event: &Event| {
             signals.iter().any(|one| {
-                let near = event.time.since_ms(one.at) <= AFTER_MS && one.at.since_ms(event.time) <= BEFORE_MS;
+                let near =
+                    event.time.since_ms(one.at) <= AFTER_MS && one.at.since_ms(event.time) <= BEFORE_MS;
                 let same_request = one.request.is_some() && event.request == one.request;
                 let same = same_request || (one.source.is_some() && event.source == one.source);
                 near && same
@@ -103,7 +106,8 @@ impl Platform {
             let told = matches!(event.kind, Kind::Refusal | Kind::Signal | Kind::Action);
             let told = told || (event.kind == Kind::Decision && !event.allowed);
             // What was refused before a tenant was known is behind its signals too.
-            let own = event.tenant.as_ref() == tenant || (event.tenant.is_none() && *event.code == *"no-route");
+            let own =
+                event.tenant.as_ref() == tenant || (event.tenant.is_none() && *event.code == *"no-route");
             let asked = request.is_some() && event.request == request;
             told && own && (asked || names(event) || of_signal(event))
         };

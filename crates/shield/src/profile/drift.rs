@@ -5,7 +5,7 @@
 //! as the learned ones, each order of the `n + k` is as likely as any other, so that the chance of `c` or more of the
 //! window above the `r + 1`-th largest of the learned is that of the negative hypergeometric distribution (the test of
 //! exceedances; Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950), 247–262). `c` is the smallest
-//! number for which that chance is at most [`limits::DRIFT_FALSE_ALARM`]. A bound further up, values that are equal and
+//! number for which that chance is at most one in [`limits::DRIFT_FALSE_ALARM_ONE_IN`]. A bound further up, values that are equal and
 //! values that are rounded only make alarms rarer.
 
 use std::collections::BTreeMap;
@@ -85,8 +85,8 @@ pub(super) struct Baseline {
 impl Baseline {
     pub(super) fn of(learned: &Histogram, floor: u64) -> Self {
         let bound = bound(learned, floor);
-        let critical =
-            critical(learned.count, learned.above(bound), limits::DRIFT_RUNS, limits::DRIFT_FALSE_ALARM);
+        let (above, chance) = (learned.above(bound), 1.0 / limits::DRIFT_FALSE_ALARM_ONE_IN as f64);
+        let critical = critical(learned.count, above, limits::DRIFT_RUNS, chance);
         Self { bound, critical, above: 0, runs: 0 }
     }
 
@@ -109,7 +109,6 @@ impl Baseline {
 
 /// The smallest number of `k` new values that may not lie above a bound, of `n` learned values below all but `r`, if
 /// false alarms are to be no likelier than `chance`. It is more than `k` where so few were learned that none is.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 pub fn critical(n: u64, r: u64, k: u32, chance: f64) -> u32 {
     if r >= n {
         return k + 1;
@@ -157,7 +156,8 @@ mod tests {
         let mut learned = Histogram::default();
         assert_eq!(learned.quantile(500), 0);
         (1..=1_000).for_each(|value| learned.add(value));
-        let near = |found: u64, expect: u64| assert!(found >= expect && found <= expect + expect / 8, "{found}");
+        let near =
+            |found: u64, expect: u64| assert!(found >= expect && found <= expect + expect / 8, "{found}");
         near(learned.quantile(500), 500);
         near(learned.quantile(950), 950);
         near(learned.quantile(1_000), 1_000);

@@ -50,9 +50,15 @@ fn learned() -> Profile {
     let place = out("GET https://a.example:443");
     for n in 0..1_000_u64 {
         let steps = if n % 2 == 0 { vec![place.clone()] } else { vec![Step::Log, place.clone()] };
-        let numbers = Numbers { cpu_us: 5_000 + n, response_bytes: 100, outbound_calls: 1, ..Numbers::default() };
-        let found =
-            ended(&mut profile, &run(&steps), numbers, Sent { calls: 1, bytes: 10 }, START.plus_ms(n * 1_000));
+        let numbers =
+            Numbers { cpu_us: 5_000 + n, response_bytes: 100, outbound_calls: 1, ..Numbers::default() };
+        let found = ended(
+            &mut profile,
+            &run(&steps),
+            numbers,
+            Sent { calls: 1, bytes: 10 },
+            START.plus_ms(n * 1_000),
+        );
         assert_eq!(found, []);
     }
     assert_eq!((profile.stage(), profile.runs()), (Stage::InForce, 601), "10 minutes of a run a second");
@@ -187,7 +193,11 @@ fn drift_is_found_and_outliers_are_not() {
         for n in 0..100_000_u64 {
             let cpu_us = if n % 200 == 0 { 50_000_000 } else { numbers.heavy_tailed() };
             let used = Numbers { cpu_us, ..Numbers::default() };
-            assert_eq!(ended(&mut profile, &trail, used, Sent::default(), later), [], "run {n} of seed {seed}");
+            assert_eq!(
+                ended(&mut profile, &trail, used, Sent::default(), later),
+                [],
+                "run {n} of seed {seed}"
+            );
         }
         let mut found = Vec::new();
         for n in 0..u64::from(limits::DRIFT_RUNS) * 2 {

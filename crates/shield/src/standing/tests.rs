@@ -90,9 +90,10 @@ fn there_is_a_most() {
     for n in 0..8 {
         put(n).unwrap();
     }
-    standing.shelves.write().all.extend((8..limits::ACTIONS_MAX as u32).map(|n| {
-        (format!("a{n}"), action(&format!("a{n}"), None, Measure::Slow, range("192.0.2.1")))
-    }));
+    standing.shelves.write().all.extend(
+        (8..limits::ACTIONS_MAX as u32)
+            .map(|n| (format!("a{n}"), action(&format!("a{n}"), None, Measure::Slow, range("192.0.2.1")))),
+    );
     assert_eq!(put(u32::MAX), Err(TooMany));
 }
 
@@ -102,7 +103,9 @@ fn what_is_done_by_itself_harms_nobody_who_proves_who_they_are() {
     for kind in [SignalKind::Probing, SignalKind::CredentialStuffing, SignalKind::HoneyRoute] {
         assert!(matches!(usual.to(kind), Some(Measure::Slow | Measure::BlockStrangers)), "{kind:?}");
     }
-    for kind in [SignalKind::TokenPlaces, SignalKind::TransitionUnseen, SignalKind::Drift, SignalKind::ClaimStuffing] {
+    for kind in
+        [SignalKind::TokenPlaces, SignalKind::TransitionUnseen, SignalKind::Drift, SignalKind::ClaimStuffing]
+    {
         assert_eq!(usual.to(kind), None, "{kind:?}");
     }
 }

@@ -24,7 +24,10 @@ fn who_looks_for_what_is_not_there_is_found_once() {
     let found = signals(&watch(), paths.iter().map(|path| Sign::NotFound(path)), 10_000);
     assert!(!found.is_empty() && found.len() <= 4, "once in ten minutes: {found:?}");
     let known = ["/.env", "/.git/config", "/WP-LOGIN.php", "/xmlrpc.php", "/phpinfo.php", "/server-status"];
-    assert_eq!(signals(&watch(), known.iter().map(|path| Sign::NotFound(path)), 1_000), [SignalKind::Probing]);
+    assert_eq!(
+        signals(&watch(), known.iter().map(|path| Sign::NotFound(path)), 1_000),
+        [SignalKind::Probing]
+    );
     let hits = std::iter::repeat_n(Sign::RuleHit(5), 20);
     assert_eq!(signals(&watch(), hits, 1_000), [SignalKind::Probing]);
 }
@@ -54,7 +57,8 @@ fn credentials_that_are_tried() {
     let found = signals(&watch(), tried.iter().map(|text| Sign::BadCredential(text.as_bytes())), 1_000);
     assert_eq!(found, [SignalKind::CredentialStuffing]);
     let watch = watch();
-    let found = (0..400_u32).filter_map(|n| watch.claim(&n.to_be_bytes(), None, "alice", u64::from(n) * 1_000));
+    let found =
+        (0..400_u32).filter_map(|n| watch.claim(&n.to_be_bytes(), None, "alice", u64::from(n) * 1_000));
     let found: Vec<_> = found.map(|signal| signal.kind).collect();
     assert_eq!(found, [SignalKind::ClaimStuffing]);
     assert_eq!(watch.claim(b"x", None, "bob", 0), None);
@@ -73,9 +77,8 @@ fn bait_is_told_at_once_and_not_for_each_touch() {
 fn places_of_a_token() {
     let check = |is_person: bool, networks: u8, step_ms: u64, expect: usize| {
         let (watch, token) = (watch(), "t4x8k2m9q1r7z".parse::<TokenId>().unwrap());
-        let found = (0..networks).filter_map(|n| {
-            watch.place(&token, is_person, [10, n, 0, 1].into(), u64::from(n) * step_ms)
-        });
+        let found = (0..networks)
+            .filter_map(|n| watch.place(&token, is_person, [10, n, 0, 1].into(), u64::from(n) * step_ms));
         assert_eq!(found.count(), expect, "{networks} networks, one in {step_ms} ms");
     };
     check(true, 3, 1_000, 0);

@@ -79,9 +79,7 @@ fn asked(act: cli::Act) -> NewShieldAction {
 }
 
 fn done(out: &Output, made: &ShieldAction) {
-    out.answer(made, |made| {
-        format!("{}\nundo it with `casemate shield unblock {}`", line(made), made.id)
-    });
+    out.answer(made, |made| format!("{}\nundo it with `casemate shield unblock {}`", line(made), made.id));
 }
 
 /// One action in one line.
@@ -91,7 +89,13 @@ fn line(action: &ShieldAction) -> String {
         Some(at) => format!("over since {}", day_and_minute(at)),
         None => format!("until {}", day_and_minute(action.until)),
     };
-    format!("{} {} {}{control}, {until}: {}", action.id, action.measure, action.subject, harmless(&action.reason))
+    format!(
+        "{} {} {}{control}, {until}: {}",
+        action.id,
+        action.measure,
+        action.subject,
+        harmless(&action.reason)
+    )
 }
 
 fn status(out: &Output, found: &ShieldReport) -> String {
