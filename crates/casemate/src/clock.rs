@@ -2,7 +2,7 @@
 
 use std::{
     sync::OnceLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use model::{Clock, Timestamp};
@@ -17,9 +17,18 @@ impl Clock for SystemClock {
     }
 
     fn monotonic_ms(&self) -> u64 {
-        static START: OnceLock<Instant> = OnceLock::new();
-        u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Since the first time it was asked.
+fn elapsed() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 /// The time now.

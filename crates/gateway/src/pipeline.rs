@@ -16,6 +16,7 @@ use crate::{
     stage::{
         authorize::authorize,
         identify::{Whole, identify},
+        inspect::inspect,
         invoke::invoke,
         respond,
         respond::Body,
@@ -84,7 +85,9 @@ impl DataPlane {
         };
         let caller = identify(platform, id, &target, &screened)?;
         let permit = authorize(platform, id, &target, &caller, &screened)?;
-        let answer = invoke(platform, id, permit, &caller, target, screened).await;
+        let inspected = inspect(platform, id, &target, &caller, screened).await;
+        let inspected = inspected.map_err(|problem| upload.blame(problem))?;
+        let answer = invoke(platform, id, permit, &caller, target, inspected).await;
         answer.map_err(|problem| upload.blame(problem))
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use model::{Blame, Fault, RequestId};
-use platform::{ControlError, Refused, RouteMiss};
+use platform::{BodyBroken, ControlError, Refused, RouteMiss, Withheld};
 use shield::{Blocked, http1::Malformed};
 
 use crate::{api, stage::respond::Body, stage::shape::ShapeError};
@@ -152,6 +152,20 @@ impl From<&Blocked> for Problem {
         }
         problem.closes = blocked.closes_connection();
         problem.recorded()
+    }
+}
+
+impl From<Withheld> for Problem {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::Rules(reason) => {
+                Self::new(reason.status(), reason.code(), reason.sentence()).recorded()
+            }
+            Withheld::Body(BodyBroken::Off) => ShapeError::BodyBroken.into(),
+            Withheld::Body(BodyBroken::Malformed) => ShapeError::BodyMalformed.into(),
+            Withheld::Slow => ShapeError::BodySlow.into(),
+            Withheld::Fault(fault) => fault.into(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod authorize;
 pub(crate) mod identify;
+pub(crate) mod inspect;
 pub(crate) mod invoke;
 pub(crate) mod listen;
 pub(crate) mod respond;

@@ -270,6 +270,22 @@ pub const INSPECTED_BODY_BYTES_MAX: u64 = MIB;
 pub const INSPECTED_ANSWER_BYTES: u64 = 128 * KIB;
 /// How long rules may look at one request, all phases together, in milliseconds.
 pub const INSPECTION_MS: u64 = 20;
+/// Beginnings of bodies that are held at once while rules look at them, all together, in bytes.
+pub const INSPECTED_BODIES_BYTES_MAX: u64 = 256 * MIB;
+/// Addresses for which rules may keep something, of one tenant.
+pub const RULE_ADDRESSES_MAX: usize = 10_000;
+/// All files of one set of rules, in bytes.
+pub const RULES_BYTES_MAX: usize = 3 << 20;
+/// Sets of rules that a node keeps to go back to.
+pub const RULE_SETS_MAX: usize = 8;
+/// Requests that are kept for `casemate shield simulate`, in bytes of memory.
+pub const RECENT_BYTES_MAX: usize = 32 << 20;
+/// How long they are kept, in milliseconds.
+pub const RECENT_MS: u64 = 3_600_000;
+/// Requests a second of one function that are kept, of those that pass and of those that rules refuse, each.
+pub const RECENT_PER_S: u32 = 8;
+/// The body of a request that is kept, in bytes; the rest of a longer one is left out.
+pub const RECENT_BODY_BYTES: usize = 16 << 10;
 /// Exclusions of one manifest.
 pub const SHIELD_EXCLUSIONS_MAX: usize = 64;
 /// Ranges of addresses in one manifest's `allow` and `deny` together.

@@ -86,6 +86,11 @@ pub trait Clock: Send + Sync {
 
     /// Milliseconds since some start, never going back, for deadlines and rates.
     fn monotonic_ms(&self) -> u64;
+
+    /// Nanoseconds since the same start, for what takes less than a millisecond.
+    fn monotonic_ns(&self) -> u64 {
+        self.monotonic_ms().saturating_mul(1_000_000)
+    }
 }
 
 /// The source of randomness failed; nothing that needs it may go on.

@@ -110,6 +110,8 @@ faults! {
     LogLimit = "log-limit", 502, Guest, "the function's log was cut at its limit";
     /// More outbound calls than `outbound_calls`; the guest is told so and the run goes on.
     OutboundLimit = "outbound-limit", 502, Guest, "the function's outbound calls were cut at their limit";
+    /// Rules found in the answer what must not leave.
+    AnswerRefused = "answer-refused", 502, Guest, "the function's answer was held back";
     /// The guest trapped.
     Trap = "trap", 502, Guest, "the function crashed";
     /// The guest called exit before it answered.

@@ -12,9 +12,10 @@ use std::{
 use egress::Destinations;
 use http::{Method, request::Parts};
 use identity::Accept;
-use model::{FunctionName, Limits, Revision, Tenant, TenantId};
+use model::{FunctionName, Limits, Revision, Tenant, TenantId, limits};
 use parking_lot::RwLock;
 use policy::{PolicyErrors, Slice, TenantPolicies};
+use shield::inspect::Memory;
 use store::TenantStore;
 
 use crate::{
@@ -26,7 +27,9 @@ use crate::{
     logs::FunctionLog,
     meter::Meter,
     quota::Quota,
+    recent::Sampled,
     routes::{RouteMiss, RouteTable, RouteTaken},
+    rules::GuardSlot,
     shelf::FunctionRecord,
 };
 
@@ -44,6 +47,10 @@ pub struct Target {
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) life: Arc<Life>,
+    /// What looks at its requests.
+    pub(crate) guard: GuardSlot,
+    /// What rules keep from request to request, of the whole tenant.
+    pub(crate) rule_memory: Arc<Memory>,
     /// `Function::"default/hello"`, as policies and records name it.
     pub(crate) resource: Arc<str>,
 }
@@ -84,6 +91,7 @@ pub(crate) struct Life {
     pub(crate) log: Arc<FunctionLog>,
     pub(crate) refusals: Refusals,
     pub(crate) profile: ProfileRoom,
+    pub(crate) sampled: Sampled,
 }
 
 impl std::fmt::Debug for Target {
@@ -135,6 +143,8 @@ pub(crate) struct Home {
     pub(crate) quota: Quota,
     /// Whom it accepts, as it stands.
     pub(crate) identity: Arc<Room>,
+    /// What rules keep from request to request.
+    pub(crate) rule_memory: Arc<Memory>,
     /// One change at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     view: RwLock<Arc<View>>,
@@ -185,7 +195,9 @@ impl Home {
     pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64) -> Self {
         let quota = Quota::new(tenant.concurrency.min(ceiling));
         let changing = tokio::sync::Mutex::new(());
-        Self { tenant, store, quota, identity: Arc::default(), changing, view: RwLock::new(Arc::new(view)) }
+        let rule_memory = Arc::new(Memory::new(limits::RULE_ADDRESSES_MAX));
+        let (identity, view) = (Arc::default(), RwLock::new(Arc::new(view)));
+        Self { tenant, store, quota, identity, rule_memory, changing, view }
     }
 
     /// The tenant with what is in force for it now.

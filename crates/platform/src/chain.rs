@@ -14,7 +14,10 @@ use model::{Blame, Fault, FunctionName, RequestId};
 use policy::{Action, Resource};
 use shield::{Blocked, Peer};
 
-use crate::{AnswerBody, Platform, catalog::Target, recorder::About, refused::Refused, routes::RouteMiss};
+use crate::{
+    AnswerBody, Platform, catalog::Target, inspect::Withheld, recorder::About, refused::Refused,
+    routes::RouteMiss,
+};
 
 /// Who calls, as a SPIFFE id; only where it is a function.
 const ACTOR: HeaderName = HeaderName::from_static("casemate-actor");
@@ -88,7 +91,8 @@ impl Platform {
             NoAnswer::from(&blocked)
         })?;
         let permit = self.authorize(hop.id, &target, &caller, &screened)?;
-        Ok(self.invoke(hop.id, permit, &caller, target, screened).await?)
+        let inspected = self.inspect_request(hop.id, &target, &caller, screened).await?;
+        Ok(self.invoke(hop.id, permit, &caller, target, inspected).await?)
     }
 
     /// A call that was refused before any policy was asked.
@@ -207,6 +211,17 @@ impl From<Refused> for NoAnswer {
             Refused::Unavailable { code } => {
                 Self::new(503, code, "the node cannot decide this now; try again").soon()
             }
+        }
+    }
+}
+
+impl From<Withheld> for NoAnswer {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::Rules(reason) => Self::new(reason.status(), reason.code(), reason.sentence()),
+            Withheld::Body(_) => Self::new(400, "body-broken", "the call's body broke off"),
+            Withheld::Slow => Self::new(408, "body-slow", "the call's body did not come in time"),
+            Withheld::Fault(fault) => fault.into(),
         }
     }
 }

@@ -79,6 +79,10 @@ impl Clock for Forward {
     fn monotonic_ms(&self) -> u64 {
         self.machine.monotonic_ms()
     }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.machine.monotonic_ns()
+    }
 }
 
 fn difference(wall_ms: u64, elapsed_ms: u64) -> i64 {

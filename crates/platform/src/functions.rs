@@ -20,6 +20,7 @@ use crate::{
     defence::ProfileRoom,
     gate::Gate,
     meter::Meter,
+    recent::Sampled,
     refused::{ControlError, Ctx},
     shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, PROFILES, REVISIONS, USAGE},
     widening::{Consent, Door},
@@ -394,6 +395,8 @@ impl Platform {
             identity: home.identity.clone(),
             accept: Accepts::new(&revision),
             resource: Resource::Function(&revision.tenant, &revision.function).to_string().into(),
+            guard: self.new_guard(&revision.shield)?,
+            rule_memory: home.rule_memory.clone(),
             revision,
             life,
         }))
@@ -401,8 +404,8 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        let (refusals, profile) = (Refusals::default(), ProfileRoom::default());
-        Arc::new(Life { meter: Meter::resume(totals), log, refusals, profile })
+        let (refusals, sampled, profile) = <(Refusals, Sampled, ProfileRoom)>::default();
+        Arc::new(Life { meter: Meter::resume(totals), log, refusals, sampled, profile })
     }
 
     /// The kept revisions of a function, the newest first.

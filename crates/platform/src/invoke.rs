@@ -15,7 +15,7 @@ use identity::Caller;
 use ledger::{Event, Kind};
 use model::{Fault, Limits, Outcome, RequestId, Timestamp, Usage, Waiver, limits};
 use policy::{Action, Context, Proof, Question, Resource};
-use shield::{Peer, Screened};
+use shield::{Inspected, Peer, Screened};
 
 use crate::{
     Platform,
@@ -252,9 +252,9 @@ impl Platform {
         permit: Permit,
         caller: &Caller,
         target: Arc<Target>,
-        screened: Screened<RequestBody>,
+        inspected: Inspected<RequestBody>,
     ) -> Result<http::Response<AnswerBody>, Fault> {
-        self.run(id, permit, caller, target, screened, |_| ()).await
+        self.run(id, permit, caller, target, inspected, |_| ()).await
     }
 
     /// As [`Platform::invoke`], with the end of the run to wait for.
@@ -267,11 +267,11 @@ impl Platform {
         permit: Permit,
         caller: &Caller,
         target: Arc<Target>,
-        screened: Screened<RequestBody>,
+        inspected: Inspected<RequestBody>,
     ) -> (Result<http::Response<AnswerBody>, Fault>, Option<Ended>) {
         let mut ended = None;
         let answer =
-            self.run(id, permit, caller, target, screened, |broker| ended = Some(broker.ended())).await;
+            self.run(id, permit, caller, target, inspected, |broker| ended = Some(broker.ended())).await;
         (answer, ended)
     }
 
@@ -281,7 +281,7 @@ impl Platform {
         permit: Permit,
         caller: &Caller,
         target: Arc<Target>,
-        screened: Screened<RequestBody>,
+        inspected: Inspected<RequestBody>,
         before: impl FnOnce(&RunBroker),
     ) -> Result<http::Response<AnswerBody>, Fault> {
         let proved = (target.tenant(), target.function(), target.revision.number);
@@ -290,9 +290,9 @@ impl Platform {
             tracing::error!(request = %id, ?target, "a permit for another function or caller was presented");
             return Err(Fault::WorkerLied);
         }
-        let source = screened.peer().address.ip();
-        let call = Call::new(id, permit.principal().clone(), source, screened.head()).through(caller);
-        let entered = match fits(target.limits(), &screened) {
+        let source = inspected.peer().address.ip();
+        let call = Call::new(id, permit.principal().clone(), source, inspected.head()).through(caller);
+        let entered = match fits(target.limits(), &inspected) {
             Ok(()) if self.is_in_quarantine(&target) => Err(Fault::Quarantined),
             Ok(()) => self.enter(&target, call.chain.is_some()).await,
             Err(fault) => Err(fault),
@@ -303,8 +303,9 @@ impl Platform {
         };
         let running =
             self.functions.began(caller, target.tenant(), target.function(), target.revision.number);
-        let hop = Hop { id, running, from: target.clone(), peer: screened.peer().clone() };
-        let request = self.guest_request(id, caller, screened);
+        let hop = Hop { id, running, from: target.clone(), peer: inspected.peer().clone() };
+        let watched = self.watch(&target, &inspected).map(|watched| (watched, call.clone()));
+        let request = self.guest_request(id, caller, inspected);
         let broker = RunBroker::new(self.clone(), target.clone(), call, pass, hop);
         before(&broker);
         let run = Run {
@@ -314,7 +315,11 @@ impl Platform {
             request,
             broker: Arc::new(broker),
         };
-        self.cells.run(run).await
+        let answer = self.cells.run(run).await?;
+        match watched {
+            Some((watched, call)) => self.look_at_answer(&target, &call, watched, answer).await,
+            None => Ok(answer),
+        }
     }
 
     /// Waits for a place and the code. What a request calls belongs to it: a node that stops lets it end.
@@ -392,9 +397,9 @@ impl Platform {
         &self,
         id: RequestId,
         caller: &Caller,
-        screened: Screened<RequestBody>,
+        inspected: Inspected<RequestBody>,
     ) -> http::Request<RequestBody> {
-        let (mut head, body, peer) = screened.into_parts();
+        let (mut head, body, peer) = inspected.into_parts();
         if head.uri.scheme().is_none() {
             let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
             head.uri = absolute(std::mem::take(&mut head.uri), scheme, &head.headers);
@@ -452,15 +457,15 @@ fn has_ended(waiver: &Waiver, now: Timestamp) -> bool {
 }
 
 /// Whether the function takes a request of this size, as far as it is known before its end.
-fn fits(limits: &Limits, screened: &Screened<RequestBody>) -> Result<(), Fault> {
-    let head = screened.head();
+fn fits(limits: &Limits, inspected: &Inspected<RequestBody>) -> Result<(), Fault> {
+    let head = inspected.head();
     let lines: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let head_bytes = lines + head.uri.path_and_query().map_or(0, |p| p.as_str().len());
     if head_bytes as u64 > limits.request_header_bytes {
         return Err(Fault::RequestHeaderLimit);
     }
     let said = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let known = match screened.body() {
+    let known = match inspected.body() {
         RequestBody::Full(bytes) => bytes.len() as u64,
         RequestBody::Stream(_) => said.unwrap_or(0),
     };

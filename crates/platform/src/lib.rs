@@ -17,9 +17,11 @@ mod forward;
 mod functions;
 mod gate;
 mod glass;
+mod held;
 mod identify;
 mod identities;
 mod ids;
+mod inspect;
 mod invoke;
 mod issuers;
 mod logins;
@@ -29,10 +31,12 @@ mod node;
 mod open;
 mod quota;
 mod reach;
+mod recent;
 mod recorder;
 mod recover;
 mod refused;
 mod routes;
+mod rules;
 mod sessions;
 mod shelf;
 mod tenants;
@@ -51,7 +55,9 @@ pub use defence::{Against, Bait, MadeBait, NewAction, Noticed, ProfileView, Shie
 pub use explain::Explained;
 pub use functions::{Deployed, FunctionView, Order, Stored};
 pub use glass::{GivenGlass, NewGlass};
+pub use held::{Held, Holds};
 pub use identities::Trust;
+pub use inspect::Withheld;
 pub use invoke::{AnswerBody, BodyBroken, Ended, Permit, RequestBody, WAIVER_ENDED};
 pub use logins::{LoginOffer, LoginTold, OpenedSession};
 pub use logs::LogLine;
@@ -63,6 +69,7 @@ pub use reach::Reached;
 pub use recover::{Recovered, recover};
 pub use refused::{ControlError, Ctx, Refused};
 pub use routes::RouteMiss;
+pub use rules::{BASE, Changed, RuleFiles, RuleSetView, Simulated, Wanted};
 pub use tokens::{CreatedToken, NewToken};
 pub use widening::{Consent, Widening};
 
@@ -73,6 +80,12 @@ pub struct Platform {
     cells: Arc<cell::Cells>,
     egress: Arc<egress::Egress>,
     shield: Arc<shield::Shield>,
+    /// What looks at requests.
+    rules: rules::Rulebook,
+    /// Beginnings of bodies that are looked at.
+    inspected_bodies: Holds,
+    /// Requests that other rules can be asked about.
+    recent: recent::Recent,
     tokens: identity::TokenBook,
     sessions: identity::SessionBook,
     /// Makes callers of runs that call; nobody else can.

@@ -26,9 +26,12 @@ use crate::{
     functions::view_error,
     gate::Places,
     glass::{glass_of, with_glass},
+    held::Holds,
     logs::{LogBook, LogLine},
+    recent::Recent,
     recorder::Recorder,
     refused::ControlError,
+    rules::Rulebook,
     shelf::{
         self, CLOCK, CURRENT, FIRST_TOKEN, FUNCTIONS, FunctionRecord, LOGS, POLICY, REVISIONS, SESSIONS,
         TENANTS, TOKENS, USAGE,
@@ -116,6 +119,9 @@ pub enum OpenError {
         /// The latest time that is in the store.
         seen: Timestamp,
     },
+    /// The rules that were in force cannot be read.
+    #[error("the rules in force: {0}")]
+    Rules(String),
     /// Ours.
     #[error("{0}")]
     Internal(String),
@@ -165,6 +171,9 @@ impl Platform {
             cells: parts.cells,
             egress: parts.egress,
             shield: parts.shield,
+            rules: Rulebook::new().map_err(OpenError::Internal)?,
+            inspected_bodies: Holds::new(limits::INSPECTED_BODIES_BYTES_MAX),
+            recent: Recent::default(),
             tokens: TokenBook::new(),
             sessions: SessionBook::default(),
             functions: identity::Functions::new(&config.trust_domain).map_err(|e| internal(&e))?,
@@ -185,6 +194,7 @@ impl Platform {
             draining: AtomicBool::new(false),
             unrecorded: AtomicU64::new(0),
         });
+        platform.load_rules().await.map_err(|e| OpenError::Rules(e.to_string()))?;
         platform.load().await?;
         platform.defence.load(&platform.sealed.system(), platform.clock.now()).await?;
         platform.save_clock().await.map_err(|e| internal(&e))?;

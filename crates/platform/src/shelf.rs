@@ -45,6 +45,9 @@ pub(crate) const PROFILES: Space = Space::new("profiles");
 /// System: under [`CURRENT`], the latest time that the node has seen.
 pub(crate) const CLOCK: Space = Space::new("clock");
 
+/// System: sets of rules by number, and under [`CURRENT`] which of them is in force.
+pub(crate) const RULES: Space = Space::new("rules");
+
 /// Tenant: under [`CURRENT`], the id of the first start's token while nobody has been given it.
 pub(crate) const FIRST_TOKEN: Space = Space::new("first-token");
 

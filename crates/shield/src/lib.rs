@@ -3,11 +3,14 @@
 //!
 //! The only exit of a request is [`Screened`], which [`Shield::screen`] alone makes.
 
+pub mod added;
+pub mod base;
 mod blocked;
 mod firewall;
 pub mod frames;
 mod head;
 pub mod http1;
+pub mod inspect;
 mod profile;
 mod rate;
 mod repeats;
@@ -15,9 +18,10 @@ mod screen;
 mod standing;
 mod watch;
 
+pub use base::{BASE_SOURCES, BASE_VERSION, base_rules};
 pub use blocked::Blocked;
-pub use firewall::source;
-pub use firewall::{Cidr, CidrError, Firewall};
+pub use firewall::{Cidr, CidrError, Firewall, source};
+pub use inspect::{Guard, Guards, Inspected};
 pub use profile::{Finding, Numbers, Profile, Seen, Sent, Stage, Step, Trail, Transition, critical};
 pub use rate::{Limiter, Rate};
 pub use repeats::{Repeated, Repeats};

@@ -87,6 +87,8 @@ pub struct Screened<B> {
     head: Parts,
     body: B,
     peer: Peer,
+    /// Whether rules have looked at it with this body.
+    looked_at: bool,
 }
 
 impl<B> Screened<B> {
@@ -105,9 +107,21 @@ impl<B> Screened<B> {
         &self.peer
     }
 
-    /// The same with another body: the screen looks at heads.
+    /// The same with another body, at which rules have to look anew.
     pub fn with_body<C>(self, body: C) -> (Screened<C>, B) {
-        (Screened { head: self.head, body, peer: self.peer }, self.body)
+        (Screened { head: self.head, body, peer: self.peer, looked_at: false }, self.body)
+    }
+
+    pub(crate) const fn looked_at(head: Parts, body: B, peer: Peer) -> Self {
+        Self { head, body, peer, looked_at: true }
+    }
+
+    pub(crate) const fn is_looked_at(&self) -> bool {
+        self.looked_at
+    }
+
+    pub(crate) const fn set_looked_at(&mut self) {
+        self.looked_at = true;
     }
 
     /// Takes it apart. It cannot be put together again.
@@ -247,7 +261,7 @@ impl Shield {
         head::headers(&head.headers, self.config.headers_max, self.config.header_bytes_max)?;
         head::host(&head)?;
         head::framing(&head)?;
-        Ok(Screened { head, body, peer: peer.clone() })
+        Ok(Screened { head, body, peer: peer.clone(), looked_at: false })
     }
 
     /// Counts a request of an identified caller. `key` names the caller, not its credential, so that a

@@ -4,6 +4,7 @@
 mod json;
 mod multipart;
 mod packed;
+mod sniff;
 #[cfg(test)]
 mod tests;
 mod xml;
@@ -13,6 +14,7 @@ use std::ops::Range;
 pub use json::json;
 pub use multipart::multipart;
 pub use packed::decompress;
+pub use sniff::{Look, look};
 pub use xml::xml;
 
 use crate::transform::Transformation;

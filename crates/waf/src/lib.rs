@@ -13,7 +13,7 @@ pub mod seclang;
 mod transaction;
 pub mod transform;
 
-pub use plan::{Limits, Plan, PlanError, Settings};
+pub use plan::{BodyOverLimit, Exhausted, Limits, Plan, PlanError, Settings};
 pub use rules::Rules;
 pub use seclang::{Files, LoadError, NoFiles, Source};
 pub use transaction::{Cause, Decision, Head, Match, Refusal, Report, Transaction, World};

@@ -97,6 +97,12 @@ impl Rules {
         self.count
     }
 
+    /// The bounds that the rules' own directives ask for, with the defaults where they are silent.
+    #[must_use]
+    pub fn limits(&self) -> crate::Limits {
+        crate::Settings::default().with(&self.settings).0
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

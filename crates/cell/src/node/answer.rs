@@ -25,7 +25,11 @@ pub struct Running {
 
 /// The body of an answer. Dropping it before its end cancels the run.
 #[derive(Debug)]
-pub struct AnswerBody(Kind);
+pub struct AnswerBody {
+    /// What was looked at and put back: it comes first.
+    ahead: VecDeque<Bytes>,
+    kind: Kind,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -78,7 +82,7 @@ impl Future for Running {
         } else {
             Kind::Stream(Arc::clone(&this.slot))
         };
-        Poll::Ready(Ok(http::Response::from_parts(head, AnswerBody(body))))
+        Poll::Ready(Ok(http::Response::from_parts(head, AnswerBody { ahead: VecDeque::new(), kind: body })))
     }
 }
 
@@ -93,10 +97,20 @@ impl Drop for Running {
 impl AnswerBody {
     /// The whole body, if it came before anyone asked for it: nothing more is to be waited for.
     pub fn whole(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Kind::Whole(bytes) => bytes.as_ref(),
-            Kind::Stream(_) => None,
+        match &self.kind {
+            Kind::Whole(bytes) if self.ahead.is_empty() => bytes.as_ref(),
+            _ => None,
         }
+    }
+
+    /// The same with pieces that were taken from it before everything else.
+    #[must_use]
+    pub fn put_back(mut self, pieces: Vec<Bytes>) -> Self {
+        match (&mut self.kind, pieces.as_slice()) {
+            (Kind::Whole(taken @ None), [all]) if self.ahead.is_empty() => *taken = Some(all.clone()),
+            _ => pieces.into_iter().rev().for_each(|piece| self.ahead.push_front(piece)),
+        }
+        self
     }
 }
 
@@ -108,22 +122,31 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match &mut self.0 {
+        if let Some(piece) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        match &mut self.kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Kind::Stream(slot) => slot.poll_chunk(context).map(|next| next.map(|c| c.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        if !self.ahead.is_empty() {
+            return false;
+        }
+        match &self.kind {
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::Stream(slot) => slot.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+        match &self.kind {
+            Kind::Whole(bytes) => {
+                let ahead: usize = self.ahead.iter().map(Bytes::len).sum();
+                SizeHint::with_exact((ahead + bytes.as_ref().map_or(0, Bytes::len)) as u64)
+            }
             Kind::Stream(_) => SizeHint::default(),
         }
     }
@@ -131,7 +154,7 @@ impl Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        if let Kind::Stream(slot) = &self.0 {
+        if let Kind::Stream(slot) = &self.kind {
             slot.abandon();
         }
     }

@@ -212,14 +212,16 @@ pub(super) async fn invoke(call: Call<'_>) -> Answer {
     target.takes(request.method(), request.uri().path())?;
     let (head, body) = request.into_parts();
     let now_ms = platform.clock().monotonic_ms();
-    let screened = platform.shield().screen(head, body, ctx.peer, now_ms).map_err(|blocked| {
+    let mut screened = platform.shield().screen(head, body, ctx.peer, now_ms).map_err(|blocked| {
         platform.note_refusal(ctx.id, Some(&target), ctx.peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;
+    platform.look(ctx.id, &target, &mut screened)?;
     let permit = platform
         .authorize(ctx.id, &target, ctx.caller, &screened)
         .map_err(|refused| Problem::from(platform::ControlError::Refused(refused)))?;
-    let (ran, ended) = platform.invoke_metered(ctx.id, permit, ctx.caller, target.clone(), screened).await;
+    let inspected = platform.inspect_request(ctx.id, &target, ctx.caller, screened).await?;
+    let (ran, ended) = platform.invoke_metered(ctx.id, permit, ctx.caller, target.clone(), inspected).await;
     let collected = match ran {
         Ok(response) => collect(response).await,
         Err(fault) => Collected { fault: Some(fault), status: fault.status(), ..Collected::default() },

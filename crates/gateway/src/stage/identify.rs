@@ -1,21 +1,16 @@
 //! Asks who sends a request, once all is there that must be for that. It never reads a credential itself.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header;
 use identity::Caller;
 use model::{Fault, RequestId, limits};
-use platform::{Platform, Refused, RequestBody, Target};
+use platform::{Holds, Platform, Refused, RequestBody, Target};
 use shield::Screened;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::shape::ShapeError;
 use crate::problem::Problem;
-
-/// Bytes that one place of the memory for whole bodies stands for.
-const PLACE_BYTES: u64 = 1024;
 
 /// Turns the credential into a caller.
 pub(crate) fn identify(
@@ -33,12 +28,11 @@ pub(crate) fn identify(
 
 /// The memory for bodies that are read whole before it is known who sent them.
 #[derive(Debug, Clone)]
-pub(crate) struct Whole(Arc<Semaphore>);
+pub(crate) struct Whole(Holds);
 
 impl Default for Whole {
     fn default() -> Self {
-        let places = usize::try_from(limits::PROVED_BODIES_BYTES_MAX / PLACE_BYTES).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+        Self(Holds::new(limits::PROVED_BODIES_BYTES_MAX))
     }
 }
 
@@ -84,36 +78,21 @@ impl Whole {
             return Err(Unread::Fault(Fault::RequestBodyLimit));
         }
         let collect = async {
-            let mut held = Held { bytes: Vec::new(), places: None };
+            let mut held = self.0.begin();
             while let Some(piece) = pieces.next().await {
                 // What went wrong is known to the upload itself.
                 let piece = piece.map_err(|_| Unread::Shape(ShapeError::BodyBroken))?;
-                if (held.bytes.len() + piece.len()) as u64 > room {
+                if (held.len() + piece.len()) as u64 > room {
                     return Err(Unread::Fault(Fault::RequestBodyLimit));
                 }
-                held.bytes.extend_from_slice(&piece);
-                self.pay(&mut held)?;
+                held.push(&piece).map_err(Unread::Fault)?;
             }
             Ok(held)
         };
         let wait = Duration::from_millis(target.limits().wall_ms);
         let held = tokio::time::timeout(wait, collect).await;
         let held = held.map_err(|_| Unread::Shape(ShapeError::BodySlow))??;
-        Ok(RequestBody::Full(Bytes::from_owner(held)))
-    }
-
-    /// Takes places for the memory that a body has by now: who only says that much will come takes none.
-    fn pay(&self, held: &mut Held) -> Result<(), Unread> {
-        let wanted = (held.bytes.capacity() as u64).div_ceil(PLACE_BYTES);
-        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let more = wanted.saturating_sub(held.places.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-        let places = self.0.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
-        let places = places.map_err(|_| Unread::Fault(Fault::NodeBusy))?;
-        match &mut held.places {
-            Some(own) => own.merge(places),
-            none => *none = Some(places),
-        }
-        Ok(())
+        Ok(RequestBody::Full(held.into_bytes()))
     }
 }
 
@@ -121,16 +100,4 @@ impl Whole {
 enum Unread {
     Fault(Fault),
     Shape(ShapeError),
-}
-
-/// A body with its places in memory, given back with it.
-struct Held {
-    bytes: Vec<u8>,
-    places: Option<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }

@@ -6,7 +6,7 @@ use http::Response;
 use identity::Caller;
 use model::{Fault, RequestId};
 use platform::{Permit, Platform, RequestBody, Target};
-use shield::Screened;
+use shield::Inspected;
 
 use super::respond::Body;
 use crate::problem::Problem;
@@ -18,9 +18,9 @@ pub(crate) async fn invoke(
     permit: Permit,
     caller: &Caller,
     target: Arc<Target>,
-    screened: Screened<RequestBody>,
+    inspected: Inspected<RequestBody>,
 ) -> Result<Response<Body>, Problem> {
-    let answer = platform.invoke(id, permit, caller, target, screened).await?;
+    let answer = platform.invoke(id, permit, caller, target, inspected).await?;
     if answer.status().is_informational() {
         // An answer that is none: what follows on the connection would be taken for the real one.
         return Err(Fault::GuestError.into());

@@ -1,4 +1,5 @@
-//! Asks the shield about a request. What it refuses is in the record. It never has an opinion.
+//! Asks the shield about a request, and has the rules of its function look at it where its body is in hand. What they
+//! refuse is in the record. It never has an opinion.
 
 use model::RequestId;
 use platform::{Platform, RequestBody, Target};
@@ -17,8 +18,11 @@ pub(crate) fn screen(
 ) -> Result<Screened<RequestBody>, Problem> {
     platform.admit_source(id, target, peer)?;
     let now_ms = platform.clock().monotonic_ms();
-    platform.shield().screen(shaped.head, shaped.body, peer, now_ms).map_err(|blocked| {
+    let screened = platform.shield().screen(shaped.head, shaped.body, peer, now_ms);
+    let mut screened = screened.map_err(|blocked| {
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
-    })
+    })?;
+    platform.look(id, target, &mut screened)?;
+    Ok(screened)
 }

@@ -44,7 +44,7 @@ impl Settings {
     }
 
     /// Bounds and engine, with what the rules say where these settings are silent.
-    pub(super) fn with(&self, rules: &[Setting]) -> (Limits, RuleEngine) {
+    pub(crate) fn with(&self, rules: &[Setting]) -> (Limits, RuleEngine) {
         let mut limits = Limits::default();
         let mut engine = RuleEngine::On;
         for setting in rules {

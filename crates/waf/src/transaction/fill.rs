@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{Head, Transaction, scratch::Span};
 use crate::{
-    body::{self, Bounds, Pairs},
+    body::{self, Bounds, Look, Pairs, Parsed},
     seclang::variable::Collection as C,
 };
 
@@ -75,7 +75,7 @@ impl Transaction<'_> {
     fn processor(&self, content_type: &[u8]) -> Option<&'static str> {
         let lower = content_type.to_ascii_lowercase();
         let media = lower.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if lower.starts_with(b"application/x-www-form-urlencoded") {
+        if is_form(&lower) {
             return Some("URLENCODED");
         }
         if lower.starts_with(b"multipart/form-data") {
@@ -146,6 +146,7 @@ impl Transaction<'_> {
             Some("JSON") => self.json(body),
             Some("XML") => self.xml(body),
             Some("MULTIPART") => self.multipart(body),
+            Some("SNIFF") => self.sniff(body),
             Some(_) => self.text(C::RequestBody, body),
             None if self.body.force => self.text(C::RequestBody, body),
             None => {}
@@ -161,13 +162,17 @@ impl Transaction<'_> {
         })
     }
 
+    /// The first header of that name.
+    fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let headers = self.scratch.list(C::RequestHeaders).iter();
+        let mut values = headers.filter_map(|index| self.scratch.value(*index));
+        let named = values.find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(name))?;
+        Some(self.scratch.bytes(named.text).to_vec())
+    }
+
     /// The body without its `Content-Encoding`; nothing where there is none, or it cannot be undone.
     fn unpacked(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        let headers = self.scratch.list(C::RequestHeaders).iter();
-        let named = headers
-            .filter_map(|index| self.scratch.value(*index))
-            .find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-encoding"))?;
-        let encoding = self.scratch.bytes(named.text).to_vec();
+        let encoding = self.header(b"content-encoding")?;
         if encoding.trim_ascii().is_empty() || encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
             return None;
         }
@@ -197,6 +202,47 @@ impl Transaction<'_> {
         self.text(C::RequestBody, body);
     }
 
+    /// A body whose media type says nothing, or that it is a form: read as what it looks like. What cannot be read so is
+    /// no error; all of it is an argument then, beside what could be read.
+    fn sniff(&mut self, body: &[u8]) {
+        let is_form = self.header(b"content-type").is_some_and(|value| is_form(&value));
+        let look = body::look(body);
+        let (parsed, wrong) = match look {
+            Look::Json => body::json(body, &self.bounds()),
+            Look::Xml => body::xml(body, &self.bounds()),
+            Look::Form => (Parsed::default(), None),
+            Look::Text if is_form => (Parsed::default(), None),
+            Look::Text => return self.whole(body),
+        };
+        let read_as = match look {
+            Look::Json | Look::Xml if wrong.is_some() && !is_form => "RAW",
+            Look::Json if wrong.is_none() => "JSON",
+            Look::Xml if wrong.is_none() => "XML",
+            _ => "URLENCODED",
+        };
+        self.body.processor = Some(read_as.to_owned());
+        match look {
+            Look::Xml => self.pairs(C::Xml, &parsed.pairs),
+            _ => self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs),
+        }
+        // What begins with `<` may be a page as well.
+        if wrong.is_some() || look == Look::Xml {
+            self.whole(body);
+        }
+        if read_as == "URLENCODED" {
+            self.urlencoded(body);
+        } else if read_as == "JSON" || self.body.force {
+            self.text(C::RequestBody, body);
+        }
+    }
+
+    /// The whole body as one argument.
+    fn whole(&mut self, body: &[u8]) {
+        let mut pairs = Pairs::default();
+        pairs.push(b"REQUEST_BODY", body);
+        self.arguments(C::ArgsPost, C::ArgsPostNames, &pairs);
+    }
+
     fn xml(&mut self, body: &[u8]) {
         let (parsed, error) = body::xml(body, &self.bounds());
         self.pairs(C::Xml, &parsed.pairs);
@@ -208,11 +254,7 @@ impl Transaction<'_> {
     }
 
     fn multipart(&mut self, body: &[u8]) {
-        let headers = self.scratch.list(C::RequestHeaders).iter();
-        let named = headers
-            .filter_map(|index| self.scratch.value(*index))
-            .find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(b"content-type"));
-        let content_type = named.map(|value| self.scratch.bytes(value.text).to_vec()).unwrap_or_default();
+        let content_type = self.header(b"content-type").unwrap_or_default();
         let parsed = body::multipart(&content_type, body, &self.bounds());
         self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.fields);
         self.pairs(C::Files, &parsed.files);
@@ -296,6 +338,11 @@ impl Transaction<'_> {
     fn single(&mut self, collection: C, text: Span) {
         self.scratch.add(collection, Span::default(), text);
     }
+}
+
+fn is_form(content_type: &[u8]) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM))
 }
 
 /// The target without scheme and host.

@@ -101,9 +101,9 @@ pub(super) fn parse(text: &str) -> Result<Ctl, Reason> {
 
 fn processor(value: &str) -> Result<Ctl, Reason> {
     let upper = value.to_ascii_uppercase();
-    if matches!(upper.as_str(), "URLENCODED" | "MULTIPART" | "JSON" | "XML" | "RAW") {
+    if matches!(upper.as_str(), "URLENCODED" | "MULTIPART" | "JSON" | "XML" | "RAW" | "SNIFF") {
         return Ok(Ctl::BodyProcessor(upper));
     }
-    let expected = "URLENCODED, MULTIPART, JSON, XML or RAW is expected";
+    let expected = "URLENCODED, MULTIPART, JSON, XML, RAW or SNIFF is expected";
     Err(argument("requestBodyProcessor", expected, value))
 }
