@@ -12,7 +12,7 @@ use identity::Caller;
 use ledger::Kind;
 use model::{Fault, RequestId, limits};
 use shield::{
-    Inspected, Screened,
+    Inspected, Screened, Sign,
     inspect::{Answer, Asked, Finding, Guard, Now, Reason, Seen},
 };
 
@@ -167,6 +167,11 @@ impl Platform {
         let principal: Arc<str> = caller.map(|caller| caller.key().into()).unwrap_or_default();
         let call = Call::new(id, principal, source, screened.head());
         self.tell_found(target, &call, caller, finding);
+        let attack = finding.refused.is_none_or(|why| matches!(why, Reason::Rule { .. }));
+        if attack && caller.is_none_or(|caller| caller.chain().is_none()) {
+            let score = u32::try_from(finding.report.inbound_score.max(5)).unwrap_or(u32::MAX);
+            self.note_sign(id, Some(target), screened.peer(), Sign::RuleHit(score));
+        }
     }
 
     fn tell_found(&self, target: &Target, call: &Call, caller: Option<&Caller>, finding: &Finding) {
