@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use model::{Fault, RequestId, limits};
 use platform::{Ctx, Platform};
 use serde::{Serialize, de::DeserializeOwned};
-use shield::Peer;
+use ::shield::Peer;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{

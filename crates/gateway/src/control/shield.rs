@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Response;
 use model::{FunctionName, TenantId};
 use platform::{Against, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story};
-use shield::{Action, Cidr, Transition};
+use ::shield::{Action, Cidr, Transition};
 
 use super::{Call, answer, nothing, tenancy::record};
 use crate::{api, problem::Problem, stage::respond::Body};
@@ -71,7 +71,7 @@ fn against(wanted: api::NewShieldAction) -> Result<Against, Problem> {
     let api::NewShieldAction { source, strangers, slow, control, token, function, .. } = wanted;
     match (source, token, function) {
         (Some(range), None, None) => {
-            let range: Cidr = range.parse().map_err(|e: shield::CidrError| bad(e.to_string()))?;
+            let range: Cidr = range.parse().map_err(|e: ::shield::CidrError| bad(e.to_string()))?;
             match slow {
                 true if strangers || control => Err(bad("`slow` stands alone".to_owned())),
                 true => Ok(Against::Slowed(range)),
