@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use ::shield::Peer;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
@@ -22,7 +23,6 @@ use hyper::body::Incoming;
 use model::{Fault, RequestId, limits};
 use platform::{Ctx, Platform};
 use serde::{Serialize, de::DeserializeOwned};
-use ::shield::Peer;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{

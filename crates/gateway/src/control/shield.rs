@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use ::shield::{Action, Cidr, Transition};
 use http::Response;
 use model::{FunctionName, TenantId};
 use platform::{Against, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story};
-use ::shield::{Action, Cidr, Transition};
 
 use super::{Call, answer, nothing, tenancy::record};
 use crate::{api, problem::Problem, stage::respond::Body};
