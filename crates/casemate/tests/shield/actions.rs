@@ -7,7 +7,8 @@ use crate::{
     support::guest,
 };
 
-const OPEN: &str = "[access]\nallow = \"public\"\n[access.waiver]\nreason = \"a greeting for everybody\"\nuntil = \"2027-06-30\"\n";
+const OPEN: &str = "[access]\nallow = \"public\"\n[access.waiver]\nreason = \"a greeting for everybody\"\n\
+                    until = \"2027-06-30\"\n";
 
 #[test]
 fn a_source_is_blocked_and_unblocked() {

@@ -32,7 +32,8 @@ fn upstream() -> SocketAddr {
 
 fn manifest(profile: &str, places: &[SocketAddr]) -> String {
     let grants = places.iter().map(|place| format!("[[capabilities.http]]\nurl = \"http://{place}/...\"\n"));
-    format!("{TENANT}[shield.profile]\n{profile}{}", grants.collect::<String>())
+    // Rules would refuse an address in a parameter, which is what these functions are asked with.
+    format!("{TENANT}[shield]\nmode = \"off\"\n[shield.profile]\n{profile}{}", grants.collect::<String>())
 }
 
 fn profile(node: &TestNode, what: &str) -> serde_json::Value {
@@ -129,7 +130,7 @@ fn numbers_that_drift_are_told_of() {
     };
     assert_eq!(drift(), 0, "{}", status(&node));
     // One large answer is an outlier; a hundred are a leak.
-    let large = "x".repeat(200_000);
+    let large = "x".repeat(100_000);
     for n in 0..100 {
         assert_eq!(client.ask("POST", "/echo", Some(&token), &large).status, 200);
         if n == 0 {

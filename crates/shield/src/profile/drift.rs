@@ -5,8 +5,8 @@
 //! as the learned ones, each order of the `n + k` is as likely as any other, so that the chance of `c` or more of the
 //! window above the `r + 1`-th largest of the learned is that of the negative hypergeometric distribution (the test of
 //! exceedances; Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950), 247–262). `c` is the smallest
-//! number for which that chance is at most one in [`limits::DRIFT_FALSE_ALARM_ONE_IN`]. A bound further up, values that are equal and
-//! values that are rounded only make alarms rarer.
+//! number for which that chance is at most one in [`limits::DRIFT_FALSE_ALARM_ONE_IN`]. A bound further up, values that
+//! are equal and values that are rounded only make alarms rarer.
 
 use std::collections::BTreeMap;
 
