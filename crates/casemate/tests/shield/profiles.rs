@@ -66,14 +66,17 @@ fn what_was_never_seen_is_refused_where_that_is_wanted() {
 
     let refused = call(&client, two);
     assert_eq!(refused.status, 502, "a grant covers it, and no run was seen to do it: {refused:?}");
-    let signal = the_signal(&node, "transition-unseen");
-    assert!(signal["said"].as_str().unwrap().contains(&two.to_string()), "{signal}");
-    assert_eq!(signal["resource"], "Function::\"default/outbound\"");
+    // To answer without having called is new as well.
+    let told = signals(&node, "transition-unseen");
+    let said: Vec<&str> = told.iter().map(|signal| signal["said"].as_str().unwrap()).collect();
+    assert!(said.len() == 2 && said[0].contains("`end` after `start`"), "{said:?}");
+    assert!(said[1].contains(&format!("`GET http://{two}` after `start`")), "{said:?}");
+    assert_eq!(told[1]["resource"], "Function::\"default/outbound\"");
     let events = node.records(&["--request", &refused.id()]);
     let why = events.iter().find(|event| event["code"] == "outbound-denied").unwrap();
     assert!(detail(why).contains("not in the function's profile"), "{events:?}");
     assert_eq!(call(&client, two).status, 502, "refused each time, told once");
-    assert_eq!(signals(&node, "transition-unseen").len(), 1);
+    assert_eq!(signals(&node, "transition-unseen").len(), 2);
 
     // It is still so after a restart, and for the same component in another revision; another one is learned anew.
     let node = node_in(node.stop(), "");
