@@ -18,7 +18,10 @@ pub(crate) use self::{
     identity::{Identity, IdentityCheck},
     login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
-    shield::{AddRules, RuleFiles, Shield, ShieldExplain, ShieldRules, ShieldTest, Simulate},
+    shield::{
+        Act, AddRules, Block, Honey, Profile, RuleFiles, Shield, ShieldExplain, ShieldRules, ShieldTest,
+        Simulate,
+    },
 };
 use crate::output::Format;
 
@@ -156,7 +159,7 @@ pub(crate) enum Command {
     /// Say whom the tenant accepts beside API tokens; say offline who a request would be from
     #[command(subcommand, after_help = identity::IDENTITY)]
     Identity(Identity),
-    /// Test rules of the web firewall offline; show what they say to one request
+    /// What was found suspicious and what is done about it; test rules of the web firewall offline
     #[command(subcommand, after_help = shield::SHIELD)]
     Shield(Shield),
     /// Look at this machine's walls and at the node

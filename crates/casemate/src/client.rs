@@ -3,6 +3,7 @@
 mod login;
 mod policy;
 mod rules;
+mod shield;
 
 use bytes::Bytes;
 use cell::BodyStream;

@@ -78,7 +78,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Manifest(args) => offline::manifest(context, args),
         Command::Config(args) => offline::config(context, args),
         Command::Identity(args) => identity::identity(context, args).await,
-        Command::Shield(args) => shield::shield(context, &args).await,
+        Command::Shield(args) => shield::shield(context, args).await,
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions(args) => offline::completions(context, &args, Cli::command()),
     }

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::shield::{Cidr, CidrError};
+use ::shield::{Cidr, CidrError, Responses};
 use cell::Walls;
 use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
@@ -206,6 +206,8 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     /// How requests are looked at where a manifest is silent.
     pub(crate) shield: ShieldDefaults,
+    /// What the node does by itself when it finds something suspicious.
+    pub(crate) responses: Responses,
     /// Who may connect, and who stands in front.
     pub(crate) network: Network,
     /// Where events go beside the record.
@@ -349,6 +351,7 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         rates: Rates::prove(&raw.rates)?,
         shield: shield::prove(&raw.shield)?,
+        responses: shield::prove_responses(&raw.shield)?,
         network: Network::prove(&raw.firewall, &raw.proxy, &around.base)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,
         sinks: raw.events.prove(&around.base)?,

@@ -91,6 +91,7 @@ impl Node {
             trust_domain: config.trust_domain.clone(),
             ceiling: config.ceiling,
             shield: config.shield,
+            responses: config.responses,
             tenant_ceiling: config.tenant_concurrency,
             places,
             accept_clock: config.accept_clock,

@@ -12,6 +12,7 @@ mod metrics;
 mod pipeline;
 mod problem;
 mod server;
+mod slow;
 mod stage;
 pub mod tls;
 

@@ -13,6 +13,7 @@ use shield::Peer;
 use crate::{
     metrics::Metrics,
     problem::Problem,
+    slow::Slow,
     stage::{
         authorize::authorize,
         behind::behind,
@@ -33,6 +34,8 @@ pub(crate) struct DataPlane {
     pub(crate) metrics: Arc<Metrics>,
     /// For bodies that must be read before it is known who sent them.
     pub(crate) whole: Whole,
+    /// For refusals that the shield answers late.
+    pub(crate) slow: Slow,
     /// Whether the name is one for which browsers should insist on TLS: not on `localhost`.
     pub(crate) strict_transport: bool,
 }
@@ -42,6 +45,7 @@ impl DataPlane {
     pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = self.platform.request_id();
         let asked = respond::Asked::of(&request);
+        let is_slowed = Slow::is_meant(&self.platform, &request, peer);
         let started = self.platform.clock().monotonic_ms();
         let walked = match behind(&self.platform, peer, &request) {
             Ok(None) => self.walk(id, peer, None, request).await,
@@ -57,6 +61,9 @@ impl DataPlane {
                 self.metrics.refused(problem.counted_as());
                 if !problem.is_recorded() {
                     self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
+                }
+                if is_slowed {
+                    self.slow.wait().await;
                 }
                 problem.respond(id)
             }
@@ -79,7 +86,7 @@ impl DataPlane {
         if let Some((name, value)) = told {
             shaped.head.headers.insert(name, value.clone());
         }
-        let target = route(&self.platform, &shaped)?;
+        let target = route(&self.platform, id, &shaped, peer)?;
         let mut caller = None;
         let answer = self.enter(id, peer, &target, shaped, &mut caller).await;
         let refused = answer.as_ref().err().map(Problem::code);

@@ -27,6 +27,8 @@ pub(crate) struct Problem {
 
 /// For how long a caller is asked to wait where load is the reason, in seconds.
 const RETRY_AFTER_S: &str = "1";
+/// And where the shield keeps a revision in quarantine, which takes a person to look.
+const RETRY_QUARANTINED_S: &str = "60";
 /// RFC 9449 §8.
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// RFC 6750 §3.
@@ -217,7 +219,11 @@ impl From<Refused> for Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         let problem = Self::new(fault.status(), fault.code(), fault.sentence()).recorded();
-        if fault.blame() == Blame::Load { problem.with(header::RETRY_AFTER, RETRY_AFTER_S) } else { problem }
+        match fault {
+            Fault::Quarantined => problem.with(header::RETRY_AFTER, RETRY_QUARANTINED_S),
+            _ if fault.blame() == Blame::Load => problem.with(header::RETRY_AFTER, RETRY_AFTER_S),
+            _ => problem,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
+    slow::Slow,
     stage::{
         identify::Whole,
         listen::{Bounds, Incoming, Watch, accept},
@@ -138,6 +139,7 @@ impl Gateway {
             platform: self.platform.clone(),
             metrics: metrics.clone(),
             whole: Whole::default(),
+            slow: Slow::default(),
             strict_transport: self.config.domain != "localhost",
         });
         let (all, controls) = (bounds.clone(), control_bounds.clone());

@@ -342,5 +342,69 @@ pub const PROXY_HEADER_MS: u64 = 3_000;
 pub const OWN_RATE_KEYS_MAX: usize = 200_000;
 /// How long a new revision is learned before its profile is in force, in minutes, unless its manifest says otherwise.
 pub const PROFILE_LEARN_MINUTES: u32 = 1_440;
+/// How long points of a source are counted before they are forgotten, in milliseconds: a burst of probing.
+pub const PROBING_MS: u64 = 60_000;
+/// Points of one source within that time from which it probes. Each path that is refused (401, 403, 404) counts once, one
+/// that scanners ask everybody for eight, a match of rules its score, at most ten. A page with broken images has a
+/// dozen, and a client that repeats a request has one.
+pub const PROBING_POINTS: u32 = 40;
+/// The same for those who take their time, in milliseconds.
+pub const PROBING_LONG_MS: u64 = 3_600_000;
+/// Points within that time: about 180 different paths, which a crawler of old links has in hours.
+pub const PROBING_LONG_POINTS: u32 = 128;
+/// Points of a path that scanners of the whole Internet ask everybody for, and no link leads to.
+pub const PROBING_KNOWN_POINTS: u32 = 8;
+/// How long credentials that do not hold are counted, in milliseconds.
+pub const STUFFING_MS: u64 = 600_000;
+/// Different credentials of one source within that time that do not hold, from which it tries them: who mistypes has three,
+/// and a machine with a stale one has one.
+pub const STUFFING_OF_SOURCE: u32 = 20;
+/// Different credentials within that time that say they are one caller's, from wherever they come.
+pub const STUFFING_OF_CLAIM: u32 = 60;
+/// How long the places are remembered that a token comes from, in milliseconds.
+pub const TOKEN_PLACES_MS: u64 = 600_000;
+/// Networks (`/16` of IPv4, `/32` of IPv6) that a person's token comes from within that time, from which it is somebody
+/// else's too: at home, on the way and by an office's gateway are three.
+pub const TOKEN_PLACES_OF_USER: usize = 5;
+/// The same of a machine's: fleets of runners share one.
+pub const TOKEN_PLACES_OF_SERVICE: usize = 24;
+/// Sources, claimed callers and tokens that are watched at once, each; those seen the longest ago go first.
+pub const WATCHED_MAX: usize = 16_384;
+/// How long one kind of signal of one source, caller or token is told once, in milliseconds.
+pub const SIGNAL_AGAIN_MS: u64 = 600_000;
+/// Signals of a node that are kept to be shown; the record has all.
+pub const SIGNALS_KEPT: usize = 1_024;
+/// How long they are shown, in hours.
+pub const SIGNALS_HOURS: u64 = 24;
+/// Actions of the shield in force at once, of a node.
+pub const ACTIONS_MAX: usize = 4_096;
+/// The longest that an action of the shield lasts, in minutes.
+pub const ACTION_MINUTES_MAX: u64 = 43_200;
+/// How long an action of the shield itself lasts, in minutes, unless the node's configuration says otherwise.
+pub const RESPONSE_MINUTES: u64 = 10;
+/// How late a source that is slowed is refused, in milliseconds.
+pub const SLOW_MS: u64 = 2_000;
+/// Refusals of a node that wait for that at once; what is more is answered at once.
+pub const SLOWED_MAX: usize = 256;
+/// Bait routes, and bait tokens, of one tenant.
+pub const BAIT_MAX: usize = 64;
+/// Different steps one after another that are kept of one run.
+pub const TRAIL_MAX: usize = 64;
+/// Different steps one after another that a profile holds.
+pub const PROFILE_TRANSITIONS_MAX: usize = 512;
+/// Runs that a profile is made of at least.
+pub const PROFILE_RUNS_MIN: u64 = 100;
+/// Steps not in a profile that are told, each once, until it is learned anew.
+pub const PROFILE_FINDINGS_MAX: usize = 64;
+/// Runs that are held against a profile's numbers together.
+pub const DRIFT_RUNS: u32 = 100;
+/// One in how many such groups of runs that are like the learned ones raises an alarm all the same at most, of each number.
+pub const DRIFT_FALSE_ALARM_ONE_IN: u64 = 1_000_000;
+/// How many times as much as within the busiest learned minute may be sent out within one.
+pub const EGRESS_FACTOR: u64 = 4;
+/// Outbound calls within a minute that are no alarm beside that.
+pub const EGRESS_CALLS: u64 = 60;
+/// Bytes of outbound calls' bodies within a minute that are no alarm beside that.
+pub const EGRESS_BYTES: u64 = 4 * MIB;
 /// Changes of policies that are compared and proved at once on a node.
 pub const PROOFS_AT_ONCE: usize = 2;

@@ -21,6 +21,7 @@ use store::TenantStore;
 use crate::{
     call::Refusals,
     code::CodeSlot,
+    defence::ProfileRoom,
     gate::Gate,
     identities::Room,
     logs::FunctionLog,
@@ -96,6 +97,7 @@ pub(crate) struct Life {
     pub(crate) refusals: Refusals,
     /// What its rates are counted under.
     pub(crate) scope: shield::Scope,
+    pub(crate) profile: ProfileRoom,
     pub(crate) sampled: Sampled,
 }
 
@@ -103,7 +105,8 @@ impl Life {
     /// One that goes on from these totals.
     pub(crate) fn new(totals: Totals, log: Arc<FunctionLog>, scope: shield::Scope) -> Self {
         let meter = Meter::resume(totals);
-        Self { meter, log, refusals: Refusals::default(), sampled: Sampled::default(), scope }
+        let (refusals, sampled, profile) = <(Refusals, Sampled, ProfileRoom)>::default();
+        Self { meter, log, refusals, scope, profile, sampled }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     control::What,
     gate::Gate,
     refused::{ControlError, Ctx},
-    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
+    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, PROFILES, REVISIONS, USAGE},
     widening::{Consent, Door},
 };
 
@@ -219,8 +219,11 @@ impl Platform {
             .check(FUNCTIONS, function.as_str(), entry.map(|e| e.revision))
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .put(REVISIONS, shelf::numbered(function, number.0), shelf::encode(&*revision)?)
-            .delete(REVISIONS, shelf::numbered(function, oldest));
+            .delete(REVISIONS, shelf::numbered(function, oldest))
+            .delete(PROFILES, shelf::numbered(function, oldest));
         home.store.commit(batch).await?;
+        let before = active.map(|placed| &*placed.target.revision);
+        self.begin_profile(home, &revision, &target.life, before).await?;
         home.show(next);
         let mut findings: Vec<_> = admitted.findings().iter().map(ToString::to_string).collect();
         findings.extend(Self::unknown_credentials(home, &revision.access.accept));
@@ -269,7 +272,9 @@ impl Platform {
         let view = home.view();
         passed.holds(&view)?;
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
-        let target = self.target(&home, revision.clone(), &view.policies, placed.target.life.clone())?;
+        let life = placed.target.life.clone();
+        let before = placed.target.revision.clone();
+        let target = self.target(&home, revision.clone(), &view.policies, life.clone())?;
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
@@ -277,6 +282,7 @@ impl Platform {
         self.record_act(ctx, what, &detail).await?;
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
+        self.begin_profile(&home, &revision, &life, Some(&before)).await?;
         home.show(next);
         Ok((revision, now))
     }
@@ -303,7 +309,7 @@ impl Platform {
         let mut batch = Batch::new()
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .delete(USAGE, function.as_str());
-        for space in [REVISIONS, LOGS] {
+        for space in [REVISIONS, LOGS, PROFILES] {
             let mut ids = Vec::new();
             let take = |id: &[u8], _: &[u8], _| {
                 ids.push(id.to_vec());
@@ -364,23 +370,6 @@ impl Platform {
         let view = home.view();
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
         Ok(placed.target.clone())
-    }
-
-    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
-    /// says of it.
-    fn permit_loosened(
-        &self,
-        ctx: Ctx<'_>,
-        home: &Home,
-        resource: Resource<'_>,
-        shield: &model::Shield,
-    ) -> Result<String, ControlError> {
-        let loosened = shield.loosened(&self.shield_defaults);
-        if loosened.is_empty() {
-            return Ok(String::new());
-        }
-        self.permit(ctx, home, Action::LoosenShield, resource)?;
-        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
     }
 
     /// Everything that is needed to call a revision.

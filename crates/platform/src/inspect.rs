@@ -12,7 +12,7 @@ use identity::Caller;
 use ledger::Kind;
 use model::{Fault, RequestId, limits};
 use shield::{
-    Inspected, Screened,
+    Inspected, Screened, Sign,
     inspect::{Answer, Asked, Finding, Guard, Now, Reason, Seen},
 };
 
@@ -168,6 +168,11 @@ impl Platform {
         let call = Call::new(id, principal, source, screened.head());
         let code = finding.refused.map_or(WOULD_REFUSE, Reason::code);
         self.tell_found(target, &call, (caller, code), finding);
+        let attack = finding.refused.is_none_or(|why| matches!(why, Reason::Rule { .. }));
+        if attack && caller.is_none_or(|caller| caller.chain().is_none()) {
+            let score = u32::try_from(finding.report.inbound_score.max(5)).unwrap_or(u32::MAX);
+            self.note_sign(id, Some(target), screened.peer(), Sign::RuleHit(score));
+        }
     }
 
     fn tell_found(

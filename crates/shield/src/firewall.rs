@@ -39,6 +39,29 @@ impl Cidr {
     }
 }
 
+impl Cidr {
+    /// Whether an address is in it. IPv4-mapped IPv6 addresses count as IPv4.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let (first, last) = self.range();
+        (first..=last).contains(&number(address.to_canonical()))
+    }
+
+    /// The one source that it is, where it is one: an address of IPv4, or the network (`/64`) of one of IPv6.
+    pub fn one_source(self) -> Option<IpAddr> {
+        let whole = match self.base {
+            IpAddr::V4(_) => self.bits == 32,
+            IpAddr::V6(_) => self.bits == 64,
+        };
+        whole.then_some(self.base)
+    }
+
+    /// What is counted as one source with an address.
+    pub fn of_source(address: IpAddr) -> Self {
+        let base = source(address);
+        Self { base, bits: if base.is_ipv4() { 32 } else { 64 } }
+    }
+}
+
 impl FromStr for Cidr {
     type Err = CidrError;
 
@@ -98,7 +121,7 @@ pub(crate) fn number(address: IpAddr) -> u128 {
 
 /// The address that a source is counted under: IPv4 whole (also from its mapped form), IPv6 by its /64,
 /// which is what one subscriber gets.
-pub(crate) fn source(address: IpAddr) -> IpAddr {
+pub fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits())),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),

@@ -13,7 +13,7 @@ use model::limits;
 use crate::{
     Blocked, EntryError, Firewall,
     firewall::{At, Sets, source},
-    rate::{Rate, Rated, Standing},
+    rate::{Left, Rate, Rated},
 };
 
 /// What is counted together, for as long as it lives: one function, or one tenant.
@@ -241,7 +241,7 @@ impl OwnTable {
                 let (count, seconds) = rate.quota();
                 item(&mut policies, quota, ("q", count), ("w", seconds));
                 let Some(who) = who else { continue };
-                let Standing { remaining, reset_ms } =
+                let Left { remaining, reset_ms } =
                     self.counts.standing(rate, &Key { scope: own.scope, rate, who }, now_ms);
                 item(&mut standings, quota, ("r", remaining), ("t", reset_ms.div_ceil(1_000)));
             }

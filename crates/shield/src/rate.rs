@@ -32,7 +32,7 @@ impl Rate {
 
 /// How one key stands with a rate, for whoever is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Left {
     /// How many may come at once.
     pub remaining: u64,
     /// In how many milliseconds the whole burst may come again; or, where nothing remains, the next one.
@@ -123,7 +123,7 @@ impl<K: Eq + Hash> Rated<K> {
     }
 
     /// How `key` stands with a rate.
-    pub fn standing<Q>(&self, rate: Rate, key: &Q, now_ms: u64) -> Standing
+    pub fn standing<Q>(&self, rate: Rate, key: &Q, now_ms: u64) -> Left
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -136,7 +136,7 @@ impl<K: Eq + Hash> Rated<K> {
             0 => rate.next(arrival_ns, now_ns).1,
             _ => used_ns.div_ceil(1_000_000),
         };
-        Standing { remaining, reset_ms }
+        Left { remaining, reset_ms }
     }
 
     /// How many keys it remembers.

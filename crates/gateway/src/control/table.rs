@@ -4,6 +4,7 @@
 mod login;
 mod policy;
 mod rules;
+mod shield;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -61,6 +62,20 @@ pub(super) enum Operation {
     AddRules,
     UseRules,
     Simulate,
+    NodeShield,
+    NodeWhy,
+    NodeAct,
+    NodeUndo,
+    ShieldReport,
+    ShieldWhy,
+    ShieldAct,
+    ShieldUndo,
+    ReadProfile,
+    ApproveProfile,
+    ResetProfile,
+    ListBait,
+    LayBait,
+    TakeBait,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -110,6 +125,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(login::endpoints());
     all.extend(policy::endpoints());
     all.extend(rules::endpoints());
+    all.extend(shield::endpoints());
     all
 }
 

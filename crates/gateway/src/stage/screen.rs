@@ -16,6 +16,7 @@ pub(crate) fn screen(
     shaped: Shaped,
     peer: &Peer,
 ) -> Result<Screened<RequestBody>, Problem> {
+    platform.admit_unblocked(id, target, peer)?;
     let now_ms = platform.clock().monotonic_ms();
     let screened = platform.shield().screen(shaped.head, shaped.body, peer, now_ms);
     let mut screened = screened.map_err(|blocked| {

@@ -123,7 +123,7 @@ fn how_one_stands() {
     let rated = Rated::<u32>::new(1_600);
     let rate = Rate::new(10, 1_000, 4);
     let check = |now_ms: u64, remaining: u64, reset_ms: u64| {
-        assert_eq!(rated.standing(rate, &1, now_ms), Standing { remaining, reset_ms }, "{now_ms}");
+        assert_eq!(rated.standing(rate, &1, now_ms), Left { remaining, reset_ms }, "{now_ms}");
     };
     check(0, 4, 0);
     for left in (0..4).rev() {
