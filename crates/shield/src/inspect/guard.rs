@@ -252,10 +252,10 @@ impl Guard {
         seen: Seen<'_>,
         id: &str,
         now: Now<'_>,
-    ) -> Result<Option<Finding>, Finding> {
+    ) -> Result<Option<Finding>, Box<Finding>> {
         let found = self.ask(screened.head(), screened.peer(), seen, id, now);
         match found {
-            Some(finding) if finding.refused.is_some() => Err(finding),
+            Some(finding) if finding.refused.is_some() => Err(Box::new(finding)),
             other => {
                 screened.set_looked_at();
                 Ok(other.filter(Finding::is_told))
