@@ -89,6 +89,8 @@ pub(crate) struct Defence {
     /// Actions that are over, the newest last.
     past: Mutex<VecDeque<Arc<Action>>>,
     unsaved: Mutex<kept::Unsaved>,
+    /// One writer at a time: an action's end must not be written before its beginning.
+    saving: tokio::sync::Mutex<()>,
     /// Something is to be saved now.
     wake: watch::Sender<()>,
 }
@@ -103,6 +105,7 @@ impl Defence {
             signals: Mutex::default(),
             past: Mutex::default(),
             unsaved: Mutex::default(),
+            saving: tokio::sync::Mutex::new(()),
             wake: watch::channel(()).0,
         }
     }

@@ -137,6 +137,7 @@ impl Defence {
 impl Platform {
     /// Writes what was found and done since the last time, and ends what is over.
     pub(crate) async fn save_defence(&self) -> Result<(), ControlError> {
+        let _one = self.defence.saving.lock().await;
         self.expire_actions();
         self.defence.forget(self.clock.now());
         loop {
