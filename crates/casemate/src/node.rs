@@ -85,18 +85,7 @@ impl Node {
             entropy,
             sinks: events::sinks(config)?,
         };
-        let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
-        let settings = PlatformConfig {
-            domain: config.domain.clone(),
-            trust_domain: config.trust_domain.clone(),
-            ceiling: config.ceiling,
-            shield: config.shield,
-            responses: config.responses,
-            tenant_ceiling: config.tenant_concurrency,
-            places,
-            accept_clock: config.accept_clock,
-        };
-        let (platform, first) = Platform::open(settings, parts).await.map_err(|e| match &e {
+        let (platform, first) = Platform::open(platform_config(config), parts).await.map_err(|e| match &e {
             platform::OpenError::Clock { .. } => not_started(&e).next(
                 "set the machine's clock; if it is the later time that was wrong, start once with `--accept-clock`",
             ),
@@ -310,6 +299,19 @@ fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
     let allow = allow.map_err(|e: egress::CidrError| not_started(&e))?;
     let settings = egress::EgressConfig { allow, ..egress::EgressConfig::default() };
     egress::Egress::new(settings).map_err(|e| not_started(&e))
+}
+
+fn platform_config(config: &Config) -> PlatformConfig {
+    PlatformConfig {
+        domain: config.domain.clone(),
+        trust_domain: config.trust_domain.clone(),
+        ceiling: config.ceiling,
+        shield: config.shield,
+        responses: config.responses,
+        tenant_ceiling: config.tenant_concurrency,
+        places: config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX),
+        accept_clock: config.accept_clock,
+    }
 }
 
 /// The firewall's lists, as they stand at the start. Where one cannot be read, nobody knows who may connect.

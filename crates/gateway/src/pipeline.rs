@@ -118,8 +118,7 @@ impl DataPlane {
         };
         let caller = caller.insert(identify(platform, id, target, &screened)?);
         let permit = authorize(platform, id, target, caller, &screened)?;
-        let inspected = inspect(platform, id, target, caller, screened).await;
-        let inspected = inspected.map_err(|problem| upload.blame(problem))?;
+        let inspected = inspect(platform, id, target, (&*caller, peer), screened, &upload).await?;
         let answer = invoke(platform, id, permit, caller, target.clone(), inspected).await;
         answer.map_err(|problem| upload.blame(problem))
     }

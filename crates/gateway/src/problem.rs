@@ -89,7 +89,7 @@ impl Problem {
         self.detail.as_deref().unwrap_or(&self.title)
     }
 
-    const fn recorded(mut self) -> Self {
+    pub(crate) const fn recorded(mut self) -> Self {
         self.recorded = true;
         self
     }

@@ -367,7 +367,8 @@ mod tests {
             Ok(&["inbound", "body_bytes", "body_over"]),
         );
         check("[profile]\nmode = 'off'", Ok(&["profile"]));
-        let one = "[[exclude]]\nrules = ['942100']\nvariables = ['ARGS:q']\npath = '/a/...'\nreason = 'people search for SQL'";
+        let one = "[[exclude]]\nrules = ['942100']\nvariables = ['ARGS:q']\npath = '/a/...'\n\
+                   reason = 'people search for SQL'";
         check(one, Ok(&["rules 942100 are left out for ARGS:q at `/a/...`: people search for SQL"]));
         check("deny = ['192.0.2.0/24']\n[rate]\nsource = { requests = 10 }", Ok(&[]));
     }

@@ -34,6 +34,11 @@ pub enum Withheld {
     Fault(Fault),
 }
 
+/// How long a body is by its head.
+fn said_bytes(head: &http::request::Parts) -> Option<u64> {
+    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// What an answer's rules are to be asked with.
 pub(crate) struct Watched {
     guard: Arc<Guard>,
@@ -73,8 +78,22 @@ impl Platform {
             Ok(inspected) => return Ok(inspected),
             Err(unseen) => unseen,
         };
+        let (guard, bound) = (target.guard(), target.limits().request_body_bytes);
         let (unseen, body) = unseen.with_body(());
-        let most = target.guard().body_bytes();
+        let most = guard.body_bytes();
+        let is_stream = matches!(body, RequestBody::Stream(_));
+        let said = said_bytes(unseen.head()).filter(|_| is_stream).unwrap_or(0);
+        if said > bound {
+            let fault = Fault::RequestBodyLimit;
+            self.note_refusal(id, Some(target), unseen.peer(), fault.code(), fault.sentence());
+            return Err(Withheld::Fault(fault));
+        }
+        if said > most as u64 && guard.refuses_rest(unseen.head()) {
+            // Nobody reads what is refused for its length anyway.
+            let (mut screened, ()) = unseen.with_body(RequestBody::Full(Bytes::new()));
+            self.look_at(id, target, Some(caller), &mut screened, Seen::Start(&[]))?;
+            return Err(Withheld::Rules(Reason::TooLong));
+        }
         let (start, rest) = match body {
             RequestBody::Full(bytes) => (bytes, None),
             // Nobody looks, so nobody waits.

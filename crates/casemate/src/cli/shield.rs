@@ -135,6 +135,7 @@ pub(crate) enum Shield {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShieldRules {
     /// The sets that the node keeps, and which of them is in force
+    #[command(after_help = "Example:\n  casemate shield rules list")]
     List,
     /// Add a set of rules, such as OWASP's Core Rule Set, and put it in force
     #[command(after_help = ADD)]
