@@ -13,7 +13,10 @@ use crate::support::{Answer, Home, TestNode, guest};
 /// How long anything may take that must come to an end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Every caller of the tenant may call.
-pub(crate) const TENANT: &str = "[access]\nallow = \"tenant\"\n";
+///
+/// Whom a function calls here is what it is told, which rules would take for an attack anywhere else; and bodies are long.
+pub(crate) const TENANT: &str = "[access]\nallow = \"tenant\"\n[shield]\nbody_over = \"pass\"\n\
+     [[shield.exclude]]\ntags = [\"attack-ssrf\"]\nvariables = [\"ARGS:url\"]\nreason = \"the test says whom it calls\"\n";
 
 /// A node, and a token of `User::"default/alice"` that may call.
 pub(crate) struct Village {

@@ -7,8 +7,9 @@ use crate::{
     town::{TENANT, Town, header},
 };
 
-const ECHO: &str = "[[route]]\npath = \"/echo/...\"\n";
-const HOSTILE: &str = "[[route]]\npath = \"/hostile/...\"\n";
+/// Nobody looks at bodies before the function does: it runs while they come.
+const ECHO: &str = "[shield]\nmode = \"off\"\n[[route]]\npath = \"/echo/...\"\n";
+const HOSTILE: &str = "[shield]\nmode = \"off\"\n[[route]]\npath = \"/hostile/...\"\n";
 
 #[test]
 fn a_body_that_breaks_its_framing_is_its_senders_fault() {

@@ -19,7 +19,7 @@ fn a_webhook_is_proved_over_its_whole_body() {
     let node = TestNode::start();
     let manifest = "[access]\naccept = [\"webhook:orders\"]\npolicy = '''\n\
         permit (principal == Service::\"default/webhook:orders\", action == Action::\"invoke\", resource);\n'''\n\
-        [limits]\nrequest_body_bytes = 500000\n";
+        [limits]\nrequest_body_bytes = 500000\n[shield]\nbody_bytes = 500000\n";
     node.deploy("orders", &guest("echo"), manifest);
     node.deploy(
         "other",
@@ -77,7 +77,7 @@ fn a_signed_message_covers_what_it_must() {
     let node = TestNode::start();
     let manifest = "[access]\naccept = [\"signature:partner\"]\npolicy = '''\n\
         permit (principal == Service::\"default/signature:partner\", action == Action::\"invoke\", resource)\n\
-        when { context.token.kind == \"message-signature\" };\n'''\n";
+        when { context.token.kind == \"message-signature\" };\n'''\n[shield]\nbody_bytes = 1000000\n";
     node.deploy("in", &guest("echo"), manifest);
     let entry = format!(
         "[[signatures]]\nname = \"partner\"\nkeyid = \"k\"\nalgorithm = \"hmac-sha256\"\nsecret = \"{}\"\n",

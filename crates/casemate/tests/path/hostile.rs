@@ -153,7 +153,8 @@ fn more_at_once_than_it_takes() {
 #[test]
 fn outbound_calls_are_refused_by_grant_and_by_address() {
     let node = TestNode::start();
-    let tenant = "[access]\nallow = \"tenant\"\n";
+    let tenant = "[access]\nallow = \"tenant\"\n[[shield.exclude]]\ntags = [\"attack-ssrf\"]\n\
+        variables = [\"ARGS:url\"]\nreason = \"the test says whom it calls\"\n";
     let grant = format!("{tenant}[[capabilities.http]]\nurl = \"http://127.0.0.1:9/...\"\n");
     node.deploy("outbound", &guest("outbound"), tenant);
     node.deploy("granted", &guest("outbound"), &grant);

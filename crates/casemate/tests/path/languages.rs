@@ -66,7 +66,8 @@ fn what_a_request_carries_arrives() {
     for name in ["echo", "echo-p3"] {
         node.deploy(name, &guest(name), TENANT);
         let body: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
-        let answer = node.call("POST", &format!("/{name}"), Some(&token), &body);
+        let media = [("content-type", "application/octet-stream")];
+        let answer = node.call_with(("POST", &format!("/{name}")), Some(&token), &media, &body);
         assert_eq!(answer.status, 200, "{name}");
         assert_eq!(answer.body.len(), body.len(), "{name}");
         assert!(answer.body == body, "{name}: the body came back changed");

@@ -232,6 +232,9 @@ fn body(operation: &str, digest: &str) -> String {
             r#"{"kind":"User","name":"x","action":"readLogs","reason":"x","minutes":1}"#.to_owned()
         }
         "NodeAct" | "ShieldAct" => r#"{"source":"192.0.2.7","seconds":60,"reason":"x"}"#.to_owned(),
+        "AddRules" => r#"{"name":"x","read":["a.conf"],"files":{"a.conf":""}}"#.to_owned(),
+        "UseRules" => r#"{"set":"base"}"#.to_owned(),
+        "Simulate" => r#"{"shield":{"paranoia":2}}"#.to_owned(),
         "LayBait" => r#"{"route":"/bait"}"#.to_owned(),
         "PutComponent" => "not a component".to_owned(),
         _ => String::new(),
