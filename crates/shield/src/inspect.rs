@@ -195,12 +195,17 @@ impl Finding {
             (None, None) => "it goes on".to_owned(),
         };
         let _infallible = write!(text, ", score {}, {} µs", report.inbound_score, report.time_ns / 1_000);
-        let scored = report.matches.iter().filter(|one| one.severity.is_some_and(|severity| severity <= 5));
+        // What a rule looks at that only adds up scores is nothing of the request.
+        let is_seen = |one: &&waf::Match| {
+            one.severity.is_some_and(|severity| severity <= 5) && !one.variable.starts_with("TX:")
+        };
+        let scored = report.matches.iter().filter(is_seen);
         let mut named = 0;
         for one in scored {
             named += 1;
             if named <= NAMED_MAX {
-                let (message, variable) = (cut(&one.message), cut(&one.variable));
+                let variable = one.variable.strip_prefix("MATCHED_VARS:").unwrap_or(&one.variable);
+                let (message, variable) = (cut(&one.message), cut(variable));
                 let _infallible = write!(text, "; {} {message} in {variable}", one.rule);
             }
         }
