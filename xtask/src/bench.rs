@@ -70,6 +70,11 @@ const PARTS: &[(&str, &str, Part)] = &[
     ("stages", "where each microsecond of a request goes", stages::run),
     ("identity", "proving a caller: an access token, the same again, an API token", identity::run),
     ("access", "a token and a policy, beside a public route", throughput::access),
+    (
+        "shield",
+        "all of the shield, beside the same function with its rules and its watch off",
+        throughput::shield,
+    ),
     ("first_call", "first calls of functions that are on disk and not in memory", first_call::run),
     ("overload", "twice the capacity: goodput, refusals, memory", overload::run),
     ("neighbour", "a function's latency while another misbehaves", neighbour::run),

@@ -27,6 +27,10 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
         if let Err(error) = crate::tools::cvc5(root) {
             println!("   skipped: {error:#}");
         }
+        say("pebble, testssl, sqlmap, slowhttptest");
+        if let Err(error) = crate::tools::of_debian() {
+            println!("   skipped: {error:#}");
+        }
         say("oidc-provider");
         if let Err(error) = crate::tools::oidc_provider(root) {
             println!("   skipped: {error:#}");

@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Result, ensure};
@@ -48,6 +48,36 @@ pub fn oidc_provider(root: &Path) -> Result<PathBuf> {
         run(Command::new("npm").current_dir(&tools).args(install))?;
     }
     Ok(module)
+}
+
+/// Debian's programs that tests want, each by the package that has it: of TLS a certificate authority and a scanner, of attacks
+/// a scanner for holes in SQL and a client that is slow on purpose.
+const OF_DEBIAN: [(&str, &str); 5] = [
+    ("pebble", "pebble"),
+    ("pebble-challtestsrv", "pebble"),
+    ("testssl", "testssl.sh"),
+    ("sqlmap", "sqlmap"),
+    ("slowhttptest", "slowhttptest"),
+];
+
+/// Installs what of [`OF_DEBIAN`] is not there, where this is Debian and its superuser asks.
+pub fn of_debian() -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
+    let mut wanted: Vec<_> =
+        OF_DEBIAN.iter().filter(|(name, _)| !is_there(name)).map(|(_, of)| *of).collect();
+    wanted.dedup();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "APT::Get::List-Cleanup=0"]);
+        command.stdout(Stdio::null());
+        command
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "-y", "--no-install-recommends"]).args(wanted))
 }
 
 fn run(command: &mut Command) -> Result<()> {

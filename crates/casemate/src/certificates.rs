@@ -1,62 +1,81 @@
-//! The node's certificates: the operator's own, or those that the node makes and keeps sealed in its store. It
-//! never writes a private key in the clear.
+//! The certificates that the node shows, and what looks after them while it runs: the operator's files, an authority's
+//! orders, or neither. It never writes a private key in the clear.
+
+mod acme;
+mod files;
+mod transport;
 
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use gateway::tls::{NodeCertificates, server_config};
-use rustls::{
-    CertificateError, RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-};
+use gateway::tls::{self, NodeCertificates, Pair, Tls};
+use platform::Platform;
 use store::{Batch, Space, SystemStore};
+use tokio::{sync::Notify, task::JoinHandle};
 use zeroize::Zeroizing;
 
 use crate::{
     clock,
-    config::Config,
+    config::{Config, Shown},
     exit::{Exit, Failure},
-    node::unstarted,
-    session::read_private,
 };
+use acme::Orders;
+use files::Files;
 
-/// System: the node's own certificates, under [`CURRENT`].
+/// System: the node's own certificates, under [`CURRENT`], and what [`acme`] keeps.
 const CERTIFICATES: Space = Space::new("certificates");
 const CURRENT: &[u8] = b"current";
 
 /// What the listeners use, and what clients are to trust.
 pub(crate) struct Certificates {
     /// Of both listeners.
-    pub(crate) server: Arc<rustls::ServerConfig>,
+    pub(crate) tls: Tls,
     /// The certificate (PEM) that signs the node's.
     pub(crate) ca: String,
     /// Where it lies.
     pub(crate) ca_file: PathBuf,
+    /// What looks after them.
+    pub(crate) keeper: Keeper,
+}
+
+/// What looks after the certificates while the node runs.
+pub(crate) enum Keeper {
+    /// Nobody: they last until the next start.
+    Nobody,
+    /// They are read again when the operator's files change.
+    Files(Files),
+    /// They are ordered and renewed.
+    Orders(Box<Orders>),
+}
+
+impl Keeper {
+    /// Looks after them until the task is aborted; `wish` makes it look at once.
+    pub(crate) fn start(self, platform: Arc<Platform>, wish: Arc<Notify>) -> Option<JoinHandle<()>> {
+        match self {
+            Self::Nobody => None,
+            Self::Files(files) => Some(tokio::spawn(files.watch(platform, wish))),
+            Self::Orders(orders) => Some(tokio::spawn(orders.keep(platform))),
+        }
+    }
 }
 
 /// Reads the operator's certificate and key; or the node's own, made anew where they are for other names or
-/// end within a month.
+/// end within a month, and with them what an authority issued before.
 ///
 /// # Errors
 /// If a file or a row cannot be read, or certificate and key do not fit together.
 pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result<Certificates, Failure> {
     let tls12 = config.dangerous.tls12;
-    if let Some((certificate, key)) = &config.certificate {
-        let chain =
-            fs::read_to_string(certificate).map_err(|e| unstarted(Failure::file("read", certificate, &e)))?;
-        let key = read_private(key).map_err(unstarted)?;
-        let server = server_config(&chain, &key, tls12).map_err(|e| {
-            let next = "`tls.key` must be the private key (PEM, PKCS#8) of the first certificate in `tls.certificate`";
-            wrong(&e).next(next)
-        })?;
-        in_time(&chain, clock::now().unix_ms() / 1000)
-            .map_err(|why| wrong(&why).next(format!("renew `{}`", certificate.display())))?;
-        return Ok(Certificates { server, ca: chain, ca_file: certificate.clone() });
+    if let Shown::Files { certificate, key } = &config.shown {
+        let addresses = config.tls_names.iter().filter_map(|name| name.parse().ok()).collect();
+        let (files, pair, ca) = Files::read(certificate, key)?;
+        let shown = tls::Certificates::brought(pair, addresses);
+        let keeper = if files.can_change() { Keeper::Files(files.shown_by(&shown)) } else { Keeper::Nobody };
+        let tls = shown.tls(tls12).map_err(|e| wrong(&e))?;
+        return Ok(Certificates { tls, ca, ca_file: certificate.clone(), keeper });
     }
     let now = i64::try_from(clock::now().unix_ms() / 1000).unwrap_or(i64::MAX);
     let kept = store.get(CERTIFICATES, CURRENT).await.map_err(|e| wrong(&e))?;
@@ -69,38 +88,30 @@ pub(crate) async fn certificates(config: &Config, store: &SystemStore) -> Result
         }
         None => make(config, store, now).await?,
     };
-    let server = own.server_config(&config.domain, tls12).map_err(|e| wrong(&e));
+    let shown = tls::Certificates::own(&own, &config.domain).map_err(|e| wrong(&e));
     let _wiped = (Zeroizing::new(own.key), Zeroizing::new(own.ca_key));
+    let shown = shown?;
+    let keeper = match &config.shown {
+        Shown::Acme(settings) => Keeper::Orders(Box::new(Orders::open(settings, store, &shown).await?)),
+        _ => Keeper::Nobody,
+    };
     let ca_file = config.data.join("ca.pem");
     publish(&ca_file, &own.ca)?;
-    Ok(Certificates { server: server?, ca: own.ca, ca_file })
+    let tls = shown.tls(tls12).map_err(|e| wrong(&e))?;
+    Ok(Certificates { tls, ca: own.ca, ca_file, keeper })
 }
 
-/// Whether the first certificate of a chain holds at a time, in seconds since 1970. Of the checks that a client makes
-/// that of the time comes first, so that what it says of anything else is of no interest here.
-fn in_time(chain: &str, now_unix_s: u64) -> Result<(), String> {
-    let unread = |e: &dyn std::fmt::Display| format!("the certificate cannot be read: {e}");
-    let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).map_err(|e| unread(&e))?;
-    let mut roots = RootCertStore::empty();
-    roots.add(leaf.clone()).map_err(|e| unread(&e))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let verifier = verifier.map_err(|e| unread(&e))?;
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(now_unix_s));
-    let name = ServerName::try_from("localhost").map_err(|e| unread(&e))?;
-    let day = |time: UnixTime| model::Timestamp::from_unix_ms(time.as_secs().saturating_mul(1000));
-    match verifier.verify_server_cert(&leaf, &[], &name, &[], now) {
-        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-            Err(format!("the certificate ended at {}", day(not_after)))
-        }
-        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
-            not_before, ..
-        })) => Err(format!("the certificate begins at {}", day(not_before))),
-        Err(rustls::Error::InvalidCertificate(
-            e @ (CertificateError::Expired | CertificateError::NotValidYet),
-        )) => Err(e.to_string()),
-        _ => Ok(()),
+/// Whether a pair holds at a time, in seconds since 1970.
+fn in_time(pair: &Pair, now_unix_s: u64) -> Result<(), String> {
+    let (begins, ends) = pair.lasts_unix_s();
+    let day = |seconds: u64| model::Timestamp::from_unix_ms(seconds.saturating_mul(1000));
+    if now_unix_s > ends {
+        return Err(format!("the certificate ended at {}", day(ends)));
     }
+    if now_unix_s < begins {
+        return Err(format!("the certificate begins at {}", day(begins)));
+    }
+    Ok(())
 }
 
 async fn make(config: &Config, store: &SystemStore, now: i64) -> Result<NodeCertificates, Failure> {

@@ -4,6 +4,7 @@ mod identity;
 mod login;
 pub(crate) mod policy;
 mod shield;
+mod tenant;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -18,7 +19,11 @@ pub(crate) use self::{
     identity::{Identity, IdentityCheck},
     login::{Login, Sessions},
     policy::{Asked, BreakGlass, Offline, Policy},
-    shield::{AddRules, RuleFiles, Shield, ShieldExplain, ShieldRules, ShieldTest, Simulate},
+    shield::{
+        Act, AddRules, Block, Honey, Profile, RuleFiles, Shield, ShieldExplain, ShieldRules, ShieldTest,
+        Simulate,
+    },
+    tenant::Tenant,
 };
 use crate::output::Format;
 
@@ -156,7 +161,7 @@ pub(crate) enum Command {
     /// Say whom the tenant accepts beside API tokens; say offline who a request would be from
     #[command(subcommand, after_help = identity::IDENTITY)]
     Identity(Identity),
-    /// Test rules of the web firewall offline; show what they say to one request
+    /// What was found suspicious and what is done about it; test rules of the web firewall offline
     #[command(subcommand, after_help = shield::SHIELD)]
     Shield(Shield),
     /// Look at this machine's walls and at the node
@@ -397,35 +402,6 @@ pub(crate) struct TokenCreate {
     #[arg(long, default_value_t = 90)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=TOKEN_DAYS_MAX))]
     pub(crate) days: u64,
-}
-
-/// `tenant …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Tenant {
-    /// Make a tenant
-    #[command(after_help = "Example:\n  casemate tenant create acme --trust acme-only")]
-    Create {
-        /// Its id: a DNS label
-        id: TenantId,
-        /// Which tenants it may share a worker process with: those of the same label
-        #[arg(long, default_value = "shared", value_name = "LABEL")]
-        trust: String,
-        /// Runs of all its functions at once; 500 unless the node allows fewer
-        #[arg(long, value_name = "RUNS")]
-        concurrency: Option<u64>,
-    },
-    /// Change how much a tenant may have at once
-    #[command(after_help = "Example:\n  casemate tenant set acme --concurrency 50")]
-    Set {
-        /// The tenant
-        id: TenantId,
-        /// Runs of all its functions at once, under the node's `tenants.concurrency`
-        #[arg(long, value_name = "RUNS")]
-        concurrency: u64,
-    },
-    /// List tenants
-    #[command(after_help = "Example:\n  casemate tenant list")]
-    List,
 }
 
 /// `records`

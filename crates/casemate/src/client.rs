@@ -3,6 +3,7 @@
 mod login;
 mod policy;
 mod rules;
+mod shield;
 
 use bytes::Bytes;
 use cell::BodyStream;
@@ -61,7 +62,7 @@ impl Client {
     pub(crate) async fn limit_tenant(
         &self,
         tenant: &TenantId,
-        limits: &api::TenantLimits,
+        limits: &model::TenantLimits,
     ) -> Result<Tenant, Failure> {
         self.send(Method::PUT, &format!("/v1/tenants/{tenant}/limits"), limits).await
     }

@@ -6,6 +6,7 @@ mod doctor;
 mod functions;
 mod identity;
 mod invoke;
+mod limits;
 mod login;
 mod new;
 mod offline;
@@ -77,7 +78,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Manifest(args) => offline::manifest(context, args),
         Command::Config(args) => offline::config(context, args),
         Command::Identity(args) => identity::identity(context, args).await,
-        Command::Shield(args) => shield::shield(context, &args).await,
+        Command::Shield(args) => shield::shield(context, args).await,
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions(args) => offline::completions(context, &args, Cli::command()),
     }

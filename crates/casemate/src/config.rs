@@ -2,17 +2,19 @@
 
 mod events;
 mod names;
+mod network;
 mod rates;
 mod shield;
+mod tls;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use ::shield::{Cidr, CidrError};
+use ::shield::{Cidr, CidrError, Responses};
 use cell::Walls;
 use model::{Limits, ManifestError, ShieldDefaults, limits};
 use schemars::JsonSchema;
@@ -20,7 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use events::RawEvents;
 pub(crate) use events::{RawFormat, SinkConfig, SinkPlace};
+pub(crate) use network::{Network, SetSource};
+use network::{RawFirewall, RawProxy};
 use rates::{Rates, RawRates};
+use tls::RawTls;
+pub(crate) use tls::{Acme, AcmeChallenge, Shown};
 
 /// A node's configuration file. Every key has a default; an unknown one is an error.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -56,6 +62,8 @@ pub(crate) struct RawConfig {
     egress: RawEgress,
     /// Which peers may connect at all.
     firewall: RawFirewall,
+    /// Who stands in front of the node and says for whom.
+    proxy: RawProxy,
     /// How often anyone may ask.
     rates: RawRates,
     /// How requests are looked at before anything runs.
@@ -66,19 +74,6 @@ pub(crate) struct RawConfig {
     events: RawEvents,
     /// What weakens the node. Each entry is logged as a warning at every start.
     dangerous: RawDangerous,
-}
-
-/// Certificates of both listeners. Without files the node makes an authority of its own in its data folder.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawTls {
-    /// Names and addresses in the node's own certificate, beside `localhost`, `127.0.0.1`, `::1` and the
-    /// domain.
-    names: Vec<String>,
-    /// A certificate chain (PEM), the node's own first; relative to this file. Wants `key`.
-    certificate: Option<PathBuf>,
-    /// The chain's private key (PEM, PKCS#8), mode 0600; relative to this file.
-    key: Option<PathBuf>,
 }
 
 /// Where the root key comes from: at most one of these. `root.key` in the data folder by default.
@@ -115,16 +110,6 @@ pub(crate) struct RawTenants {
 pub(crate) struct RawEgress {
     /// Private, loopback or otherwise refused ranges that functions may reach where a grant names them.
     allow: Vec<String>,
-}
-
-/// Which peers may connect at all; refused ones are dropped before TLS.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawFirewall {
-    /// Only these ranges; everyone where it is empty.
-    allow: Vec<String>,
-    /// Never these ranges, even where `allow` has them.
-    deny: Vec<String>,
 }
 
 /// How the node's own log is written, on stderr.
@@ -203,8 +188,8 @@ pub(crate) struct Config {
     pub(crate) workers: usize,
     /// Names and addresses in the node's own certificate.
     pub(crate) tls_names: Vec<String>,
-    /// A certificate chain and its key, where the operator brings them.
-    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// Which certificates are shown.
+    pub(crate) shown: Shown,
     /// Where the root key comes from.
     pub(crate) root_key: RootKeySource,
     /// How long one compilation may take, in milliseconds.
@@ -221,10 +206,10 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     /// How requests are looked at where a manifest is silent.
     pub(crate) shield: ShieldDefaults,
-    /// Who may connect; everyone where it is empty.
-    pub(crate) firewall_allow: Vec<Cidr>,
-    /// Who may not.
-    pub(crate) firewall_deny: Vec<Cidr>,
+    /// What the node does by itself when it finds something suspicious.
+    pub(crate) responses: Responses,
+    /// Who may connect, and who stands in front.
+    pub(crate) network: Network,
     /// Where events go beside the record.
     pub(crate) sinks: Vec<SinkConfig>,
     /// How the log is written.
@@ -352,8 +337,8 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
     Ok(Config {
         accept_clock: over.accept_clock,
         root_key: root_key(raw.root_key, &data, &around.base)?,
-        certificate: certificate(&raw.tls, &around.base)?,
-        tls_names: tls_names(raw.tls.names, &domain)?,
+        shown: tls::shown(&raw.tls, &around.base, [listen, control])?,
+        tls_names: tls::names(raw.tls.names, &domain)?,
         workers: workers(raw.workers, around.cores)?,
         compile_wall_ms: compile_wall_ms(raw.compile.wall_ms)?,
         ceiling: ceiling(&raw.limits)?,
@@ -366,8 +351,8 @@ fn prove(raw: RawConfig, over: &Overrides, around: &Surroundings) -> Result<Conf
         egress_allow: ranges("egress.allow", &raw.egress.allow)?,
         rates: Rates::prove(&raw.rates)?,
         shield: shield::prove(&raw.shield)?,
-        firewall_allow: ranges("firewall.allow", &raw.firewall.allow)?,
-        firewall_deny: ranges("firewall.deny", &raw.firewall.deny)?,
+        responses: shield::prove_responses(&raw.shield)?,
+        network: Network::prove(&raw.firewall, &raw.proxy, &around.base)?,
         dangerous: dangerous(&raw.dangerous, listen, control)?,
         sinks: raw.events.prove(&around.base)?,
         log_format: raw.log.format,
@@ -400,32 +385,6 @@ fn root_key(raw: RawRootKey, data: &Path, base: &Path) -> Result<RootKeySource, 
         (None, None, Some(name)) => Ok(RootKeySource::PassphraseEnv(name)),
         _ => Err(Wrong::new("root_key", "`file`, `passphrase_file` and `passphrase_env` exclude each other")),
     }
-}
-
-fn certificate(raw: &RawTls, base: &Path) -> Result<Option<(PathBuf, PathBuf)>, Wrong> {
-    match (&raw.certificate, &raw.key) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some((base.join(certificate), base.join(key)))),
-        (Some(_), None) => Err(Wrong::new("tls.certificate", "wants `tls.key` beside it")),
-        (None, Some(_)) => Err(Wrong::new("tls.key", "wants `tls.certificate` beside it")),
-    }
-}
-
-fn tls_names(typed: Vec<String>, domain: &str) -> Result<Vec<String>, Wrong> {
-    let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let mut names = own.to_vec();
-    for name in typed {
-        let plain = name.strip_prefix("*.").unwrap_or(&name);
-        if name.parse::<IpAddr>().is_err() && !is_host(plain) {
-            return Err(Wrong::new("tls.names", format!("`{name}` is neither a host name nor an address")));
-        }
-        names.push(name);
-    }
-    // Tenants' names below it have certificates of their own.
-    names.push(domain.to_owned());
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    Ok(names)
 }
 
 fn workers(typed: Option<u64>, cores: usize) -> Result<usize, Wrong> {
@@ -502,17 +461,6 @@ fn dangerous(raw: &RawDangerous, listen: SocketAddr, control: SocketAddr) -> Res
         return Err(Wrong::new("dangerous.plain_http", "must not be the address of another listener"));
     }
     Ok(Dangerous { missing_walls, plain_http, tls12: raw.tls12 })
-}
-
-/// A host name as certificates have it (RFC 1123 §2.1).
-fn is_host(text: &str) -> bool {
-    let label = |part: &str| {
-        (1..=63).contains(&part.len())
-            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 fn wall_names<S: serde::Serializer>(walls: &Walls, s: S) -> Result<S::Ok, S::Error> {

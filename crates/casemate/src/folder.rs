@@ -73,7 +73,7 @@ fn is_ours(config: &Config, name: &OsStr) -> bool {
         RootKeySource::File(file) | RootKeySource::PassphraseFile(file) => Some(file),
         RootKeySource::PassphraseEnv(_) => None,
     };
-    let named = key.into_iter().chain(config.certificate.iter().flat_map(|(chain, key)| [chain, key]));
+    let named = key.into_iter().chain(config.shown.files());
     let unfinished = text.starts_with("root.key.") && text.ends_with(".new");
     let mut named = named.map(AsRef::<Path>::as_ref);
     OWN.contains(&&*text)

@@ -12,6 +12,7 @@ mod descriptors;
 mod events;
 mod exit;
 mod folder;
+mod lists;
 mod node;
 mod output;
 mod project;

@@ -13,17 +13,21 @@ use gateway::{About, Addresses, Gateway, GatewayConfig};
 use keyring::{KdfParams, RootKey, SystemEntropy};
 use model::{Entropy, TenantId, limits};
 use platform::{FirstStart, Parts, Platform, PlatformConfig};
-use shield::{Firewall, Shield, ShieldConfig};
+use shield::{Shield, ShieldConfig};
 use store::{Candidate, OpenSealedError, Sealed, SealedBy, Store};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 
 use crate::{
     certificates::certificates,
     clock::SystemClock,
-    config::{Config, RootKeySource},
+    config::{Config, Network, RootKeySource},
     events,
     exit::{Exit, Failure},
     folder::{STORE, data_folder},
+    lists::{self, Keeper},
     session::{Secret, read_private},
 };
 
@@ -40,6 +44,11 @@ pub(crate) struct Node {
     first: Option<FirstStart>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// What looks after the firewall's lists.
+    lists: Arc<Keeper>,
+    /// What looks after the certificates, and how it is told to look at once.
+    certificates: Option<JoinHandle<()>>,
+    wish: Arc<Notify>,
 }
 
 impl Node {
@@ -67,7 +76,7 @@ impl Node {
             cells,
             egress: Arc::new(open_egress(config)?),
             shield: Arc::new(Shield::new(ShieldConfig {
-                firewall: Firewall::new(&config.firewall_allow, &config.firewall_deny),
+                lists: lists(config).await?,
                 ..config.rates.shield()
             })),
             // It is asked something, so that one that does not work is none.
@@ -76,24 +85,14 @@ impl Node {
             entropy,
             sinks: events::sinks(config)?,
         };
-        let places = config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX);
-        let settings = PlatformConfig {
-            domain: config.domain.clone(),
-            trust_domain: config.trust_domain.clone(),
-            ceiling: config.ceiling,
-            shield: config.shield,
-            tenant_ceiling: config.tenant_concurrency,
-            places,
-            accept_clock: config.accept_clock,
-        };
-        let (platform, first) = Platform::open(settings, parts).await.map_err(|e| match &e {
+        let (platform, first) = Platform::open(platform_config(config), parts).await.map_err(|e| match &e {
             platform::OpenError::Clock { .. } => not_started(&e).next(
                 "set the machine's clock; if it is the later time that was wrong, start once with `--accept-clock`",
             ),
             _ => not_started(&e),
         })?;
 
-        let gateway = gateway_config(config, Arc::clone(&tls.server));
+        let gateway = gateway_config(config, tls.tls);
         let gateway = match Gateway::bind(gateway, Arc::clone(&platform)).await {
             Ok(gateway) => gateway,
             Err(error) => {
@@ -102,14 +101,30 @@ impl Node {
             }
         };
         let addresses = gateway.addresses();
+        let lists = Keeper::start(Arc::clone(&platform), config.network.clone());
         let (shutdown, ends) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
             // A sender that is gone means the same.
             let _ = ends.await;
         }));
+        // Not before the ports are open: whoever issues certificates comes to look.
+        let wish = Arc::new(Notify::new());
+        let certificates = tls.keeper.start(Arc::clone(&platform), Arc::clone(&wish));
         let (ca, ca_file) = (tls.ca, tls.ca_file);
         tracing::info!(functions = %addresses.data, control = %addresses.control, "the node answers");
-        Ok(Self { platform, walls, addresses, ca, ca_file, first, shutdown, serving })
+        Ok(Self {
+            platform,
+            walls,
+            addresses,
+            ca,
+            ca_file,
+            first,
+            shutdown,
+            serving,
+            certificates,
+            lists,
+            wish,
+        })
     }
 
     /// Where functions answer.
@@ -125,6 +140,11 @@ impl Node {
     /// Where functions answer without TLS.
     pub(crate) const fn plain_http(&self) -> Option<SocketAddr> {
         self.addresses.plain
+    }
+
+    /// Where certificate authorities look over HTTP.
+    pub(crate) const fn challenges(&self) -> Option<SocketAddr> {
+        self.addresses.challenges
     }
 
     /// The certificate (PEM) that signs the node's.
@@ -159,9 +179,26 @@ impl Node {
         }
     }
 
+    /// Puts the firewall and the forwarders of a configuration in force that was read again, or says why it was not, and
+    /// looks at the operator's certificate and key at once.
+    pub(crate) async fn reload(&self, network: Result<Network, String>) {
+        self.wish.notify_one();
+        let keeper = Arc::clone(&self.lists);
+        let read = tokio::task::spawn_blocking(move || match network {
+            Ok(network) => keeper.replace(network),
+            Err(why) => keeper.unreadable(&why),
+        });
+        if let Err(error) = read.await {
+            tracing::error!(%error, "the lists could not be read again");
+        }
+    }
+
     /// Takes no more connections, lets requests end within their time, then ends the workers and saves what is
     /// not saved yet.
     pub(crate) async fn stop(self) {
+        if let Some(certificates) = &self.certificates {
+            certificates.abort();
+        }
         let _ = self.shutdown.send(());
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "the gateway failed");
@@ -264,11 +301,35 @@ fn open_egress(config: &Config) -> Result<egress::Egress, Failure> {
     egress::Egress::new(settings).map_err(|e| not_started(&e))
 }
 
-fn gateway_config(config: &Config, tls: Arc<rustls::ServerConfig>) -> GatewayConfig {
+fn platform_config(config: &Config) -> PlatformConfig {
+    PlatformConfig {
+        domain: config.domain.clone(),
+        trust_domain: config.trust_domain.clone(),
+        ceiling: config.ceiling,
+        shield: config.shield,
+        responses: config.responses,
+        tenant_ceiling: config.tenant_concurrency,
+        places: config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX),
+        accept_clock: config.accept_clock,
+    }
+}
+
+/// The firewall's lists, as they stand at the start. Where one cannot be read, nobody knows who may connect.
+async fn lists(config: &Config) -> Result<shield::Lists, Failure> {
+    let network = config.network.clone();
+    let (lists, wrong) = blocking(move || lists::read(&network, None, lists::moment(&SystemClock))).await?;
+    match wrong.first() {
+        Some(why) => Err(not_started(why).next("see `firewall.sets` in the configuration")),
+        None => Ok(lists),
+    }
+}
+
+fn gateway_config(config: &Config, tls: gateway::tls::Tls) -> GatewayConfig {
     GatewayConfig {
         listen: config.listen,
         control: config.control,
         plain: config.dangerous.plain_http,
+        challenges: config.shown.challenges(),
         domain: config.domain.clone(),
         drain_ms: config.drain_ms,
         about: About {

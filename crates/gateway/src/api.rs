@@ -7,6 +7,7 @@
 mod login;
 mod policy;
 mod rules;
+mod shield;
 
 use std::fmt;
 
@@ -22,10 +23,14 @@ pub use login::{
     SessionList,
 };
 pub use policy::{
-    BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, Proposal, Reached, ReachedList,
-    SetPolicy, Waiting, WaitingList,
+    BreakGlass, Condition, Explained, ExplainedList, Glass, GlassList, May, PolicyText, Proposal, Reached,
+    ReachedList, SetPolicy, Waiting, WaitingList,
 };
 pub use rules::*;
+pub use shield::{
+    Bait, BaitList, NewBait, NewShieldAction, ProfileNumber, ProfileStage, ProfileStep, ShieldAction,
+    ShieldProfile, ShieldReport, ShieldSignal, ShieldStory, UndoneActions,
+};
 
 /// An error as it leaves the node (RFC 9457 §3.1), with the media type `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -88,14 +93,6 @@ pub struct CreateTenant {
     /// Runs of all its functions at once; 500, or the node's ceiling if that is lower, where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u64>,
-}
-
-/// `PUT /v1/tenants/{tenant}/limits`; the answer is a [`Tenant`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TenantLimits {
-    /// Runs of all its functions at once, from 1 to the node's ceiling.
-    pub concurrency: u64,
 }
 
 /// One line of a list of functions.
@@ -447,14 +444,6 @@ pub struct Record {
 pub struct RecordList {
     /// The newest first.
     pub records: Vec<Record>,
-}
-
-/// What `GET` and `PUT /v1/tenants/{tenant}/policy` answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyText {
-    /// The tenant's own Cedar policies; those of the platform stand beside them.
-    pub text: String,
 }
 
 /// `GET` and `PUT /v1/tenants/{tenant}/identity`.

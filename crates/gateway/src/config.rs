@@ -1,8 +1,10 @@
 //! What an operator decides about sockets. It never binds one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use model::limits;
+
+use crate::tls::Tls;
 
 /// Where a gateway listens and within which bounds.
 #[derive(Clone)]
@@ -13,8 +15,11 @@ pub struct GatewayConfig {
     pub control: SocketAddr,
     /// Functions, without TLS: a loopback address, or binding fails. For measuring beside others.
     pub plain: Option<SocketAddr>,
-    /// Certificates, versions and key exchange, from [`crate::tls::server_config`].
-    pub tls: Arc<rustls::ServerConfig>,
+    /// Where certificate authorities look whether names are the node's, over HTTP (RFC 8555 §8.3). Nothing else is
+    /// answered there.
+    pub challenges: Option<SocketAddr>,
+    /// Certificates, versions and key exchange, from [`crate::tls::Certificates::tls`].
+    pub tls: Tls,
     /// The name in URLs that the control API answers, with the port of [`GatewayConfig::listen`]: the domain.
     pub domain: String,
     /// Open connections of the node.
@@ -40,12 +45,13 @@ pub struct About {
 
 impl GatewayConfig {
     /// Both listeners on loopback ports that the system chooses, with the bounds of `model::limits`.
-    pub fn loopback(tls: Arc<rustls::ServerConfig>) -> Self {
+    pub fn loopback(tls: Tls) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             listen: any,
             control: any,
             plain: None,
+            challenges: None,
             tls,
             domain: "localhost".into(),
             connections_max: usize::try_from(limits::CONNECTIONS_MAX).unwrap_or(usize::MAX),

@@ -1,9 +1,11 @@
 //! One connection from its handshake to its end: TLS, the gate before the one HTTP parser and the parser's
 //! bounds, patience, and a graceful end. It never looks into a request.
 
+mod handshake;
 mod http1;
 mod http2;
 mod later;
+mod proxied;
 mod turns;
 
 use std::{
@@ -31,25 +33,24 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, watch},
-    time::{Instant, error::Elapsed, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use crate::{
     problem::Problem,
     stage::respond::{self, Body, Held},
-    tls::clients::{self, Clients, Made},
+    tls::{Tls, clients::Clients},
 };
+use handshake::{Shaken, Unshaken, unshaken};
 pub(crate) use http1::Answer;
 use http1::{Answers, Gate};
 use http2::Watched;
 pub(crate) use later::Later;
+pub(crate) use proxied::proxied;
 pub(crate) use turns::Turns;
 
 /// How long a client may take to read the last that it is told.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 22;
 /// Resets that a client may leave unread before its connection ends (CVE-2023-44487).
 const RESETS_MAX: usize = 20;
 
@@ -57,7 +58,7 @@ const RESETS_MAX: usize = 20;
 #[derive(Clone)]
 pub(crate) struct Line {
     /// None speaks plain HTTP.
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Tls>,
     /// Who asks clients for certificates, where there may be some.
     pub(crate) clients: Option<Arc<Clients>>,
     /// Turns true once, when the client's certificate proves nothing any more.
@@ -107,6 +108,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`Blocked`]: its connection ends.
     fn admit(&self, source: IpAddr) -> Result<Duration, Blocked>;
+
+    /// Whether anyone answers by a name that a client asks for in its handshake.
+    fn is_known(&self, server_name: &str) -> bool;
 
     /// Counts and records that something was refused which is no request: its code, and a sentence. The answer
     /// is the id under which the client is told, where it can be told.
@@ -175,14 +179,14 @@ impl Line {
     async fn converse<H: Host>(
         mut self,
         first: u8,
-        tls: TlsAcceptor,
+        tls: Tls,
         stream: TcpStream,
         address: SocketAddr,
         activity: &Arc<Activity>,
         host: H,
     ) {
         let source = address.ip();
-        match self.meet(first, tls, stream).await {
+        match self.meet(first, &tls, stream, &host).await {
             Ok(Shaken::Tls(stream, made)) => {
                 let (_, session) = stream.get_ref();
                 let h2 = session.alpn_protocol() == Some(b"h2");
@@ -196,25 +200,13 @@ impl Line {
                     self.http1(*stream, peer, activity, host).await;
                 }
             }
+            Ok(Shaken::Shown) => {}
             Ok(Shaken::Plain(stream)) => {
                 let problem = Problem::new(400, "plain-http", "this port speaks TLS: use https://");
                 let id = host.refused(source, problem.code(), "plain HTTP on a port of TLS");
                 farewell(stream, respond::last(problem, id)).await;
             }
             Err(error) => unshaken(&host, address, &error),
-        }
-    }
-
-    /// Shakes hands with a client whose first byte is `first`.
-    async fn meet(&self, first: u8, tls: TlsAcceptor, stream: TcpStream) -> Result<Shaken, Unshaken> {
-        match first {
-            TLS_HANDSHAKE => {
-                let clients = self.clients.clone().filter(|clients| clients.are_asked());
-                let shaken = shake_hands(tls, clients, stream, &self.turns);
-                Ok(timeout(self.patience.handshake, shaken).await??)
-            }
-            b'A'..=b'Z' => Ok(Shaken::Plain(stream)),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no TLS").into()),
         }
     }
 
@@ -367,7 +359,7 @@ impl Activity {
     }
 
     /// Returns when the connection is to end at once.
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         while !self.ended.load(Ordering::Relaxed) {
             self.end.notified().await;
         }
@@ -403,56 +395,6 @@ impl Drop for Busy {
         self.0.idle_since_ms.store(since_ms(self.0.opened), Ordering::Relaxed);
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Why a handshake came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum Unshaken {
-    #[error("{0}")]
-    Blocked(#[from] Blocked),
-    #[error("{0}")]
-    Failed(#[from] io::Error),
-    #[error("the handshake took too long")]
-    Slow(#[from] Elapsed),
-}
-
-impl Unshaken {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Blocked(blocked) => blocked.code(),
-            Self::Failed(error) => clients::handshake_code(error),
-            Self::Slow(_) => "handshake-slow",
-        }
-    }
-}
-
-/// What became of a handshake.
-enum Shaken {
-    Tls(Box<TlsStream<TcpStream>>, Option<Arc<Made>>),
-    /// The client speaks HTTP without TLS.
-    Plain(TcpStream),
-}
-
-/// Tells why a handshake came to nothing.
-fn unshaken<H: Host>(host: &H, address: SocketAddr, error: &Unshaken) {
-    host.refused(address.ip(), error.code(), &error.to_string());
-    tracing::debug!(%address, %error, "a handshake failed");
-}
-
-async fn shake_hands(
-    tls: TlsAcceptor,
-    clients: Option<Arc<Clients>>,
-    stream: TcpStream,
-    turns: &Turns,
-) -> io::Result<Shaken> {
-    let Some(clients) = clients else {
-        return Ok(Shaken::Tls(Box::new(turns.in_turn(tls.accept(stream)).await?), None));
-    };
-    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-    let made = clients.of(start.client_hello().server_name());
-    let config = made.as_ref().map_or_else(|| tls.config(), |made| &made.config);
-    let stream = turns.in_turn(start.into_stream(Arc::clone(config))).await?;
-    Ok(Shaken::Tls(Box::new(stream), made))
 }
 
 /// Tells a client the last that it is told, and takes some more of what it sends off the line, so that the

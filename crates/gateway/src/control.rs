@@ -6,6 +6,7 @@ mod login;
 mod openapi;
 mod policy;
 mod rules;
+mod shield;
 mod table;
 mod tenancy;
 
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use ::shield::Peer;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
@@ -22,7 +24,6 @@ use hyper::body::Incoming;
 use model::{Fault, RequestId, limits};
 use platform::{Ctx, Platform};
 use serde::{Serialize, de::DeserializeOwned};
-use shield::Peer;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
@@ -125,10 +126,12 @@ async fn walk(
     request: Request<Incoming>,
     peer: &Peer,
 ) -> Result<Response<Body>, Problem> {
+    plane.platform.admit_operator(id, peer)?;
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
-    let now_ms = plane.platform.clock().monotonic_ms();
-    let screened = plane.platform.shield().screen(head, body, peer, now_ms).map_err(|blocked| {
+    let (shield, now_ms) = (plane.platform.shield(), plane.platform.clock().monotonic_ms());
+    let let_in = shield.admit_peer(::shield::Port::Control, peer.address.ip(), now_ms);
+    let screened = let_in.and_then(|()| shield.screen(head, body, peer, now_ms)).map_err(|blocked| {
         plane.platform.note_refusal(id, None, peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;
@@ -213,6 +216,16 @@ async fn dispatch(operation: Operation, call: Call<'_>) -> Result<Response<Body>
         Op::AddRules => rules::add(&call).await,
         Op::UseRules => rules::choose(&call).await,
         Op::Simulate => rules::simulate(&call).await,
+        Op::NodeShield | Op::ShieldReport => shield::report(&call),
+        Op::NodeWhy | Op::ShieldWhy => shield::why(&call).await,
+        Op::NodeAct | Op::ShieldAct => shield::act(&call).await,
+        Op::NodeUndo | Op::ShieldUndo => shield::undo(&call).await,
+        Op::ReadProfile => shield::profile(&call),
+        Op::ApproveProfile => shield::approve(&call).await,
+        Op::ResetProfile => shield::reset(&call).await,
+        Op::ListBait => shield::list_bait(&call).await,
+        Op::LayBait => shield::lay_bait(&call).await,
+        Op::TakeBait => shield::take_bait(&call).await,
         Op::ListFunctions => functions::list(&call),
         Op::Inspect => functions::inspect(&call).await,
         Op::Remove => functions::remove(&call).await,

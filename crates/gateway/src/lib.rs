@@ -4,6 +4,7 @@
 //! for the control API, whose endpoints stand in one table; `problem` for how errors look outside.
 
 pub mod api;
+mod challenge;
 mod config;
 mod connection;
 mod control;
@@ -11,6 +12,7 @@ mod metrics;
 mod pipeline;
 mod problem;
 mod server;
+mod slow;
 mod stage;
 pub mod tls;
 

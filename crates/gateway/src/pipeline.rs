@@ -3,17 +3,20 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use identity::Caller;
 use model::RequestId;
-use platform::Platform;
+use platform::{Platform, Target};
 use shield::Peer;
 
 use crate::{
     metrics::Metrics,
     problem::Problem,
+    slow::Slow,
     stage::{
         authorize::authorize,
+        behind::behind,
         identify::{Whole, identify},
         inspect::inspect,
         invoke::invoke,
@@ -21,7 +24,7 @@ use crate::{
         respond::Body,
         route::route,
         screen::screen,
-        shape::shape,
+        shape::{Shaped, shape},
     },
 };
 
@@ -31,6 +34,8 @@ pub(crate) struct DataPlane {
     pub(crate) metrics: Arc<Metrics>,
     /// For bodies that must be read before it is known who sent them.
     pub(crate) whole: Whole,
+    /// For refusals that the shield answers late.
+    pub(crate) slow: Slow,
     /// Whether the name is one for which browsers should insist on TLS: not on `localhost`.
     pub(crate) strict_transport: bool,
 }
@@ -40,13 +45,25 @@ impl DataPlane {
     pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = self.platform.request_id();
         let asked = respond::Asked::of(&request);
+        let is_slowed = Slow::is_meant(&self.platform, &request, peer);
         let started = self.platform.clock().monotonic_ms();
-        let mut response = match self.walk(id, peer, request).await {
+        let walked = match behind(&self.platform, peer, &request) {
+            Ok(None) => self.walk(id, peer, None, request).await,
+            Ok(Some(behind)) => {
+                let walked = Box::pin(self.walk(id, &behind.peer, Some(&behind.told), request)).await;
+                walked.map_err(Problem::among_others)
+            }
+            Err(problem) => Err(problem),
+        };
+        let mut response = match walked {
             Ok(response) => response,
             Err(problem) => {
                 self.metrics.refused(problem.counted_as());
                 if !problem.is_recorded() {
                     self.platform.note_refusal(id, None, peer, problem.code(), problem.sentence());
+                }
+                if is_slowed {
+                    self.slow.wait().await;
                 }
                 problem.respond(id)
             }
@@ -57,30 +74,52 @@ impl DataPlane {
         response
     }
 
+    /// `told`: the header that the function sees of a forwarder's.
     async fn walk(
         &self,
         id: RequestId,
         peer: &Peer,
+        told: Option<&(HeaderName, HeaderValue)>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
+        let mut shaped = shape(peer, request).await?;
+        if let Some((name, value)) = told {
+            shaped.head.headers.insert(name, value.clone());
+        }
+        let target = route(&self.platform, id, &shaped, peer)?;
+        let mut caller = None;
+        let answer = self.enter(id, peer, &target, shaped, &mut caller).await;
+        let refused = answer.as_ref().err().map(Problem::code);
+        match self.platform.rates_told(&target, peer, caller.as_ref(), refused) {
+            None => answer,
+            Some(told) => respond::tell_rates(answer, &told),
+        }
+    }
+
+    /// From the function that is meant to its answer. Who asks is left in `caller` once that is known.
+    async fn enter(
+        &self,
+        id: RequestId,
+        peer: &Peer,
+        target: &Arc<Target>,
+        shaped: Shaped,
+        caller: &mut Option<Caller>,
+    ) -> Result<Response<Body>, Problem> {
         let platform = &self.platform;
-        let shaped = shape(peer, request).await?;
-        let target = route(platform, &shaped)?;
         let upload = shaped.upload.clone();
         upload.bounded_by(target.limits());
-        let screened = screen(platform, id, &target, shaped, peer)?;
+        let screened = screen(platform, id, target, shaped, peer)?;
         let screened = match target.takes_others() {
             true => {
-                let ready = Box::pin(self.whole.ready(platform, id, &target, screened)).await;
+                let ready = Box::pin(self.whole.ready(platform, id, target, screened)).await;
                 ready.map_err(|problem| upload.blame(problem))?
             }
             false => screened,
         };
-        let caller = identify(platform, id, &target, &screened)?;
-        let permit = authorize(platform, id, &target, &caller, &screened)?;
-        let inspected = inspect(platform, id, &target, &caller, screened).await;
-        let inspected = inspected.map_err(|problem| upload.blame(problem))?;
-        let answer = invoke(platform, id, permit, &caller, target, inspected).await;
+        let caller = caller.insert(identify(platform, id, target, &screened)?);
+        let permit = authorize(platform, id, target, caller, &screened)?;
+        let inspected = inspect(platform, id, target, (&*caller, peer), screened, &upload).await?;
+        let answer = invoke(platform, id, permit, caller, target.clone(), inspected).await;
         answer.map_err(|problem| upload.blame(problem))
     }
 }

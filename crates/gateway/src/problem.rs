@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use model::{Blame, Fault, RequestId};
 use platform::{BodyBroken, ControlError, Refused, RouteMiss, Withheld};
-use shield::{Blocked, http1::Malformed};
+use shield::{Blocked, ForwardedMalformed, http1::Malformed};
 
 use crate::{api, stage::respond::Body, stage::shape::ShapeError};
 
@@ -27,6 +27,8 @@ pub(crate) struct Problem {
 
 /// For how long a caller is asked to wait where load is the reason, in seconds.
 const RETRY_AFTER_S: &str = "1";
+/// And where the shield keeps a revision in quarantine, which takes a person to look.
+const RETRY_QUARANTINED_S: &str = "60";
 /// RFC 9449 §8.
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// RFC 6750 §3.
@@ -55,7 +57,7 @@ impl Problem {
         self
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -70,6 +72,13 @@ impl Problem {
         self.counted.unwrap_or(self.code)
     }
 
+    /// The same on a forwarder's connection, which carries others beside the source that the firewall refuses.
+    #[must_use]
+    pub(crate) fn among_others(mut self) -> Self {
+        self.closes = self.closes && self.code != Blocked::Firewall.code();
+        self
+    }
+
     /// Whether the record has it already, with more than this says.
     pub(crate) const fn is_recorded(&self) -> bool {
         self.recorded
@@ -80,7 +89,7 @@ impl Problem {
         self.detail.as_deref().unwrap_or(&self.title)
     }
 
-    const fn recorded(mut self) -> Self {
+    pub(crate) const fn recorded(mut self) -> Self {
         self.recorded = true;
         self
     }
@@ -139,6 +148,12 @@ impl From<RouteMiss> for Problem {
                 problem.with(header::ALLOW, allowed.join(", "))
             }
         }
+    }
+}
+
+impl From<ForwardedMalformed> for Problem {
+    fn from(error: ForwardedMalformed) -> Self {
+        Self::new(400, "forwarded-malformed", error.to_string())
     }
 }
 
@@ -204,7 +219,11 @@ impl From<Refused> for Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         let problem = Self::new(fault.status(), fault.code(), fault.sentence()).recorded();
-        if fault.blame() == Blame::Load { problem.with(header::RETRY_AFTER, RETRY_AFTER_S) } else { problem }
+        match fault {
+            Fault::Quarantined => problem.with(header::RETRY_AFTER, RETRY_QUARANTINED_S),
+            _ if fault.blame() == Blame::Load => problem.with(header::RETRY_AFTER, RETRY_AFTER_S),
+            _ => problem,
+        }
     }
 }
 

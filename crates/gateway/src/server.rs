@@ -9,25 +9,26 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use model::RequestId;
+use hyper::body::Incoming as Arriving;
+use model::{RequestId, limits};
 use platform::Platform;
 use shield::{Blocked, Peer, Port};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     GatewayConfig,
+    challenge::ChallengePlane,
     connection::{Host, Later, Line, Patience, Turns},
     control::{self, ControlPlane},
     metrics::Metrics,
     pipeline::DataPlane,
+    slow::Slow,
     stage::{
         identify::Whole,
-        listen::{Bounds, accept},
+        listen::{Bounds, Incoming, Watch, accept},
         respond::Body,
     },
-    tls::clients::Clients,
+    tls::{Tls, clients::Clients},
 };
 
 /// One connection in so many is kept for the control API, so that callers never lock operators out.
@@ -58,6 +59,8 @@ pub struct Addresses {
     pub control: SocketAddr,
     /// Functions without TLS.
     pub plain: Option<SocketAddr>,
+    /// Certificate authorities that look whether names are the node's.
+    pub challenges: Option<SocketAddr>,
 }
 
 /// The doors of a node: bound, and not yet open.
@@ -67,6 +70,7 @@ pub struct Gateway {
     data: TcpListener,
     control: TcpListener,
     plain: Option<TcpListener>,
+    challenges: Option<TcpListener>,
     addresses: Addresses,
 }
 
@@ -75,6 +79,7 @@ pub struct Gateway {
 enum Plane {
     Data(Arc<DataPlane>),
     Control(Arc<ControlPlane>),
+    Challenges(Arc<ChallengePlane>),
 }
 
 /// What a listener's connections share.
@@ -97,10 +102,8 @@ impl Gateway {
         }
         let data = listen(config.listen).await?;
         let control = listen(config.control).await?;
-        let plain = match config.plain {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
+        let plain = listen_where(config.plain).await?;
+        let challenges = listen_where(config.challenges).await?;
         let bound = |listener: &TcpListener, asked: SocketAddr| {
             listener.local_addr().map_err(|error| BindError::Listen { address: asked, error })
         };
@@ -108,8 +111,13 @@ impl Gateway {
             data: bound(&data, config.listen)?,
             control: bound(&control, config.control)?,
             plain: plain.as_ref().zip(config.plain).map(|(l, asked)| bound(l, asked)).transpose()?,
+            challenges: challenges
+                .as_ref()
+                .zip(config.challenges)
+                .map(|(l, asked)| bound(l, asked))
+                .transpose()?,
         };
-        Ok(Self { config, platform, data, control, plain, addresses })
+        Ok(Self { config, platform, data, control, plain, challenges, addresses })
     }
 
     /// Where it listens.
@@ -131,9 +139,15 @@ impl Gateway {
             platform: self.platform.clone(),
             metrics: metrics.clone(),
             whole: Whole::default(),
+            slow: Slow::default(),
             strict_transport: self.config.domain != "localhost",
         });
         let (all, controls) = (bounds.clone(), control_bounds.clone());
+        let looked = Arc::new(ChallengePlane {
+            platform: self.platform.clone(),
+            metrics: metrics.clone(),
+            challenges: self.config.tls.certificates.challenges().clone(),
+        });
         let control = Arc::new(ControlPlane::new(
             self.platform.clone(),
             metrics,
@@ -143,10 +157,11 @@ impl Gateway {
             self.config.about.clone(),
             control_closing.clone(),
         ));
-        let (tls, later) = (TlsAcceptor::from(self.config.tls.clone()), Arc::new(Later::new()));
+        let (tls, later) = (self.config.tls.clone(), Arc::new(Later::new()));
         let clients = Arc::new(Clients::new(self.platform.clone(), self.config.tls.clone()));
-        let door = |plane: Plane, tls: Option<TlsAcceptor>, bounds: &Bounds| {
-            let closing = if matches!(plane, Plane::Data(_)) { &closing } else { &control_closing }.clone();
+        let door = |plane: Plane, tls: Option<Tls>, bounds: &Bounds| {
+            let closing =
+                if matches!(plane, Plane::Control(_)) { &control_closing } else { &closing }.clone();
             // Whoever floods one plane with handshakes keeps nobody from the other.
             let turns = Arc::new(Turns::new(std::thread::available_parallelism().map_or(1, usize::from)));
             let (patience, later) = (Patience::default(), later.clone());
@@ -157,6 +172,9 @@ impl Gateway {
         };
         let mut doors = vec![(self.data, door(Plane::Data(data.clone()), Some(tls.clone()), &bounds))];
         doors.extend(self.plain.map(|listener| (listener, door(Plane::Data(data), None, &bounds))));
+        let authorities = Bounds::new(limits::CHALLENGE_CONNECTIONS_MAX, per_source);
+        let challenges = self.challenges.map(|l| (l, door(Plane::Challenges(looked), None, &authorities)));
+        doors.extend(challenges);
         let opened: Vec<_> = doors.into_iter().map(|(l, door)| tokio::spawn(door.open(l))).collect();
         let control =
             tokio::spawn(door(Plane::Control(control), Some(tls), &control_bounds).open(self.control));
@@ -178,22 +196,42 @@ impl Gateway {
     }
 }
 
+async fn listen_where(address: Option<SocketAddr>) -> Result<Option<TcpListener>, BindError> {
+    match address {
+        Some(address) => Ok(Some(listen(address).await?)),
+        None => Ok(None),
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })
 }
 
 impl Door {
+    fn watch<'a>(&'a self, refused: &'a (dyn Fn(IpAddr, &'static str, &str) + Sync)) -> Watch<'a> {
+        Watch {
+            port: self.plane.port(),
+            bounds: &self.bounds,
+            shield: self.platform.shield(),
+            clock: self.platform.clock(),
+            refused,
+        }
+    }
+
     async fn open(self, listener: TcpListener) {
         loop {
             let refused = |source, code, detail: &str| {
                 self.plane.refused(source, code, detail);
             };
-            let shield = self.platform.shield();
-            let clock = self.platform.clock();
-            let (stream, address, place) = accept(&listener, &self.bounds, shield, clock, refused).await;
-            let (plane, line) = (self.plane.clone(), self.line.clone());
+            let incoming = accept(&listener, &self.watch(&refused)).await;
+            let door = self.clone();
             tokio::spawn(async move {
-                line.serve(stream, address, place.activity().clone(), plane).await;
+                let refused = |source, code, detail: &str| {
+                    door.plane.refused(source, code, detail);
+                };
+                let Some(incoming) = door.watch(&refused).unmask(incoming).await else { return };
+                let Incoming { stream, address, place, .. } = incoming;
+                door.line.serve(stream, address, place.activity().clone(), door.plane).await;
                 drop(place);
             });
             // A flood of connections is taken in one by one, between what else there is to do.
@@ -202,28 +240,49 @@ impl Door {
     }
 }
 
+impl Plane {
+    fn platform(&self) -> &Arc<Platform> {
+        match self {
+            Self::Data(plane) => &plane.platform,
+            Self::Control(plane) => plane.platform(),
+            Self::Challenges(plane) => &plane.platform,
+        }
+    }
+
+    const fn port(&self) -> Port {
+        match self {
+            Self::Data(_) | Self::Challenges(_) => Port::Data,
+            Self::Control(_) => Port::Control,
+        }
+    }
+}
+
 impl Host for Plane {
-    async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: Arc<Peer>, request: Request<Arriving>) -> Response<Body> {
         match self {
             Self::Data(plane) => plane.answer(&peer, request).await,
             // The larger future by far: the other kind of request does not carry its size about.
             Self::Control(plane) => Box::pin(control::serve(plane, request, &peer)).await,
+            Self::Challenges(plane) => plane.answer(&peer, &request),
         }
     }
 
     fn admit(&self, source: IpAddr) -> Result<Duration, Blocked> {
-        let (port, platform) = match self {
-            Self::Data(plane) => (Port::Data, &plane.platform),
-            Self::Control(plane) => (Port::Control, plane.platform()),
-        };
-        let wait = platform.shield().admit_connection(port, source, platform.clock().monotonic_ms());
+        let platform = self.platform();
+        let wait = platform.shield().admit_connection(self.port(), source, platform.clock().monotonic_ms());
         wait.map(Duration::from_millis)
     }
 
+    fn is_known(&self, server_name: &str) -> bool {
+        self.platform().is_host(server_name)
+    }
+
     fn refused(&self, source: IpAddr, code: &'static str, detail: &str) -> RequestId {
-        let (platform, metrics) = match self {
-            Self::Data(plane) => (&plane.platform, &plane.metrics),
-            Self::Control(plane) => (plane.platform(), plane.metrics()),
+        let platform = self.platform();
+        let metrics = match self {
+            Self::Data(plane) => &plane.metrics,
+            Self::Control(plane) => plane.metrics(),
+            Self::Challenges(plane) => &plane.metrics,
         };
         let id = platform.request_id();
         metrics.refused(code);

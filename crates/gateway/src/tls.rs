@@ -1,7 +1,11 @@
 //! TLS for servers: the node's own certificates, and the configuration that uses them. It never stores a key.
 
+mod certificates;
+mod challenges;
 pub(crate) mod clients;
+pub(crate) mod hello;
 mod tenants;
+mod tickets;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,12 +16,16 @@ use rcgen::{
 };
 use rustls::{
     ConfigBuilder, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WantsServerCert,
+    server::{ProducesTickets, WantsServerCert},
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
+
+pub use certificates::{Certificates, Pair, Tls};
+pub use challenges::{Challenge, Challenges};
+use tickets::Tickets;
 
 /// Days that a node's own certificates last.
 const DAYS: i64 = 397;
@@ -82,17 +90,6 @@ impl NodeCertificates {
             made_unix_s: now_unix_s,
             expires_unix_s: expires,
         })
-    }
-
-    /// The configuration of both planes, as [`server_config`], with a certificate for every tenant's name right
-    /// below `domain` as well.
-    ///
-    /// # Errors
-    /// [`TlsError`] if the texts hold no certificate and keys that belong together.
-    pub fn server_config(&self, domain: &str, tls12: bool) -> Result<Arc<ServerConfig>, TlsError> {
-        let (builder, provider) = builder(tls12)?;
-        let tenants = tenants::Tenants::new(self, domain, provider)?;
-        Ok(finish(builder.with_cert_resolver(Arc::new(tenants))))
     }
 
     /// Whether it is for these names and lasts another 30 days.
@@ -162,17 +159,6 @@ fn lasts(params: &mut CertificateParams, expires_unix_s: i64) -> Result<(), TlsE
     Ok(())
 }
 
-/// The configuration of both planes: TLS 1.3 (and 1.2 only if asked for), X25519MLKEM768 first, ALPN `h2` and
-/// `http/1.1` and nothing else.
-///
-/// # Errors
-/// [`TlsError`] if the texts hold no certificate and key that belong together.
-pub fn server_config(certificates: &str, key: &str, tls12: bool) -> Result<Arc<ServerConfig>, TlsError> {
-    let (chain, key) = read(certificates, key)?;
-    let (builder, _) = builder(tls12)?;
-    Ok(finish(builder.with_single_cert(chain, key)?))
-}
-
 fn read(
     certificates: &str,
     key: &str,
@@ -186,18 +172,19 @@ fn read(
     Ok((chain, key))
 }
 
-type Builder = (ConfigBuilder<ServerConfig, WantsServerCert>, Arc<CryptoProvider>);
-
-fn builder(tls12: bool) -> Result<Builder, TlsError> {
+fn builder(
+    tls12: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, TlsError> {
     let versions = if tls12 { &[&TLS13, &TLS12][..] } else { &[&TLS13][..] };
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
-    Ok((builder.with_no_client_auth(), provider))
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    Ok(builder.with_no_client_auth())
 }
 
-fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
+fn finish(mut config: ServerConfig, tickets: &Arc<Tickets>) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.send_tls13_tickets = TICKETS;
+    config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
     Arc::new(config)
 }
 
@@ -205,6 +192,7 @@ fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
 mod tests {
     use rustls::{
         client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        crypto::aws_lc_rs,
         pki_types::{ServerName, UnixTime},
     };
 
@@ -219,10 +207,11 @@ mod tests {
     #[test]
     fn what_is_made_serves() {
         let made = NodeCertificates::generate(&names(), NOW).unwrap();
-        let config = server_config(&made.certificate, &made.key, false).unwrap();
-        assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
-        let first = config.crypto_provider().kx_groups[0].name();
+        let tls = Certificates::own(&made, "localhost").unwrap().tls(false).unwrap();
+        assert_eq!(tls.config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        let first = tls.config.crypto_provider().kx_groups[0].name();
         assert_eq!(first, rustls::NamedGroup::X25519MLKEM768);
+        assert_eq!(tls.config.max_early_data_size, 0, "what comes early can be sent twice");
         assert!(made.serves(&names(), NOW));
         assert!(!made.serves(&names(), NOW + 370 * 86_400), "too old");
         assert!(!made.serves(&["other".into()], NOW), "for other names");
@@ -260,19 +249,30 @@ mod tests {
             NodeCertificates::generate(&names(), NOW).unwrap(),
             NodeCertificates::generate(&names(), NOW).unwrap(),
         );
-        assert!(server_config(&one.certificate, &two.key, false).is_err(), "another's key");
-        assert!(server_config("", &one.key, false).is_err());
-        assert!(server_config(&one.certificate, "", false).is_err());
-        assert!(
-            server_config("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &one.key, false)
-                .is_err()
+        let wrong = |chain: &str, key: &str| Pair::read(chain, key).is_err();
+        assert!(wrong(&one.certificate, &two.key), "another's key");
+        assert!(wrong("", &one.key) && wrong(&one.certificate, ""));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(wrong(broken, &one.key));
+        assert!(wrong(&format!("{broken}{}", one.certificate), &one.key), "the node's own is first");
+        let pair = Pair::read(&one.certificate, &one.key).unwrap();
+        let (begins, ends) = pair.lasts_unix_s();
+        assert_eq!(
+            ends.div_ceil(86_400),
+            one.expires_unix_s as u64 / 86_400,
+            "a certificate ends with a day"
         );
+        assert!(begins < NOW as u64 && begins > NOW as u64 - 3 * 86_400, "{begins}");
+        assert!(pair.is_for("localhost") && pair.is_for("127.0.0.1") && pair.is_for("::1"));
+        assert!(!pair.is_for("acme.localhost"), "no wildcard right below a name without a dot");
+        assert!(!pair.is_for("a.b.localhost") && !pair.is_for("127.0.0.2") && !pair.is_for("no name"));
         assert!(NodeCertificates::generate(&["bad name\u{0}é".into()], NOW).is_err());
-        assert!(one.server_config("localhost", false).is_ok());
+        let own = |made: &NodeCertificates| Certificates::own(made, "localhost");
+        assert!(own(&one).is_ok());
         let mixed = NodeCertificates { key: two.key, ..one };
-        assert!(mixed.server_config("localhost", false).is_err(), "another's key");
+        assert!(own(&mixed).is_err(), "another's key");
         let mut broken = NodeCertificates::generate(&names(), NOW).unwrap();
         broken.ca_key.clear();
-        assert!(broken.server_config("localhost", false).is_err(), "no authority");
+        assert!(own(&broken).is_err(), "no authority");
     }
 }

@@ -137,6 +137,11 @@ impl RequestId {
         Ok(Self::from_parts(now, u128::from_le_bytes(random)))
     }
 
+    /// When it was given.
+    pub const fn time(self) -> Timestamp {
+        Timestamp::from_unix_ms((self.0 >> 80) as u64)
+    }
+
     /// Its text, as `Display` writes it: ASCII.
     pub fn digits(self) -> [u8; 26] {
         let mut text = [0_u8; 26];

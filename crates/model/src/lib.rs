@@ -23,6 +23,6 @@ pub use principal::{Principal, PrincipalKind, Role};
 pub use shield::{
     Exclusion, ProfileMode, ProfileTuning, Rates, RequestRate, RuleMode, Shield, ShieldDefaults, Unseen,
 };
-pub use tenant::{Tenant, TrustLabel};
+pub use tenant::{Tenant, TenantLimits, TenantRates, TenantShield, TrustLabel};
 pub use time::{Clock, Entropy, EntropyError, Timestamp};
 pub use usage::{Blame, Fault, Outcome, Usage};

@@ -159,6 +159,25 @@ pub const CONNECTION_RATE_MAX: u32 = 100_000;
 pub const CONNECTION_WAIT_MS: u64 = 5_000;
 /// A TLS handshake, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// How long a key seals session tickets, and opens them after that, in seconds: a client comes back without a whole
+/// handshake for twice this time at most.
+pub const TICKET_KEY_S: u64 = 3_600;
+/// Sessions of one tenant's clients with certificates that can be resumed, in memory; at most twice as many.
+pub const CLIENT_SESSIONS_MAX: usize = 256;
+/// How often the operator's certificate and key are looked at for a change, in milliseconds.
+pub const CERTIFICATE_LOOK_MS: u64 = 2_000;
+/// Names that certificates are ordered for.
+pub const ACME_NAMES_MAX: usize = 100;
+/// How long one order of a certificate may take, in milliseconds.
+pub const ACME_ORDER_MS: u64 = 300_000;
+/// One answer of a certificate authority, in bytes.
+pub const ACME_BYTES_MAX: u64 = 256 * KIB;
+/// How soon an order that failed is tried again, in milliseconds: at first, and at most, after it doubled each time.
+pub const ACME_RETRY_MS: (u64, u64) = (60_000, 21_600_000);
+/// How soon after an order the next one may come, in milliseconds, however short certificates last.
+pub const ACME_LEAST_MS: u64 = 5_000;
+/// Open connections at the door for certificate authorities.
+pub const CHALLENGE_CONNECTIONS_MAX: usize = 64;
 /// The head of a request, from its first byte, in milliseconds.
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// A connection with no request, in milliseconds.
@@ -310,7 +329,84 @@ pub const RECENT_BODY_BYTES: usize = 16 << 10;
 pub const SHIELD_EXCLUSIONS_MAX: usize = 64;
 /// Ranges of addresses in one manifest's `allow` and `deny` together.
 pub const SHIELD_RANGES_MAX: usize = 256;
+/// Ranges of addresses in one of the node's named sets.
+pub const FIREWALL_SET_RANGES_MAX: usize = 200_000;
+/// A file of such a set, in bytes.
+pub const FIREWALL_SET_BYTES_MAX: u64 = 16 * MIB;
+/// Entries of one of a tenant's lists of sources.
+pub const TENANT_RANGES_MAX: usize = 1_024;
+/// The header of a forwarded connection (PROXY protocol, version 2), in bytes.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2_048;
+/// How long a trusted forwarder may take for that header, in milliseconds.
+pub const PROXY_HEADER_MS: u64 = 3_000;
+/// Sources and callers that the rates of all functions and tenants together remember; those who have used least of
+/// theirs go first.
+pub const OWN_RATE_KEYS_MAX: usize = 200_000;
 /// How long a new revision is learned before its profile is in force, in minutes, unless its manifest says otherwise.
 pub const PROFILE_LEARN_MINUTES: u32 = 1_440;
+/// How long points of a source are counted before they are forgotten, in milliseconds: a burst of probing.
+pub const PROBING_MS: u64 = 60_000;
+/// Points of one source within that time from which it probes. Each path that is refused (401, 403, 404) counts once, one
+/// that scanners ask everybody for eight, a match of rules its score, at most ten. A page with broken images has a
+/// dozen, and a client that repeats a request has one.
+pub const PROBING_POINTS: u32 = 40;
+/// The same for those who take their time, in milliseconds.
+pub const PROBING_LONG_MS: u64 = 3_600_000;
+/// Points within that time: about 180 different paths, which a crawler of old links has in hours.
+pub const PROBING_LONG_POINTS: u32 = 128;
+/// Points of a path that scanners of the whole Internet ask everybody for, and no link leads to.
+pub const PROBING_KNOWN_POINTS: u32 = 8;
+/// How long credentials that do not hold are counted, in milliseconds.
+pub const STUFFING_MS: u64 = 600_000;
+/// Different credentials of one source within that time that do not hold, from which it tries them: who mistypes has three,
+/// and a machine with a stale one has one.
+pub const STUFFING_OF_SOURCE: u32 = 20;
+/// Different credentials within that time that say they are one caller's, from wherever they come.
+pub const STUFFING_OF_CLAIM: u32 = 60;
+/// How long the places are remembered that a token comes from, in milliseconds.
+pub const TOKEN_PLACES_MS: u64 = 600_000;
+/// Networks (`/16` of IPv4, `/32` of IPv6) that a person's token comes from within that time, from which it is somebody
+/// else's too: at home, on the way and by an office's gateway are three.
+pub const TOKEN_PLACES_OF_USER: usize = 5;
+/// The same of a machine's: fleets of runners share one.
+pub const TOKEN_PLACES_OF_SERVICE: usize = 24;
+/// Sources, claimed callers and tokens that are watched at once, each; those seen the longest ago go first.
+pub const WATCHED_MAX: usize = 16_384;
+/// How long one kind of signal of one source, caller or token is told once, in milliseconds.
+pub const SIGNAL_AGAIN_MS: u64 = 600_000;
+/// Signals of a node that are kept to be shown; the record has all.
+pub const SIGNALS_KEPT: usize = 1_024;
+/// How long they are shown, in hours.
+pub const SIGNALS_HOURS: u64 = 24;
+/// Actions of the shield in force at once, of a node.
+pub const ACTIONS_MAX: usize = 4_096;
+/// The longest that an action of the shield lasts, in minutes.
+pub const ACTION_MINUTES_MAX: u64 = 43_200;
+/// How long an action of the shield itself lasts, in minutes, unless the node's configuration says otherwise.
+pub const RESPONSE_MINUTES: u64 = 10;
+/// How late a source that is slowed is refused, in milliseconds.
+pub const SLOW_MS: u64 = 2_000;
+/// Refusals of a node that wait for that at once; what is more is answered at once.
+pub const SLOWED_MAX: usize = 256;
+/// Bait routes, and bait tokens, of one tenant.
+pub const BAIT_MAX: usize = 64;
+/// Different steps one after another that are kept of one run.
+pub const TRAIL_MAX: usize = 64;
+/// Different steps one after another that a profile holds.
+pub const PROFILE_TRANSITIONS_MAX: usize = 512;
+/// Runs that a profile is made of at least.
+pub const PROFILE_RUNS_MIN: u64 = 100;
+/// Steps not in a profile that are told, each once, until it is learned anew.
+pub const PROFILE_FINDINGS_MAX: usize = 64;
+/// Runs that are held against a profile's numbers together.
+pub const DRIFT_RUNS: u32 = 100;
+/// One in how many such groups of runs that are like the learned ones raises an alarm all the same at most, of each number.
+pub const DRIFT_FALSE_ALARM_ONE_IN: u64 = 1_000_000;
+/// How many times as much as within the busiest learned minute may be sent out within one.
+pub const EGRESS_FACTOR: u64 = 4;
+/// Outbound calls within a minute that are no alarm beside that.
+pub const EGRESS_CALLS: u64 = 60;
+/// Bytes of outbound calls' bodies within a minute that are no alarm beside that.
+pub const EGRESS_BYTES: u64 = 4 * MIB;
 /// Changes of policies that are compared and proved at once on a node.
 pub const PROOFS_AT_ONCE: usize = 2;

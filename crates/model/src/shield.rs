@@ -67,6 +67,19 @@ pub struct RequestRate {
     pub burst: Option<u32>,
 }
 
+impl RequestRate {
+    /// What cannot be about it, where its manifest names it so.
+    pub(crate) fn check(&self, name: &str) -> Result<(), String> {
+        let within = |part: &str, value: u32, max: u32| match value {
+            value if (1..=max).contains(&value) => Ok(()),
+            value => Err(format!("`{name}.{part}` is {value}, but must be from 1 to {max}")),
+        };
+        within("requests", self.requests, 1_000_000)?;
+        within("seconds", self.seconds, 86_400)?;
+        self.burst.map_or(Ok(()), |burst| within("burst", burst, 1_000_000))
+    }
+}
+
 const fn one() -> u32 {
     1
 }
@@ -299,13 +312,9 @@ pub(crate) fn check(shield: &Shield) -> Result<(), String> {
     }
     let rates =
         [("source", shield.rate.source), ("caller", shield.rate.caller), ("function", shield.rate.function)];
-    rates.iter().try_for_each(|(name, rate)| {
-        let Some(rate) = rate else { return Ok(()) };
-        let name = |part: &str| format!("rate.{name}.{part}");
-        within(&name("requests"), Some(rate.requests.into()), 1..=1_000_000)?;
-        within(&name("seconds"), Some(rate.seconds.into()), 1..=86_400)?;
-        within(&name("burst"), rate.burst.map(Into::into), 1..=1_000_000)
-    })
+    rates
+        .iter()
+        .try_for_each(|(name, rate)| rate.map_or(Ok(()), |rate| rate.check(&format!("shield.rate.{name}"))))
 }
 
 fn check_exclusion(one: &Exclusion) -> Result<(), String> {
@@ -358,7 +367,8 @@ mod tests {
             Ok(&["inbound", "body_bytes", "body_over"]),
         );
         check("[profile]\nmode = 'off'", Ok(&["profile"]));
-        let one = "[[exclude]]\nrules = ['942100']\nvariables = ['ARGS:q']\npath = '/a/...'\nreason = 'people search for SQL'";
+        let one = "[[exclude]]\nrules = ['942100']\nvariables = ['ARGS:q']\npath = '/a/...'\n\
+                   reason = 'people search for SQL'";
         check(one, Ok(&["rules 942100 are left out for ARGS:q at `/a/...`: people search for SQL"]));
         check("deny = ['192.0.2.0/24']\n[rate]\nsource = { requests = 10 }", Ok(&[]));
     }

@@ -142,6 +142,8 @@ faults! {
     WorkerLied = "worker-lied", 502, Platform, "the function's worker misbehaved; try again";
     /// The compiled code can neither be read from the store nor be made again.
     CodeUnavailable = "code-unavailable", 503, Platform, "the function's code cannot be had";
+    /// The shield keeps the revision in quarantine.
+    Quarantined = "quarantined", 503, Load, "the function is in quarantine; try again later";
     /// The node is stopping.
     Draining = "draining", 503, Load, "the node is stopping; try another";
 }

@@ -6,21 +6,24 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
-use cell::{BodyStream, Broker, CallError, Called, LogStream};
+use cell::{BodyBroken, BodyStream, Broker, CallError, Called, LogStream};
+use futures_util::StreamExt;
 use ledger::Kind;
 use model::{Fault, Outcome, Usage};
 use parking_lot::Mutex;
+use shield::{Step, Trail};
 
 use crate::{
     Platform,
     call::Call,
     catalog::Target,
     chain::{self, Hop},
+    defence::Watched,
     gate::Pass,
     logs::{LineCutter, LogLine},
     recorder::About,
@@ -34,6 +37,10 @@ pub(crate) struct RunBroker {
     /// With which it calls other functions.
     hop: Arc<Hop>,
     lines: Mutex<[LineCutter; 2]>,
+    /// The profile that it is held against, what it has done so far, and the bytes that it sent out.
+    watched: Option<Arc<Watched>>,
+    trail: Mutex<Trail>,
+    sent_bytes: Arc<AtomicU64>,
     /// The guest wanted more outbound calls than it may make.
     calls_exhausted: AtomicBool,
     /// The run's place, given back when it ends.
@@ -53,7 +60,9 @@ impl RunBroker {
         let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
         let pass = Mutex::new(Some(pass));
         let (calls_exhausted, ended) = (AtomicBool::new(false), Mutex::new(None));
-        Self { platform, target, call, hop: Arc::new(hop), lines, calls_exhausted, pass, ended }
+        let watched = target.life.profile.of(target.revision.number);
+        let (trail, sent_bytes, hop) = (Mutex::default(), Arc::default(), Arc::new(hop));
+        Self { platform, target, call, hop, lines, watched, trail, sent_bytes, calls_exhausted, pass, ended }
     }
 
     /// Told once, when the run is over.
@@ -68,6 +77,47 @@ impl RunBroker {
         let (revision, request) = (self.target.revision.number, self.call.id);
         let stream = stream.to_owned();
         self.target.life.log.push(LogLine { seq: 0, at, revision, request, stream, text });
+    }
+
+    /// Takes an outbound call into the run's steps, or says why its profile refuses it.
+    fn step_out(&self, request: &http::Request<BodyStream>) -> Result<(), String> {
+        let Some(watched) = &self.watched else { return Ok(()) };
+        let mut trail = self.trail.lock();
+        let step = Step::Out(place_of(request));
+        if let Some((why, found)) = watched.forbids(&trail.to(step.clone())) {
+            drop(trail);
+            if let Some(found) = found {
+                self.platform.unlike(&self.target, &self.call, &found, false);
+            }
+            return Err(why);
+        }
+        trail.step(step);
+        Ok(())
+    }
+
+    /// The same request, whose body is counted on its way out.
+    fn counted(&self, request: http::Request<BodyStream>) -> http::Request<BodyStream> {
+        if self.watched.is_none() {
+            return request;
+        }
+        let sent = self.sent_bytes.clone();
+        let count = move |piece: &Result<Bytes, BodyBroken>| {
+            if let Ok(bytes) = piece {
+                sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+        };
+        request.map(|body| -> BodyStream { Box::pin(body.inspect(count)) })
+    }
+
+    /// Holds a run that ended against its profile.
+    fn watch(&self, usage: &Usage) {
+        let Some(watched) = &self.watched else { return };
+        let mut trail = self.trail.lock();
+        trail.step(Step::End);
+        let sent_bytes = self.sent_bytes.load(Ordering::Relaxed);
+        for found in watched.ended(&trail, usage, sent_bytes, self.platform.clock().now()) {
+            self.platform.unlike(&self.target, &self.call, &found, true);
+        }
     }
 
     /// A fault is in the function's log (with its detail) and in the record (without).
@@ -100,6 +150,9 @@ impl Broker for RunBroker {
             LogStream::Stdout => (0, "stdout"),
             LogStream::Stderr => (1, "stderr"),
         };
+        if self.watched.is_some() {
+            self.trail.lock().step(Step::Log);
+        }
         if let Some(cutter) = self.lines.lock().get_mut(slot) {
             cutter.push(&bytes, |text| self.line(name, text));
         }
@@ -120,6 +173,9 @@ impl Broker for RunBroker {
         let permits = || self.target.destinations.permits(request.method(), request.uri());
         let function = egress::function(request.uri()).transpose();
         let covered = function.and_then(|function| permits().map(|()| function));
+        let covered =
+            covered.map_err(str::to_owned).and_then(|function| self.step_out(&request).map(|()| function));
+        let request = self.counted(request);
         if let Ok(Some(name)) = &covered {
             // The callee's policies decide, which is recorded then.
             let (platform, hop, name) = (self.platform.clone(), self.hop.clone(), name.clone());
@@ -128,7 +184,7 @@ impl Broker for RunBroker {
         event.allowed = covered.is_ok();
         if let Err(why) = covered {
             event.code = "outbound-denied".into();
-            event.detail = why.into();
+            event.detail = why.as_str().into();
             self.line("platform", format!("outbound {place}: refused, {why}"));
         }
         let recorded = self.platform.recorder().record(&event).is_ok();
@@ -173,11 +229,25 @@ impl Broker for RunBroker {
         if let Outcome::Failed(fault, detail) = &outcome {
             self.failed(usage, *fault, detail);
         }
+        self.watch(&usage);
         self.target.life.meter.count(&usage, &outcome);
         self.platform.log_run(&self.target, &self.call, &usage, &outcome);
         if let Some(ended) = self.ended.lock().take() {
             // Nobody may wait any more: the caller went away.
             let _gone = ended.send((usage, outcome));
+        }
+    }
+}
+
+/// Where a call goes, for a profile: method and place, without a path.
+fn place_of(request: &http::Request<BodyStream>) -> String {
+    let (method, uri) = (request.method(), request.uri());
+    match egress::function(uri) {
+        Some(Ok(name)) => format!("{method} function:{name}"),
+        _ => {
+            let scheme = uri.scheme_str().unwrap_or_default();
+            let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+            format!("{method} {scheme}://{}:{port}", uri.host().unwrap_or_default().to_ascii_lowercase())
         }
     }
 }

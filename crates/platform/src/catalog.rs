@@ -21,10 +21,12 @@ use store::TenantStore;
 use crate::{
     call::Refusals,
     code::CodeSlot,
+    defence::ProfileRoom,
     gate::Gate,
     identities::Room,
     logs::FunctionLog,
-    meter::Meter,
+    meter::{Meter, Totals},
+    own::{TenantNow, TenantRoom},
     quota::Quota,
     recent::Sampled,
     routes::{RouteMiss, RouteTable, RouteTaken},
@@ -42,6 +44,10 @@ pub struct Target {
     pub(crate) identity: Arc<Room>,
     /// Which of these credentials this function takes, and which some of its routes do.
     pub(crate) accept: Accepts,
+    /// Whose requests it takes, and how often.
+    pub(crate) own: shield::Own,
+    /// Whose its tenant takes.
+    pub(crate) room: Arc<TenantRoom>,
     pub(crate) gate: Gate,
     pub(crate) code: Arc<CodeSlot>,
     pub(crate) destinations: Arc<Destinations>,
@@ -89,7 +95,19 @@ pub(crate) struct Life {
     pub(crate) meter: Meter,
     pub(crate) log: Arc<FunctionLog>,
     pub(crate) refusals: Refusals,
+    /// What its rates are counted under.
+    pub(crate) scope: shield::Scope,
+    pub(crate) profile: ProfileRoom,
     pub(crate) sampled: Sampled,
+}
+
+impl Life {
+    /// One that goes on from these totals.
+    pub(crate) fn new(totals: Totals, log: Arc<FunctionLog>, scope: shield::Scope) -> Self {
+        let meter = Meter::resume(totals);
+        let (refusals, sampled, profile) = <(Refusals, Sampled, ProfileRoom)>::default();
+        Self { meter, log, refusals, scope, profile, sampled }
+    }
 }
 
 impl std::fmt::Debug for Target {
@@ -141,6 +159,8 @@ pub(crate) struct Home {
     pub(crate) quota: Quota,
     /// Whom it accepts, as it stands.
     pub(crate) identity: Arc<Room>,
+    /// Whose requests its functions take.
+    pub(crate) room: Arc<TenantRoom>,
     /// What rules keep from request to request.
     pub(crate) rule_memory: Arc<Memory>,
     /// One change at a time.
@@ -187,20 +207,31 @@ impl View {
         let control = Slice::for_tenant(&policies)?;
         Ok(Self { functions, policies, policy_text, control, routes })
     }
+
+    /// The same with one function put, or taken away.
+    pub(crate) fn with(&self, function: &FunctionName, placed: Option<Placed>) -> Result<Self, ViewError> {
+        let mut functions = self.functions.clone();
+        match placed {
+            Some(placed) => functions.insert(function.clone(), placed),
+            None => functions.remove(function),
+        };
+        Self::new(functions, self.policies.clone(), self.policy_text.clone())
+    }
 }
 
 impl Home {
-    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64) -> Self {
+    pub(crate) fn new(tenant: Tenant, store: TenantStore, view: View, ceiling: u64, now: TenantNow) -> Self {
         let quota = Quota::new(tenant.concurrency.min(ceiling));
-        let changing = tokio::sync::Mutex::new(());
+        let (changing, room) = (tokio::sync::Mutex::new(()), TenantRoom::new(now));
         let rule_memory = Arc::new(Memory::new(limits::RULE_ADDRESSES_MAX));
         let (identity, view) = (Arc::default(), RwLock::new(Arc::new(view)));
-        Self { tenant, store, quota, identity, rule_memory, changing, view }
+        Self { tenant, store, quota, identity, room, rule_memory, changing, view }
     }
 
     /// The tenant with what is in force for it now.
     pub(crate) fn as_it_stands(&self) -> Tenant {
-        Tenant { concurrency: self.quota.most(), ..self.tenant.clone() }
+        let shield = self.room.now().shield.clone();
+        Tenant { concurrency: self.quota.most(), shield, ..self.tenant.clone() }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -13,15 +13,12 @@ use store::{Batch, Span};
 
 use crate::{
     Platform, Totals,
-    call::Refusals,
-    catalog::{Accepts, Home, Life, Placed, Target, View, ViewError},
+    catalog::{Accepts, Home, Life, Placed, Target, ViewError},
     changes::Proposed,
     control::What,
     gate::Gate,
-    meter::Meter,
-    recent::Sampled,
     refused::{ControlError, Ctx},
-    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, REVISIONS, USAGE},
+    shelf::{self, COMPONENTS, FUNCTIONS, FunctionRecord, LOGS, PROFILES, REVISIONS, USAGE},
     widening::{Consent, Door},
 };
 
@@ -181,6 +178,7 @@ impl Platform {
         manifest.check_waiver(self.clock.now())?;
         policy::check_access(&home.tenant.id, function, &manifest.access)?;
         let loosened = self.permit_loosened(ctx, home, what.resource, &manifest.shield)?;
+        self.check_own(&manifest.shield)?;
         let first = home.store.get(FUNCTIONS, function.as_str().as_bytes()).await?.is_none();
         let view = home.view();
         let verdict = self.access_verdict(&view, function, Door::of(&manifest), first).await?;
@@ -221,8 +219,11 @@ impl Platform {
             .check(FUNCTIONS, function.as_str(), entry.map(|e| e.revision))
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .put(REVISIONS, shelf::numbered(function, number.0), shelf::encode(&*revision)?)
-            .delete(REVISIONS, shelf::numbered(function, oldest));
+            .delete(REVISIONS, shelf::numbered(function, oldest))
+            .delete(PROFILES, shelf::numbered(function, oldest));
         home.store.commit(batch).await?;
+        let before = active.map(|placed| &*placed.target.revision);
+        self.begin_profile(home, &revision, &target.life, before).await?;
         home.show(next);
         let mut findings: Vec<_> = admitted.findings().iter().map(ToString::to_string).collect();
         findings.extend(Self::unknown_credentials(home, &revision.access.accept));
@@ -264,13 +265,16 @@ impl Platform {
         let verdict = self.access_verdict(&view, function, door, false).await?;
         let loosened = self.permit_loosened(ctx, &home, resource, &revision.shield);
         let loosened = self.note_failure(ctx, what, loosened)?;
+        self.note_failure(ctx, what, self.check_own(&revision.shield))?;
         let passed = self.pass(ctx, (&home, &view), resource, verdict, consent);
         let passed = self.note_failure(ctx, what, passed)?.of_deploy(door, false);
         let _one = home.changing.lock().await;
         let view = home.view();
         passed.holds(&view)?;
         let placed = view.functions.get(function).ok_or_else(|| not_found(function))?;
-        let target = self.target(&home, revision.clone(), &view.policies, placed.target.life.clone())?;
+        let life = placed.target.life.clone();
+        let before = placed.target.revision.clone();
+        let target = self.target(&home, revision.clone(), &view.policies, life.clone())?;
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
@@ -278,6 +282,7 @@ impl Platform {
         self.record_act(ctx, what, &detail).await?;
         let put = Batch::new().put(FUNCTIONS, function.as_str(), shelf::encode(&record)?);
         home.store.commit(put).await?;
+        self.begin_profile(&home, &revision, &life, Some(&before)).await?;
         home.show(next);
         Ok((revision, now))
     }
@@ -304,7 +309,7 @@ impl Platform {
         let mut batch = Batch::new()
             .put(FUNCTIONS, function.as_str(), shelf::encode(&record)?)
             .delete(USAGE, function.as_str());
-        for space in [REVISIONS, LOGS] {
+        for space in [REVISIONS, LOGS, PROFILES] {
             let mut ids = Vec::new();
             let take = |id: &[u8], _: &[u8], _| {
                 ids.push(id.to_vec());
@@ -367,23 +372,6 @@ impl Platform {
         Ok(placed.target.clone())
     }
 
-    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
-    /// says of it.
-    fn permit_loosened(
-        &self,
-        ctx: Ctx<'_>,
-        home: &Home,
-        resource: Resource<'_>,
-        shield: &model::Shield,
-    ) -> Result<String, ControlError> {
-        let loosened = shield.loosened(&self.shield_defaults);
-        if loosened.is_empty() {
-            return Ok(String::new());
-        }
-        self.permit(ctx, home, Action::LoosenShield, resource)?;
-        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
-    }
-
     /// Everything that is needed to call a revision.
     pub(crate) fn target(
         &self,
@@ -396,6 +384,8 @@ impl Platform {
         let destinations = Destinations::parse(&revision.grants.outbound)
             .map_err(|e| ControlError::Invalid { code: "manifest-invalid", message: e.to_string() })?;
         Ok(Arc::new(Target {
+            own: self.own_of(life.scope, &revision.shield)?,
+            room: home.room.clone(),
             tenant: home.tenant.clone(),
             quota: home.quota.clone(),
             gate: Gate::new(&revision.limits),
@@ -414,12 +404,7 @@ impl Platform {
 
     pub(crate) fn new_life(&self, home: &Home, function: &FunctionName, totals: Totals) -> Arc<Life> {
         let log = self.logs.of(&home.tenant.id, function);
-        Arc::new(Life {
-            meter: Meter::resume(totals),
-            log,
-            refusals: Refusals::default(),
-            sampled: Sampled::default(),
-        })
+        Arc::new(Life::new(totals, log, self.shield.scope()))
     }
 
     /// The kept revisions of a function, the newest first.
@@ -514,17 +499,5 @@ pub(crate) fn view_error(error: ViewError) -> ControlError {
     match error {
         ViewError::Policy(errors) => errors.into(),
         ViewError::Route(taken) => ControlError::Conflict(taken.to_string()),
-    }
-}
-
-impl View {
-    /// The same with one function put, or taken away.
-    fn with(&self, function: &FunctionName, placed: Option<Placed>) -> Result<Self, ViewError> {
-        let mut functions = self.functions.clone();
-        match placed {
-            Some(placed) => functions.insert(function.clone(), placed),
-            None => functions.remove(function),
-        };
-        Self::new(functions, self.policies.clone(), self.policy_text.clone())
     }
 }

@@ -10,8 +10,12 @@ use model::{RequestId, TenantId};
 use shield::Peer;
 
 use crate::{
-    Platform, call::Call, catalog::Target, identities::Configured, recorder::About, refused::Refused,
+    Platform, call::Call, catalog::Target, defence::Around, identities::Configured, recorder::About,
+    refused::Refused,
 };
+
+/// The code of a token that is suspended, for the record.
+const SUSPENDED: &str = "token-suspended";
 
 /// Why a request is nobody's, for its record and for its answer.
 pub(crate) struct Failed {
@@ -131,6 +135,20 @@ impl Platform {
         peer: &Peer,
         caller: Caller,
     ) -> Result<Caller, Refused> {
+        let (source, tenant) = (peer.address.ip(), target.map(Target::tenant));
+        let around = Around { request: Some(id), tenant, ..Around::default() };
+        if let Some(detail) = self.suspended(around, &caller, source) {
+            let claimed = Some(caller.principal().name.as_str().into());
+            let suspended = Failed {
+                code: SUSPENDED,
+                detail,
+                claimed,
+                tenant: None,
+                challenge: Refusal::CHALLENGE_INVALID,
+                nonce: None,
+            };
+            return Err(self.failed(id, target, head, peer, suspended));
+        }
         let key = caller.key();
         match self.shield.admit_caller(key, self.clock.monotonic_ms()) {
             Ok(()) => Ok(caller),
@@ -156,6 +174,12 @@ impl Platform {
     ) -> Refused {
         let (source, now_ms) = (peer.address.ip(), self.clock.monotonic_ms());
         let tenant = target.map(Target::tenant).or(failed.tenant.as_ref());
+        let around = Around { request: Some(id), tenant, ..Around::default() };
+        let noted = match failed.code {
+            // It is known, and no guess.
+            SUSPENDED => SUSPENDED,
+            code => self.note_credential(around, source, head, failed.claimed.as_deref(), code),
+        };
         // Both are counted, whichever is over first.
         let by_source = self.shield.failed_proof(source, now_ms);
         let by_claim = match (&failed.claimed, tenant) {
@@ -164,7 +188,7 @@ impl Platform {
         };
         let (code, detail, refused) = match by_source.and(by_claim) {
             Ok(()) => {
-                let (code, challenge, nonce) = (failed.code, failed.challenge, failed.nonce);
+                let (code, challenge, nonce) = (noted, failed.challenge, failed.nonce);
                 (code, failed.detail, Refused::Challenged { code, challenge, nonce })
             }
             Err(blocked) => {

@@ -198,6 +198,11 @@ impl Platform {
         self.catalog.of_host(host)?.identity.now()?.trust.clone()
     }
 
+    /// Whether a tenant answers by a host name.
+    pub fn is_host(&self, host: &str) -> bool {
+        self.catalog.of_host(host).is_some()
+    }
+
     /// Whether any tenant has, or had, clients that certificates prove.
     pub fn trusts_anyone(&self) -> bool {
         self.catalog.is_trusting()

@@ -12,7 +12,7 @@ use identity::Caller;
 use ledger::Kind;
 use model::{Fault, RequestId, limits};
 use shield::{
-    Inspected, Screened,
+    Inspected, Screened, Sign,
     inspect::{Answer, Asked, Finding, Guard, Now, Reason, Seen},
 };
 
@@ -32,6 +32,11 @@ pub enum Withheld {
     Slow,
     /// It is larger than the function takes, or the node has no room to hold what is to be looked at.
     Fault(Fault),
+}
+
+/// How long a body is by its head.
+fn said_bytes(head: &http::request::Parts) -> Option<u64> {
+    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What an answer's rules are to be asked with.
@@ -73,8 +78,22 @@ impl Platform {
             Ok(inspected) => return Ok(inspected),
             Err(unseen) => unseen,
         };
+        let (guard, bound) = (target.guard(), target.limits().request_body_bytes);
         let (unseen, body) = unseen.with_body(());
-        let most = target.guard().body_bytes();
+        let most = guard.body_bytes();
+        let is_stream = matches!(body, RequestBody::Stream(_));
+        let said = said_bytes(unseen.head()).filter(|_| is_stream).unwrap_or(0);
+        if said > bound {
+            let fault = Fault::RequestBodyLimit;
+            self.note_refusal(id, Some(target), unseen.peer(), fault.code(), fault.sentence());
+            return Err(Withheld::Fault(fault));
+        }
+        if said > most as u64 && guard.refuses_rest(unseen.head()) {
+            // Nobody reads what is refused for its length anyway.
+            let (mut screened, ()) = unseen.with_body(RequestBody::Full(Bytes::new()));
+            self.look_at(id, target, Some(caller), &mut screened, Seen::Start(&[]))?;
+            return Err(Withheld::Rules(Reason::TooLong));
+        }
         let (start, rest) = match body {
             RequestBody::Full(bytes) => (bytes, None),
             // Nobody looks, so nobody waits.
@@ -166,11 +185,22 @@ impl Platform {
         let source = screened.peer().address.ip();
         let principal: Arc<str> = caller.map(|caller| caller.key().into()).unwrap_or_default();
         let call = Call::new(id, principal, source, screened.head());
-        self.tell_found(target, &call, caller, finding);
+        let code = finding.refused.map_or(WOULD_REFUSE, Reason::code);
+        self.tell_found(target, &call, (caller, code), finding);
+        let attack = finding.refused.is_none_or(|why| matches!(why, Reason::Rule { .. }));
+        if attack && caller.is_none_or(|caller| caller.chain().is_none()) {
+            let score = u32::try_from(finding.report.inbound_score.max(5)).unwrap_or(u32::MAX);
+            self.note_sign(id, Some(target), screened.peer(), Sign::RuleHit(score));
+        }
     }
 
-    fn tell_found(&self, target: &Target, call: &Call, caller: Option<&Caller>, finding: &Finding) {
-        let code = finding.refused.map_or(WOULD_REFUSE, Reason::code);
+    fn tell_found(
+        &self,
+        target: &Target,
+        call: &Call,
+        (caller, code): (Option<&Caller>, &'static str),
+        finding: &Finding,
+    ) {
         if finding.refused.is_some() {
             self.log_refused(target, call, code);
         }
@@ -227,9 +257,11 @@ impl Platform {
         let Some(finding) = found.filter(Finding::is_told) else {
             return Ok(Response::from_parts(head, body.put_back(pieces)));
         };
-        self.tell_found(target, call, None, &finding);
+        let fault = Fault::AnswerRefused;
+        let code = if finding.refused.is_some() { fault.code() } else { WOULD_REFUSE };
+        self.tell_found(target, call, (None, code), &finding);
         match finding.refused {
-            Some(_) => Err(Fault::AnswerRefused),
+            Some(_) => Err(fault),
             None => Ok(Response::from_parts(head, body.put_back(pieces))),
         }
     }

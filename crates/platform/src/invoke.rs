@@ -49,6 +49,9 @@ impl Platform {
     /// # Errors
     /// [`RouteMiss`].
     pub fn route(&self, host: &str, method: &Method, path: &str) -> Result<Arc<Target>, RouteMiss> {
+        if self.is_bait_route(host, path) {
+            return Err(RouteMiss::NoRoute);
+        }
         self.catalog.route(host, method, path)
     }
 
@@ -134,13 +137,20 @@ impl Platform {
             self.note_refused(code, &event);
             return Err(Refused::Forbidden { code, reason: reason.to_owned() });
         }
+        if caller.is_anonymous() {
+            self.admit_stranger(id, target, peer)?;
+        }
         let resource = Resource::Function(target.tenant(), target.function());
         let named = (resource, target.resource.clone());
         let decided = self.decide(&target.slice, &asked, caller, Action::Invoke, named);
-        decided.inspect_err(|refused| {
+        let permit = decided.inspect_err(|refused| {
             let call = Call::new(id, caller.key().into(), peer.address.ip(), head).through(caller);
             self.log_refused(target, &call, refused.code());
-        })
+            self.note_refused_call(&call, target, peer, head.uri.path(), refused);
+        })?;
+        // Not before: who is not permitted uses up nothing of those who are.
+        self.admit_own(id, target, caller, head, peer)?;
+        Ok(permit)
     }
 
     /// A caller that proved itself at another door, by what this function does not take.
@@ -286,6 +296,7 @@ impl Platform {
         let source = inspected.peer().address.ip();
         let call = Call::new(id, permit.principal().clone(), source, inspected.head()).through(caller);
         let entered = match fits(target.limits(), &inspected) {
+            Ok(()) if self.is_in_quarantine(&target) => Err(Fault::Quarantined),
             Ok(()) => self.enter(&target, call.chain.is_some()).await,
             Err(fault) => Err(fault),
         };

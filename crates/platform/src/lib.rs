@@ -11,6 +11,7 @@ mod chain;
 mod changes;
 mod code;
 mod control;
+mod defence;
 mod events;
 mod explain;
 mod forward;
@@ -29,6 +30,7 @@ mod logs;
 mod meter;
 mod node;
 mod open;
+mod own;
 mod quota;
 mod reach;
 mod recent;
@@ -51,6 +53,7 @@ pub use catalog::Target;
 pub use cell::Walls;
 pub use changes::{Change, Proposed};
 pub use control::{Follow, RecordQuery, Recorded};
+pub use defence::{Against, Bait, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story};
 pub use events::{Delivering, Delivery, EventGroup, Sink, SinkError, SinkOrder, SinkView};
 pub use explain::Explained;
 pub use functions::{Deployed, FunctionView, Order, Stored};
@@ -99,6 +102,8 @@ pub struct Platform {
     /// Runs at once on this node.
     places: gate::Places,
     ceiling: Limits,
+    /// What was found suspicious, and what is done about it.
+    defence: defence::Defence,
     /// How requests are looked at where a manifest is silent.
     shield_defaults: model::ShieldDefaults,
     /// The most runs at once that a tenant may be given.

@@ -140,6 +140,17 @@ impl Platform {
         })
     }
 
+    /// Records what became of the certificates that the node shows: what was done, whether it went well or by which
+    /// code it did not, and a sentence.
+    pub fn note_certificates(&self, action: &'static str, outcome: Result<(), &'static str>, detail: &str) {
+        let mut event = self.recorder.event(ledger::Kind::Node);
+        event.action = action.into();
+        event.allowed = outcome.is_ok();
+        event.code = outcome.err().unwrap_or_default().into();
+        event.detail = detail.into();
+        self.note(&event);
+    }
+
     /// Whether the node is ready for requests.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
@@ -162,8 +173,10 @@ impl Platform {
         };
         self.note_repeated(true);
         self.note(&event);
-        if let Err(error) = self.save().await {
-            tracing::error!(%error, "not everything was saved");
+        for saved in [self.save().await, self.save_defence().await, self.save_profiles(true).await] {
+            if let Err(error) = saved {
+                tracing::error!(%error, "not everything was saved");
+            }
         }
         if let Err(error) = self.save_clock().await {
             tracing::error!(%error, "the time was not saved");
@@ -177,6 +190,13 @@ impl Platform {
     /// Starts the work beside requests: the record's writer, and the saving of what is counted and logged.
     pub(crate) fn start_chores(self: &Arc<Self>) {
         tokio::spawn(self.recorder.clone().write());
+        let (platform, mut woken) = (Arc::downgrade(self), self.defence.woken());
+        tokio::spawn(async move {
+            while woken.changed().await.is_ok() {
+                let Some(platform) = platform.upgrade() else { return };
+                platform.keep_defence().await;
+            }
+        });
         let platform = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut every = tokio::time::interval(SAVE_EVERY);
@@ -184,6 +204,7 @@ impl Platform {
                 every.tick().await;
                 let Some(platform) = platform.upgrade() else { return };
                 platform.note_repeated(false);
+                platform.keep_defence().await;
                 if let Err(error) = platform.save().await {
                     tracing::warn!(%error, "logs and totals could not be saved; trying again");
                 }
@@ -192,6 +213,17 @@ impl Platform {
                 }
             }
         });
+    }
+
+    /// Saves what was found and done, and ends what is over.
+    async fn keep_defence(&self) {
+        let saved = match self.save_defence().await {
+            Ok(()) => self.save_profiles(false).await,
+            failed => failed,
+        };
+        if let Err(error) = saved {
+            tracing::warn!(%error, "what the shield found and did could not be saved; trying again");
+        }
     }
 
     /// Puts refusals that were counted into the record: those whose time is over, or all.

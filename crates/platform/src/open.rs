@@ -59,6 +59,8 @@ pub struct PlatformConfig {
     pub ceiling: Limits,
     /// How requests are looked at where a manifest is silent.
     pub shield: model::ShieldDefaults,
+    /// What the node does by itself when it finds something suspicious.
+    pub responses: shield::Responses,
     /// The most runs at once that a tenant may be given.
     pub tenant_ceiling: u64,
     /// Runs at once on this node.
@@ -185,6 +187,7 @@ impl Platform {
             logs: LogBook::default(),
             places: Places::new(config.places),
             ceiling: config.ceiling,
+            defence: crate::defence::Defence::new(config.responses),
             shield_defaults: config.shield,
             tenant_ceiling: config.tenant_ceiling,
             started_at: clock.now(),
@@ -197,6 +200,7 @@ impl Platform {
         });
         platform.load_rules().await.map_err(|e| OpenError::Rules(e.to_string()))?;
         platform.load().await?;
+        platform.defence.load(&platform.sealed.system(), platform.clock.now()).await?;
         platform.save_clock().await.map_err(|e| internal(&e))?;
         platform.start_chores();
         platform.sinks.start(&platform.recorder, &platform.sealed.system(), &platform.entropy).await?;
@@ -262,7 +266,9 @@ impl Platform {
         let policies = TenantPolicies::parse(tenant.id.clone(), &text)?;
         let policies = with_glass(&policies, &glass_of(&store).await?).await?;
         let empty = View::new(BTreeMap::new(), policies.clone(), text.as_str().into()).map_err(view_error)?;
-        let home = Home::new(tenant, store, empty, self.tenant_ceiling);
+        let now = self.tenant_now(tenant.concurrency, tenant.shield.clone(), None)?;
+        self.warn_unknown(&now.own, &tenant.id);
+        let home = Home::new(tenant, store, empty, self.tenant_ceiling, now);
         let mut records = Vec::new();
         shelf::every(&home.store, Span::all(FUNCTIONS), |id, value, _| {
             records.push((id.to_vec(), shelf::decode::<FunctionRecord>(FUNCTIONS, value)?));
@@ -285,11 +291,14 @@ impl Platform {
             };
             let life = self.new_life(&home, &name, totals);
             self.load_log(&home, &name).await?;
+            self.begin_profile(&home, &revision, &life, None).await?;
             let target = self.target(&home, Arc::new(revision), &policies, life)?;
+            self.warn_unknown(&target.own, &target.resource);
             functions.insert(name, Placed { record, target });
         }
         home.show(View::new(functions, policies, text.into()).map_err(view_error)?);
         self.load_identity(&home).await?;
+        self.load_bait(&home.tenant.id, &home.store).await?;
         Ok(Arc::new(home))
     }
 

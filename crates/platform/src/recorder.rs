@@ -260,6 +260,19 @@ impl Recorder {
         most: usize,
         wanted: impl Fn(&Event) -> bool,
     ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.newest_since(most, Timestamp::from_unix_ms(0), wanted).await
+    }
+
+    /// The same of those from a time on.
+    ///
+    /// # Errors
+    /// As [`Recorder::newest`].
+    pub(crate) async fn newest_since(
+        &self,
+        most: usize,
+        since: Timestamp,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
         self.hurry.notify_one();
         self.flush().await.map_err(|e| StoreError::Io(e.to_string()))?;
         let mut found = Vec::new();
@@ -269,10 +282,11 @@ impl Recorder {
             for row in &page.rows {
                 for event in read(&row.value)?.events().rev() {
                     let (number, event) = event.map_err(|e| StoreError::Damaged(e.to_string()))?;
-                    if wanted(&event) {
+                    let is_over = event.time < since;
+                    if !is_over && wanted(&event) {
                         found.push((number, event));
                     }
-                    if found.len() >= most {
+                    if is_over || found.len() >= most {
                         return Ok(found);
                     }
                 }

@@ -34,6 +34,14 @@ pub(crate) const CODE: Space = Space::new("code");
 pub(crate) const LOGS: Space = Space::new("logs");
 /// Tenant: totals by function.
 pub(crate) const USAGE: Space = Space::new("usage");
+/// System: signals of the shield by time and name.
+pub(crate) const SIGNALS: Space = Space::new("signals");
+/// System: actions of the shield by name.
+pub(crate) const ACTIONS: Space = Space::new("actions");
+/// Tenant: bait by the hash of its path or of the token's id.
+pub(crate) const BAIT: Space = Space::new("bait");
+/// Tenant: profiles by function and revision.
+pub(crate) const PROFILES: Space = Space::new("profiles");
 /// System: under [`CURRENT`], the latest time that the node has seen.
 pub(crate) const CLOCK: Space = Space::new("clock");
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ledger::Kind;
-use model::{Tenant, TenantId, TrustLabel, limits};
+use model::{Tenant, TenantId, TenantLimits, TenantShield, TrustLabel, limits};
 use policy::{Action, Resource, TenantPolicies};
 use store::Batch;
 
@@ -14,6 +14,7 @@ use crate::{
     explain,
     functions::{off_the_loop, view_error},
     glass,
+    own::TenantNow,
     refused::{ControlError, Ctx},
     shelf::{self, CURRENT, POLICY, TENANTS},
     widening::Consent,
@@ -55,7 +56,8 @@ impl Platform {
         self.new_tenant(id, trust, concurrency).await
     }
 
-    /// Changes how many runs a tenant may have at once, from the next request on.
+    /// Changes how many runs a tenant may have at once, and whose requests its functions take how often, from the next
+    /// request on.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -63,19 +65,36 @@ impl Platform {
         &self,
         ctx: Ctx<'_>,
         id: &TenantId,
-        concurrency: u64,
+        limits: TenantLimits,
     ) -> Result<Tenant, ControlError> {
         self.permit_node(ctx, Action::ManageTenants)?;
         let home = self.home(id)?;
-        let concurrency = self.concurrency_given(Some(concurrency))?;
+        let given = limits.concurrency.map(|given| self.concurrency_given(Some(given))).transpose()?;
         let _one = home.changing.lock().await;
-        let what = What { kind: Kind::Tenant, tenant: id, resource: Resource::Tenant(id) };
-        let detail = format!("{concurrency} runs at once, {} before", home.quota.most());
-        self.record_act(ctx, what, &detail).await?;
-        let row = shelf::encode(&Tenant { concurrency, ..home.tenant.clone() })?;
+        let (what, before) =
+            (What { kind: Kind::Tenant, tenant: id, resource: Resource::Tenant(id) }, home.room.now());
+        let shield = before.changed(&limits)?;
+        let now = self.tenant_now(given.unwrap_or(before.concurrency), shield, Some(before.own.scope()))?;
+        self.check_tenants_own(&now)?;
+        self.record_act(ctx, what, &said(&limits, home.quota.most())).await?;
+        let (concurrency, shield) = (now.concurrency, now.shield.clone());
+        let row = shelf::encode(&Tenant { concurrency, shield, ..home.tenant.clone() })?;
         self.sealed.system().commit(Batch::new().put(TENANTS, id.as_str(), row)).await?;
-        home.quota.allow(concurrency);
+        home.quota.allow(concurrency.min(self.tenant_ceiling));
+        home.room.set(now);
         Ok(home.as_it_stands())
+    }
+
+    /// What a tenant says of its sources and rates, proved. What was counted goes on where its scope is named.
+    pub(crate) fn tenant_now(
+        &self,
+        concurrency: u64,
+        shield: TenantShield,
+        scope: Option<shield::Scope>,
+    ) -> Result<TenantNow, ControlError> {
+        let scope = scope.unwrap_or_else(|| self.shield.scope());
+        TenantNow::new(scope, concurrency, shield, self.moment())
+            .map_err(|error| ControlError::Invalid { code: "tenant-limit", message: error.to_string() })
     }
 
     /// The number that somebody named, or the one that stands where nobody does.
@@ -99,14 +118,16 @@ impl Platform {
         concurrency: u64,
     ) -> Result<Tenant, ControlError> {
         self.sealed.create_tenant_key(id).await?;
-        let tenant = Tenant { id: id.clone(), trust, created_at: self.clock.now(), concurrency };
+        let shield = TenantShield::default();
+        let now = self.tenant_now(concurrency, shield.clone(), None)?;
+        let tenant = Tenant { id: id.clone(), trust, created_at: self.clock.now(), concurrency, shield };
         let row = shelf::encode(&tenant)?;
         let system = self.sealed.system();
         system.commit(Batch::new().check(TENANTS, id.as_str(), None).put(TENANTS, id.as_str(), row)).await?;
         let view =
             View::new(BTreeMap::new(), TenantPolicies::none(id.clone()), "".into()).map_err(view_error)?;
         let store = self.sealed.tenant(id)?;
-        let home = Arc::new(Home::new(tenant, store, view, self.tenant_ceiling));
+        let home = Arc::new(Home::new(tenant, store, view, self.tenant_ceiling, now));
         let tenant = home.as_it_stands();
         self.catalog.add(home);
         Ok(tenant)
@@ -189,4 +210,21 @@ impl Platform {
         }
         View::new(functions, policies, text).map_err(view_error)
     }
+}
+
+/// What is changed, for the record.
+fn said(limits: &TenantLimits, before: u64) -> String {
+    let list = |name: &str, list: &Vec<String>| match list.len() {
+        0 => format!("`{name}` is empty"),
+        1..=8 => format!("`{name}` is {}", list.join(", ")),
+        count => format!("`{name}` has {count} entries"),
+    };
+    let runs = limits.concurrency.map(|runs| format!("{runs} runs at once, {before} before"));
+    let rate = limits
+        .rate
+        .and_then(|rate| serde_json::to_string(&rate).ok())
+        .map(|rate| format!("`rate` is {rate}"));
+    let lists = [("allow", &limits.allow), ("deny", &limits.deny)];
+    let lists = lists.map(|(name, typed)| typed.as_ref().map(|typed| list(name, typed)));
+    runs.into_iter().chain(lists.into_iter().flatten()).chain(rate).collect::<Vec<_>>().join("; ")
 }

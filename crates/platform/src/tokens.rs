@@ -79,7 +79,13 @@ impl Platform {
 
     /// Whether a live token of this name (or the one named) gives more than the caller holds. A name stands in
     /// policies: who could make a token for it would be whom they permit.
-    fn tokens_outrank(&self, tenant: &TenantId, ctx: Ctx<'_>, name: &str, one: Option<&TokenId>) -> bool {
+    pub(crate) fn tokens_outrank(
+        &self,
+        tenant: &TenantId,
+        ctx: Ctx<'_>,
+        name: &str,
+        one: Option<&TokenId>,
+    ) -> bool {
         let (caller, now) = (ctx.caller.principal(), self.clock.now());
         let itself = |t: &TokenRecord| t.kind == caller.kind && t.name == caller.name;
         let above = [Role::Owner, Role::Admin].iter().any(|role| caller.roles.contains(role));

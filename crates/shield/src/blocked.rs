@@ -1,11 +1,16 @@
 //! Why a request was not let through. It never decides so.
 
+use crate::own::Quota;
+
 /// Why a request was refused before anyone asked who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// The peer's address is on the firewall's list, or not on the list of those allowed.
     #[error("the address is not allowed here")]
     Firewall,
+    /// The source is on the list of the function or its tenant, or not on the one of those allowed.
+    #[error("the function is not for this source")]
+    SourceDenied,
     /// `CONNECT`, `TRACE` and `TRACK`, which no function answers.
     #[error("method `{0}` is not taken")]
     Method(String),
@@ -63,6 +68,14 @@ pub enum Blocked {
         /// When the next one will be let in, in milliseconds from now.
         retry_after_ms: u64,
     },
+    /// More than the function or its tenant takes.
+    #[error("more requests than `{}` allows", quota.code())]
+    OwnRate {
+        /// By which rate.
+        quota: Quota,
+        /// When the next one will be let in, in milliseconds from now.
+        retry_after_ms: u64,
+    },
     /// Too many credentials that did not hold say they are the same caller's.
     #[error("too many credentials that do not hold say they are this caller's")]
     FailedClaims {
@@ -82,6 +95,8 @@ impl Blocked {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Firewall => "address-refused",
+            Self::SourceDenied => "source-denied",
+            Self::OwnRate { quota, .. } => quota.code(),
             Self::Method(_) => "method-refused",
             Self::MethodToken => "method-malformed",
             Self::TargetTooLong { .. } => "target-too-long",
@@ -101,7 +116,7 @@ impl Blocked {
     /// The HTTP status (RFC 9110, RFC 6585).
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Firewall => 403,
+            Self::Firewall | Self::SourceDenied => 403,
             Self::Method(_) => 405,
             Self::TargetTooLong { .. } => 414,
             Self::TooManyHeaders { .. } | Self::HeadersTooLarge { .. } => 431,
@@ -109,6 +124,7 @@ impl Blocked {
             Self::ConnectionRate { .. }
             | Self::SourceRate { .. }
             | Self::CallerRate { .. }
+            | Self::OwnRate { .. }
             | Self::FailedProofs { .. }
             | Self::FailedClaims { .. } => 429,
         }
@@ -120,6 +136,7 @@ impl Blocked {
             Self::ConnectionRate { retry_after_ms }
             | Self::SourceRate { retry_after_ms }
             | Self::CallerRate { retry_after_ms }
+            | Self::OwnRate { retry_after_ms, .. }
             | Self::FailedProofs { retry_after_ms }
             | Self::FailedClaims { retry_after_ms } => {
                 let seconds = retry_after_ms.div_ceil(1_000);

@@ -1,4 +1,7 @@
-//! Lists of address ranges. It never asks a name server.
+//! Ranges of addresses, and lists of them. It never asks a name server.
+
+mod lists;
+mod ranges;
 
 use std::{
     fmt,
@@ -7,6 +10,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use lists::{At, Entry, EntryError, Firewall, Lists, SetError, Sets};
+pub use ranges::Ranges;
 
 /// A range of addresses, `192.0.2.0/24` or `2001:db8::/32`; an address alone is a range of one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +28,7 @@ pub struct CidrError(String);
 
 impl Cidr {
     /// The first and the last address as 128-bit numbers; IPv4 in its mapped form (`::ffff:0:0/96`).
-    fn range(self) -> (u128, u128) {
+    pub(crate) fn range(self) -> (u128, u128) {
         let host_bits = match self.base {
             IpAddr::V4(_) => 32 - u32::from(self.bits),
             IpAddr::V6(_) => 128 - u32::from(self.bits),
@@ -30,6 +36,29 @@ impl Cidr {
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         let base = number(self.base);
         (base & mask, base | !mask)
+    }
+}
+
+impl Cidr {
+    /// Whether an address is in it. IPv4-mapped IPv6 addresses count as IPv4.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let (first, last) = self.range();
+        (first..=last).contains(&number(address.to_canonical()))
+    }
+
+    /// The one source that it is, where it is one: an address of IPv4, or the network (`/64`) of one of IPv6.
+    pub fn one_source(self) -> Option<IpAddr> {
+        let whole = match self.base {
+            IpAddr::V4(_) => self.bits == 32,
+            IpAddr::V6(_) => self.bits == 64,
+        };
+        whole.then_some(self.base)
+    }
+
+    /// What is counted as one source with an address.
+    pub fn of_source(address: IpAddr) -> Self {
+        let base = source(address);
+        Self { base, bits: if base.is_ipv4() { 32 } else { 64 } }
     }
 }
 
@@ -82,31 +111,8 @@ impl<'de> Deserialize<'de> for Cidr {
     }
 }
 
-/// Which peers may speak to the node at all. Empty lists let everyone in.
-#[derive(Debug, Clone, Default)]
-pub struct Firewall {
-    /// Sorted and merged; `None`: there is no list of those allowed, so everyone is.
-    allow: Option<Vec<(u128, u128)>>,
-    /// Sorted and merged.
-    deny: Vec<(u128, u128)>,
-}
-
-impl Firewall {
-    /// A firewall of two lists. `deny` goes before `allow`; where `allow` names any range, an address
-    /// outside it is refused.
-    pub fn new(allow: &[Cidr], deny: &[Cidr]) -> Self {
-        Self { allow: (!allow.is_empty()).then(|| merged(allow)), deny: merged(deny) }
-    }
-
-    /// Whether a peer with this address may speak. IPv4-mapped IPv6 addresses count as IPv4.
-    pub fn permits(&self, address: IpAddr) -> bool {
-        let address = number(address);
-        !holds(&self.deny, address) && self.allow.as_ref().is_none_or(|allow| holds(allow, address))
-    }
-}
-
 /// Both families on one line: IPv4 stands where its mapped form stands.
-fn number(address: IpAddr) -> u128 {
+pub(crate) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits(),
@@ -115,29 +121,11 @@ fn number(address: IpAddr) -> u128 {
 
 /// The address that a source is counted under: IPv4 whole (also from its mapped form), IPv6 by its /64,
 /// which is what one subscriber gets.
-pub(crate) fn source(address: IpAddr) -> IpAddr {
+pub fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits())),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
-}
-
-fn merged(list: &[Cidr]) -> Vec<(u128, u128)> {
-    let mut ranges: Vec<_> = list.iter().map(|cidr| cidr.range()).collect();
-    ranges.sort_unstable();
-    let mut out: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match out.last_mut() {
-            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-            _ => out.push((first, last)),
-        }
-    }
-    out
-}
-
-fn holds(ranges: &[(u128, u128)], address: u128) -> bool {
-    let after = ranges.partition_point(|(first, _)| *first <= address);
-    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
 }
 
 #[cfg(test)]

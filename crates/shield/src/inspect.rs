@@ -71,6 +71,7 @@ impl<B> Screened<B> {
     ///
     /// # Errors
     /// The same request, at which nobody has looked.
+    #[expect(clippy::result_large_err, reason = "the request itself is handed back")]
     pub fn inspected(self) -> Result<Inspected<B>, Self> {
         if self.is_looked_at() { Ok(Inspected(self)) } else { Err(self) }
     }

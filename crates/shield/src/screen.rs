@@ -8,13 +8,15 @@ use std::{
     },
 };
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use model::{Limits, TenantId, limits};
+use parking_lot::RwLock;
 
 use crate::{
-    Blocked,
-    firewall::{Firewall, source},
+    Blocked, ForwardHeader, ForwardedMalformed,
+    firewall::{Lists, source},
     head,
+    own::{Own, OwnTable, Scope},
     rate::{Limiter, Rate},
 };
 
@@ -149,8 +151,8 @@ pub struct ShieldConfig {
     pub headers_max: usize,
     /// Header names and values, in bytes. A function's own bound may be lower.
     pub header_bytes_max: usize,
-    /// Who may speak to the node at all.
-    pub firewall: Firewall,
+    /// Who may speak to the node at all, until others are put in their place.
+    pub lists: Lists,
 }
 
 impl Default for ShieldConfig {
@@ -164,7 +166,7 @@ impl Default for ShieldConfig {
             target_bytes_max: limits::REQUEST_TARGET_BYTES_MAX,
             headers_max: limits::REQUEST_HEADERS_MAX,
             header_bytes_max: usize::try_from(Limits::CEILING.request_header_bytes).unwrap_or(usize::MAX),
-            firewall: Firewall::default(),
+            lists: Lists::default(),
         }
     }
 }
@@ -188,6 +190,8 @@ pub struct Shield {
     failed_proofs: Limiter<IpAddr>,
     failed_claims: Limiter<String>,
     logins: Limiter<IpAddr>,
+    own: OwnTable,
+    lists: RwLock<Arc<Lists>>,
     config: ShieldConfig,
 }
 
@@ -204,16 +208,94 @@ impl Shield {
             failed_proofs: Limiter::new(Rate::new(failed, 60_000, failed), config.keys_max),
             failed_claims: Limiter::new(Rate::new(claims, 60_000, claims), config.keys_max),
             logins: Limiter::new(Rate::new(asks, 60_000, asks), config.keys_max),
+            own: OwnTable::default(),
+            lists: RwLock::new(Arc::new(config.lists.clone())),
             config,
         }
     }
 
-    /// Whether a peer may speak at all: for the moment of accepting a connection, before any byte is read.
+    /// The lists that are in force.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().clone()
+    }
+
+    /// Puts other lists in force, all at once. Who is connected and is not let in by them is refused with the next
+    /// request.
+    pub fn replace_lists(&self, lists: Lists) {
+        *self.lists.write() = Arc::new(lists);
+    }
+
+    /// Whether a peer may speak at a port at all: for the moment of accepting a connection, before any byte is read.
     ///
     /// # Errors
     /// [`Blocked::Firewall`].
-    pub fn admit_peer(&self, address: IpAddr) -> Result<(), Blocked> {
-        if self.config.firewall.permits(address) { Ok(()) } else { Err(Blocked::Firewall) }
+    pub fn admit_peer(&self, port: Port, address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let lists = self.lists.read();
+        let at = |firewall: &crate::Firewall| firewall.permits(address, now_ms, &lists.sets);
+        let is_let_in = at(&lists.node) && (port == Port::Data || at(&lists.control));
+        if is_let_in { Ok(()) } else { Err(Blocked::Firewall) }
+    }
+
+    /// Where a request came from, and the header that said so, where its peer is a forwarder of requests.
+    ///
+    /// # Errors
+    /// [`ForwardedMalformed`].
+    pub fn source_of(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> Result<Option<(IpAddr, ForwardHeader)>, ForwardedMalformed> {
+        let lists = self.lists.read();
+        let found = lists.forwarders.source(peer, headers, now_ms)?;
+        Ok(found.map(|source| (source, lists.forwarders.header)))
+    }
+
+    /// Something new that is counted for itself: a function, or a tenant.
+    pub fn scope(&self) -> Scope {
+        self.own.scope()
+    }
+
+    /// Asks a tenant and a function of it whether they take a source's request, by their lists and their rates of one
+    /// source.
+    ///
+    /// # Errors
+    /// [`Blocked::SourceDenied`], [`Blocked::OwnRate`].
+    pub fn admit_source(&self, owns: [&Own; 2], address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
+        let lists = self.lists.read();
+        owns.into_iter().try_for_each(|own| self.own.admit_source(own, address, &lists.sets, now_ms))
+    }
+
+    /// Counts a permitted request of a caller, or of one without a name, by the other rates of a tenant and a function.
+    ///
+    /// # Errors
+    /// [`Blocked::OwnRate`].
+    pub fn admit_own_caller(
+        &self,
+        owns: [&Own; 2],
+        caller: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(), Blocked> {
+        owns.into_iter().try_for_each(|own| self.own.admit_caller(own, caller, now_ms))
+    }
+
+    /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) of an answer, which may be a refusal
+    /// with a code; none where neither the tenant nor the function has a rate.
+    pub fn rates_told(
+        &self,
+        owns: [&Own; 2],
+        address: IpAddr,
+        caller: Option<&str>,
+        refused: Option<&'static str>,
+        now_ms: u64,
+    ) -> Option<(String, String)> {
+        self.own.told(owns, address, caller, refused, now_ms)
+    }
+
+    /// How many sources and callers the rates of functions and tenants remember.
+    #[cfg(test)]
+    pub(crate) fn own_remembered(&self) -> usize {
+        self.own.len()
     }
 
     /// Counts a connection on which a client has begun to speak, and says in how many milliseconds it is answered:
@@ -243,7 +325,7 @@ impl Shield {
     /// # Errors
     /// The first thing that is wrong.
     pub fn screen<B>(&self, head: Parts, body: B, peer: &Peer, now_ms: u64) -> Result<Screened<B>, Blocked> {
-        self.admit_peer(peer.address.ip())?;
+        self.admit_peer(Port::Data, peer.address.ip(), now_ms)?;
         let source = source(peer.address.ip());
         self.sources.take(&source, now_ms).map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })?;
         self.screen_within(head, body, peer)

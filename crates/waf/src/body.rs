@@ -75,6 +75,24 @@ pub enum BodyError {
     },
 }
 
+/// Bytes before the end in which what is cut there may look wrong: half of an escape, of a number, of a letter.
+const CUT_BYTES: usize = 64;
+
+impl BodyError {
+    /// Whether that is what a document of `length` bytes looks like which was cut at its end.
+    pub(crate) fn is_of_end(&self, length: usize) -> bool {
+        match self {
+            Self::Malformed { offset, reason, .. } => offset + CUT_BYTES >= length || is_of_end(reason),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a reason says that something had no end.
+pub(crate) fn is_of_end(reason: &str) -> bool {
+    reason.ends_with("does not end") || reason == "the final boundary is missing"
+}
+
 /// Names and values in the order they came, duplicates kept, in one buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {

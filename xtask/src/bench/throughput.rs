@@ -172,6 +172,57 @@ pub(super) fn access(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// One function with all of the shield, beside the same one that nobody looks at: with the rules in the box, and with
+/// OWASP's Core Rule Set where it is there (`CASEMATE_CRS` names its folder).
+pub(super) fn shield(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
+    let pins = Pins::new(1);
+    let node = Node::start(bench.tools, &pins, Log::Away)?;
+    let component = bench.tools.root.join("guests/built/hello.wasm");
+    node.deploy("hello", &component, "")?;
+    node.deploy("bare", &component, "[shield]\nmode = \"off\"\n[shield.profile]\nmode = \"off\"\n")?;
+    const QUERY: &str = "page=2&sort=name&q=a+lamp&lang=en";
+    let entry = |name, key, path: String| Entry {
+        name,
+        key,
+        process: &node.process,
+        url: format!("{}/{path}", node.functions),
+        token: Some(&node.token),
+    };
+    let measure = |report: &mut Report, set: &'static str, guest: &'static str| -> Result<()> {
+        let (shielded, bare) = ("Casemate, the shield on", "Casemate, rules and watch off");
+        let plain = [
+            entry(shielded, "casemate_shielded", "hello".to_owned()),
+            entry(bare, "casemate_bare", "bare".to_owned()),
+        ];
+        let rows = rounds(bench, report, &plain, guest, &pins)?;
+        report.ratio(&format!("shield_{set}"), rate(&rows, shielded), rate(&rows, bare));
+        let cpu = |rows: &[Row], server: &str| {
+            rows.iter().find(|row| row.server == server).map(|row| row.cpu_us_per_request)
+        };
+        let more = |rows: &[Row]| Some(cpu(rows, shielded)? - cpu(rows, bare)?);
+        report.figure(&format!("shield_{set}_cpu_us"), more(&rows).unwrap_or(f64::NAN));
+        let queried = [
+            entry(shielded, "casemate_shielded_query", format!("hello?{QUERY}")),
+            entry(bare, "casemate_bare_query", format!("bare?{QUERY}")),
+        ];
+        let rows = rounds(bench, report, &queried, guest, &pins)?;
+        report.ratio(&format!("shield_{set}_query"), rate(&rows, shielded), rate(&rows, bare));
+        report.figure(&format!("shield_{set}_query_cpu_us"), more(&rows).unwrap_or(f64::NAN));
+        Ok(())
+    };
+    measure(report, "base", "rust")?;
+    match super::waf::crs(&bench.tools.root) {
+        Some(crs) => {
+            node.run(&["shield", "rules", "add", &crs.display().to_string()])?;
+            measure(report, "crs", "rust-crs")
+        }
+        None => {
+            report.absent("shield_crs", "no Core Rule Set: `CASEMATE_CRS` names its folder");
+            Ok(())
+        }
+    }
+}
+
 fn built(bench: &Bench<'_>, name: &'static str, component: &str, p3: bool) -> Guest {
     Guest { name, component: bench.tools.root.join(component), p3 }
 }

@@ -69,7 +69,7 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn crs(root: &Path) -> Option<PathBuf> {
+pub(super) fn crs(root: &Path) -> Option<PathBuf> {
     let beside = root.join("..").join("shared").join("crs");
     let debian = PathBuf::from("/usr/share/modsecurity-crs");
     let named = std::env::var_os("CASEMATE_CRS").map(PathBuf::from);

@@ -40,11 +40,28 @@ fn every_example_parses() {
         let examples = help.lines().filter(|line| line.starts_with("  casemate "));
         for line in examples {
             let line = line.split(['#', '|', '>', '<']).next().unwrap().split("&&").next().unwrap();
-            let words: Vec<&str> = line.split_whitespace().map(|w| w.trim_matches('\'')).collect();
+            let words = words(line);
             let got = Cli::try_parse_from(&words);
             assert!(got.is_ok(), "`{path}`: `{line}` does not parse: {}", got.unwrap_err());
         }
     });
+}
+
+/// As a shell takes a line apart that quotes with `'` alone.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (index, part) in line.split('\'').enumerate() {
+        for (at, word) in
+            if index % 2 == 1 { vec![part] } else { part.split(' ').collect() }.iter().enumerate()
+        {
+            if at > 0 {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().push_str(word);
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 #[test]
@@ -58,7 +75,12 @@ fn the_list_of_commands() {
                   policy test; policy explain; policy diff; policy who-can; policy what-can; policy pending; \
                   policy approve; policy reject; policy break-glass; policy glass; policy end-glass; records; manifest; \
                   manifest check; manifest schema; config; config check; config schema; identity; \
-                  identity set; identity show; identity check; shield; shield test; shield explain; doctor; completions";
+                  identity set; identity show; identity check; shield; shield test; shield explain; shield rules; \
+                  shield rules list; shield rules add; shield rules use; shield rules rollback; shield simulate; \
+                  shield status; shield why; shield block; shield suspend; shield quarantine; shield unblock; \
+                  shield profile; shield profile show; shield profile approve; shield profile reset; \
+                  shield honey; shield honey route; shield honey token; shield honey list; shield honey remove; \
+                  doctor; completions";
     let got: Vec<&str> = paths.iter().map(|p| p.strip_prefix("casemate ").unwrap_or(p)).collect();
     assert_eq!(got.join("; "), expect);
 }

@@ -1,11 +1,9 @@
 //! `token`, `session` and `tenant`: who is there. It never shows a token twice.
 
-use gateway::api::{
-    CreateTenant, CreateToken, IssuedToken, RotateToken, SessionInfo, TenantLimits, TokenInfo,
-};
+use gateway::api::{CreateTenant, CreateToken, IssuedToken, RotateToken, SessionInfo, TokenInfo};
 use model::{PrincipalKind, TokenId, TrustLabel};
 
-use super::{Context, functions::day_and_minute, recover};
+use super::{Context, functions::day_and_minute, limits::limits, recover};
 use crate::{
     cli::{Kind, Sessions, Tenant, Token, TokenCreate},
     client::Client,
@@ -159,6 +157,24 @@ fn session_row(session: &SessionInfo) -> Vec<String> {
     ]
 }
 
+/// A tenant with what is in force for it.
+fn stands(tenant: &model::Tenant) -> String {
+    let model::TenantShield { allow, deny, rate } = &tenant.shield;
+    let mut said = format!("{} may have {} runs at once", tenant.id, tenant.concurrency);
+    if !allow.is_empty() {
+        said.push_str(&format!("\nonly for {}", allow.join(", ")));
+    }
+    if !deny.is_empty() {
+        said.push_str(&format!("\nnot for {}", deny.join(", ")));
+    }
+    for (who, rate) in [("source", rate.source), ("caller", rate.caller), ("tenant", rate.tenant)] {
+        let Some(rate) = rate else { continue };
+        let burst = rate.burst.unwrap_or(rate.requests);
+        said.push_str(&format!("\na {who} {} times in {} s, {burst} at once", rate.requests, rate.seconds));
+    }
+    said
+}
+
 /// `tenant …`
 pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failure> {
     let out = &context.out;
@@ -175,9 +191,10 @@ pub(super) async fn tenant(context: &Context, args: Tenant) -> Result<(), Failur
                 )
             });
         }
-        Tenant::Set { id, concurrency } => {
-            let set = client.limit_tenant(&id, &TenantLimits { concurrency }).await?;
-            out.answer(&set, |set| format!("{} may have {} runs at once", set.id, set.concurrency));
+        Tenant::Set { id, concurrency, allow, deny, rate } => {
+            let limits = limits(concurrency, allow, deny, &rate)?;
+            let set = client.limit_tenant(&id, &limits).await?;
+            out.answer(&set, stands);
         }
         Tenant::List => {
             let found = client.tenants().await?;

@@ -1,8 +1,10 @@
-//! `shield`: what rules say, offline: to the tests of their authors, and to one request; and which rules a node asks. It
-//! opens no file but those that the command line and the rules name.
+//! `shield`: what rules say, offline, to the tests of their authors and to one request; which rules a node asks
+//! (`rules.rs`), and what a node's shield saw and does (`node.rs`). It opens no file but those that the command line and the
+//! rules name.
 
 mod bundle;
 mod files;
+mod node;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -36,12 +38,13 @@ const REQUEST_BYTES_MAX: u64 = 17 * 1024 * 1024;
 const ROUNDS: usize = 20;
 
 /// `shield …`
-pub(super) async fn shield(context: &Context, args: &cli::Shield) -> Result<(), Failure> {
+pub(super) async fn shield(context: &Context, args: cli::Shield) -> Result<(), Failure> {
     match args {
-        cli::Shield::Test(args) => test(&context.out, args),
-        cli::Shield::Explain(args) => explain(&context.out, args),
-        cli::Shield::Rules(args) => rules::rules(context, args).await,
-        cli::Shield::Simulate(args) => rules::simulate(context, args).await,
+        cli::Shield::Test(args) => test(&context.out, &args),
+        cli::Shield::Explain(args) => explain(&context.out, &args),
+        cli::Shield::Rules(args) => rules::rules(context, &args).await,
+        cli::Shield::Simulate(args) => rules::simulate(context, &args).await,
+        asked => node::shield(context, asked).await,
     }
 }
 

@@ -33,6 +33,8 @@ struct NodeFile {
     control: String,
     /// Where functions answer without TLS, if `dangerous` says so.
     plain_http: Option<String>,
+    /// Where certificate authorities look whether names are the node's, if `tls.acme` has them do it over HTTP.
+    challenges: Option<String>,
     /// The certificate (PEM) that signs the node's.
     ca: PathBuf,
     walls: Vec<&'static str>,
@@ -48,9 +50,9 @@ struct NodeFile {
 /// `up`
 pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let out = &context.out;
-    let Up { config, data, listen, control, accept_clock } = args;
+    let Up { config: file, data, listen, control, accept_clock } = args;
     let over = Overrides { data, listen, control, accept_clock };
-    let config = read_config(config.as_deref(), &over)?;
+    let config = read_config(file.as_deref(), &over)?;
     let _log = telemetry::start(config.log_format, &config.log_level, std::io::stderr().is_terminal())?;
     let descriptors = descriptors::raise();
     if descriptors < descriptors::WANTED {
@@ -69,22 +71,29 @@ pub(super) async fn up(context: &Context, args: Up) -> Result<(), Failure> {
     let not_heard = |e: std::io::Error| Failure::new(Exit::NotStarted, format!("cannot hear signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(not_heard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(not_heard)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(not_heard)?;
 
     let mut node = Node::start(&config).await?;
-    let file = describe(&config, &node)?;
+    let said = describe(&config, &node)?;
     let path = config.data.join("node.json");
-    let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
+    let text = serde_json::to_vec_pretty(&said).unwrap_or_default();
     write_private(&path, &text)?;
     if out.is_json() {
-        out.json_line(&file);
+        out.json_line(&said);
     } else {
-        out.say(banner(out, &file));
+        out.say(banner(out, &said));
     }
     // Not before it was said where the token is: whoever was not told has no token.
     node.first_token_kept().await?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => {
+                let again = read_config(file.as_deref(), &over);
+                node.reload(again.map(|config| config.network).map_err(|failure| failure.to_string())).await;
+            }
+        }
     }
     out.note("draining; once more to end at once");
     tracing::info!("draining");
@@ -163,6 +172,7 @@ fn describe(config: &Config, node: &Node) -> Result<NodeFile, Failure> {
         functions: format!("https://{}", node.functions()),
         control,
         plain_http: node.plain_http().map(|address| format!("http://{address}")),
+        challenges: node.challenges().map(|address| format!("http://{address}")),
         ca: node.ca_file().to_owned(),
         walls,
         walls_missing: missing,

@@ -7,7 +7,7 @@ use platform::EventGroup;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Wrong, is_host, within};
+use super::{Wrong, tls::is_host, within};
 
 /// What a sink gets where nobody says.
 const USUAL: [EventGroup; 4] =

@@ -1,6 +1,6 @@
 //! What a node calls itself: to callers, and as the root of its functions' identities. It never looks a name up.
 
-use super::{Wrong, is_host};
+use super::{Wrong, tls::is_host};
 
 /// The domain below which tenants answer, and the trust domain, which is the same where none is typed.
 pub(super) fn prove(domain: Option<String>, trust: Option<String>) -> Result<(String, String), Wrong> {

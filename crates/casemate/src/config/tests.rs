@@ -24,7 +24,7 @@ fn nothing_typed_is_a_safe_node() {
     assert_eq!(config.ceiling, Limits::CEILING);
     assert_eq!(config.tls_names, ["localhost", "127.0.0.1", "::1"]);
     assert_eq!(config.dangerous.warnings(), [] as [&str; 0]);
-    assert!(config.egress_allow.is_empty() && config.certificate.is_none());
+    assert!(config.egress_allow.is_empty() && config.shown == Shown::Own);
 }
 
 #[test]
@@ -60,7 +60,9 @@ fn everything_typed() {
     )
     .unwrap();
     assert_eq!(config.data, Path::new("/etc/casemate/state"));
-    assert_eq!(config.certificate, Some(("/etc/casemate/chain.pem".into(), "/run/secrets/key.pem".into())));
+    let files =
+        Shown::Files { certificate: "/etc/casemate/chain.pem".into(), key: "/run/secrets/key.pem".into() };
+    assert_eq!(config.shown, files);
     assert_eq!(config.ceiling.memory_bytes, 256 << 20);
     assert_eq!(config.ceiling.cpu_ms, Limits::CEILING.cpu_ms);
     assert_eq!(
@@ -132,6 +134,58 @@ fn what_is_refused() {
     refused("[dangerous]\ntls11 = true", "did you mean `tls12`?");
 }
 
+const ACME: &str = "[tls.acme]\ndirectory = \"https://ca.example/dir\"\naccept_terms = true\n";
+
+#[test]
+fn certificates_of_an_authority() {
+    let acme = |rest: &str| match parse(&format!("{ACME}{rest}")).unwrap().shown {
+        Shown::Acme(acme) => acme,
+        other => panic!("{other:?}"),
+    };
+    let least = acme("names = [\"b.example.com\", \"a.example.com\", \"b.example.com\"]");
+    assert_eq!(least.names, ["a.example.com", "b.example.com"]);
+    assert_eq!((least.challenge, least.http, least.directory_ca), (AcmeChallenge::TlsAlpn01, None, None));
+    let most = acme(
+        "names = [\"a.example.com\"]\nchallenge = \"http-01\"\nhttp = \"0.0.0.0:80\"\n\
+         directory_ca = \"ca.pem\"\ncontact = [\"mailto:ops@example.com\"]",
+    );
+    assert_eq!(most.http, Some(([0, 0, 0, 0], 80).into()));
+    assert_eq!(most.directory_ca.as_deref(), Some(Path::new("/etc/casemate/ca.pem")));
+    assert_eq!(most.contact, ["mailto:ops@example.com"]);
+}
+
+#[test]
+fn what_no_authority_is_asked_for() {
+    let name = "names = [\"a.example.com\"]\n";
+    let acme = |rest: &str, part: &str| refused(&format!("{ACME}{rest}"), part);
+    acme("", "has 0 names");
+    acme("names = []", "has 0 names");
+    for wrong in ["*.example.com", "127.0.0.1", "::1", "Example.com", "a b", "", "a..b", "ä.example.com"] {
+        acme(&format!("names = [\"{wrong}\"]"), "line 4, column 1: `tls.acme.names`");
+    }
+    let many: Vec<String> = (0..101).map(|n| format!("\"n{n}.example.com\"")).collect();
+    acme(&format!("names = [{}]", many.join(",")), "has 101 names");
+    for wrong in
+        ["ops@example.com", "mailto:", "mailto:ops", "mailto:@", "mailto:a@b?subject=x", "mailto:a@b,c@d"]
+    {
+        acme(&format!("{name}contact = [\"{wrong}\"]"), "is no `mailto:` address");
+    }
+    acme(&format!("{name}challenge = \"dns-01\""), "unknown variant `dns-01`");
+    acme(&format!("{name}challenge = \"http-01\""), "wants `http`");
+    acme(&format!("{name}http = \"127.0.0.1:80\""), "wants `challenge = \"http-01\"`");
+    acme(&format!("{name}challenge = \"http-01\"\nhttp = \"80\""), "no address with a port");
+    acme(&format!("{name}challenge = \"http-01\"\nhttp = \"127.0.0.1:8443\""), "another listener");
+    acme(&format!("{name}acept = true"), "unknown field `acept`");
+    refused("[tls.acme]\nnames = [\"a.example.com\"]\naccept_terms = true", "is no `https://` place");
+    for wrong in ["http://ca.example/dir", "ca.example", "https://", "/dir"] {
+        let text = format!("[tls.acme]\ndirectory = \"{wrong}\"\n{name}accept_terms = true");
+        refused(&text, "is no `https://` place");
+    }
+    let unread = format!("[tls.acme]\ndirectory = \"https://ca.example/dir\"\n{name}");
+    refused(&unread, "`tls.acme.accept_terms`: the authority's terms of service must be agreed to");
+    refused(&format!("[tls]\ncertificate = \"a\"\nkey = \"b\"\n{ACME}{name}"), "excludes `tls.acme`");
+}
+
 #[test]
 fn the_schema_explains_every_key() {
     fn look(schema: &serde_json::Value, path: &str) {
@@ -147,6 +201,50 @@ fn the_schema_explains_every_key() {
         look(part, name);
     }
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn who_may_connect_and_who_stands_in_front() {
+    let network = parse(
+        r#"
+        [firewall]
+        allow = ["10.0.0.0/8", "set:offices"]
+        deny = ["set:bots until=2100-01-01"]
+        [firewall.control]
+        allow = ["10.1.0.0/16"]
+        [firewall.sets.offices]
+        ranges = ["198.51.100.0/24", "192.0.2.1 until=2100-01-01T00:00:00Z"]
+        [firewall.sets.bots]
+        file = "bots.txt"
+        [proxy]
+        trusted = ["10.0.0.2"]
+        forwarded = ["10.0.0.4"]
+        header = "forwarded"
+        "#,
+    )
+    .unwrap()
+    .network;
+    assert_eq!((network.allow.len(), network.deny.len(), network.control_allow.len()), (2, 1, 1));
+    assert_eq!(network.sets["bots"], SetSource::File("/etc/casemate/bots.txt".into()));
+    assert!(matches!(&network.sets["offices"], SetSource::Ranges(ranges) if ranges.len() == 2));
+    assert_eq!(network.header, ::shield::ForwardHeader::Forwarded);
+    assert!(!network.trusted_control);
+}
+
+#[test]
+fn what_is_no_list() {
+    refused("[firewall]\nallow = [\"10.0.0.1/8\"]", "`firewall.allow`: `10.0.0.1/8`");
+    refused("[firewall]\ndeny = [\"set:bots\"]", "`set:bots` is no set");
+    refused("[firewall.control]\ndeny = [\"set:bots\"]", "`firewall.control.deny`");
+    refused("[firewall]\ndeny = [\"10.0.0.0/8 until=soon\"]", "is no end");
+    refused("[firewall.sets.Bots]\nranges = []", "`Bots` is no name of a set");
+    refused("[firewall.sets.a]", "either `file` or `ranges`");
+    refused("[firewall.sets.a]\nfile = \"x\"\nranges = []", "either `file` or `ranges`");
+    refused("[firewall.sets.a]\nranges = [\"set:b\"]", "stands within a set");
+    refused("[firewall.sets.a]\nranges = [\"b\"]", "`firewall.sets.a.ranges`");
+    refused("[proxy]\ntrusted = [\"set:a\"]", "`proxy.trusted`");
+    refused("[proxy]\nforwarded = [\"10.0.0.1/8\"]", "`proxy.forwarded`");
+    refused("[proxy]\nheader = \"x-real-ip\"", "x-real-ip");
 }
 
 #[test]

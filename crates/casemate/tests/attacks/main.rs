@@ -14,6 +14,7 @@ mod connections;
 mod heads;
 mod line;
 mod meanings;
+mod network;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

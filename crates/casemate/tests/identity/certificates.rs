@@ -11,7 +11,7 @@ use rcgen::{
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject},
 };
 
@@ -75,6 +75,11 @@ struct Line(StreamOwned<ClientConnection, TcpStream>);
 
 impl Line {
     fn open(node: &TestNode, identity: Option<&Identity>) -> Self {
+        Self::of(node, &Self::client(node, identity))
+    }
+
+    /// A client, which remembers its sessions.
+    fn client(node: &TestNode, identity: Option<&Identity>) -> Arc<ClientConfig> {
         let ca = std::fs::read(node.info["ca"].as_str().unwrap()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
@@ -82,15 +87,18 @@ impl Line {
         let builder =
             ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
         let builder = builder.unwrap().with_root_certificates(roots);
-        let config = match identity {
+        Arc::new(match identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
                 builder.with_client_auth_cert(chain.clone(), key).unwrap()
             }
-        };
+        })
+    }
+
+    fn of(node: &TestNode, client: &Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let connection = ClientConnection::new(Arc::clone(client), name).unwrap();
         let address = node.functions().trim_start_matches("https://").replace("localhost", "127.0.0.1");
         Self(StreamOwned::new(connection, TcpStream::connect(address).unwrap()))
     }
@@ -180,4 +188,45 @@ fn who_is_vouched_for() {
     asked(&node, Some(&db), "HTTP/1.1 403");
     accept(&node, "default", &config(Some(mesh.revoked(&[8]))));
     asked(&node, Some(&web), "HTTP/1.1 200");
+}
+
+/// Whether a client came back without a whole handshake, and what it was answered.
+fn back(node: &TestNode, client: &Arc<ClientConfig>) -> (bool, String) {
+    let mut line = Line::of(node, client);
+    let answer = line.get().unwrap_or_default();
+    let resumed = line.0.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+    (resumed, answer.lines().next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_session_ends_with_the_trust_that_it_began_with() {
+    let node = TestNode::start();
+    let manifest = "[access]\naccept = [\"token\", \"mesh\"]\npolicy = '''\n\
+        permit (principal == Service::\"default/mesh:ns/web\", action == Action::\"invoke\", resource);\n'''\n";
+    let mesh = Authority::new("mesh");
+    let web = mesh.client("spiffe://prod.example/ns/web", 7, 2049);
+    let config = |revoked: &[u64]| {
+        let (ca, crl) = (&mesh.pem, mesh.revoked(revoked));
+        format!(
+            "[[certificates]]\nname = \"mesh\"\nspiffe_trust_domain = \"prod.example\"\nca = '''{ca}'''\n\
+             crl = '''{crl}'''\n"
+        )
+    };
+    let stranger = Line::client(&node, None);
+    node.deploy("mesh", &guest("echo"), manifest);
+    let unknown = "HTTP/1.1 401 Unauthorized".to_owned();
+    assert_eq!(back(&node, &stranger), (false, unknown.clone()));
+    assert_eq!(back(&node, &stranger), (true, unknown.clone()), "where nobody is asked for a certificate");
+
+    accept(&node, "default", &config(&[8]));
+    assert_eq!(back(&node, &stranger), (false, unknown), "one from before anyone was asked is none");
+    let client = Line::client(&node, Some(&web));
+    let good = "HTTP/1.1 200 OK".to_owned();
+    assert_eq!(back(&node, &client), (false, good.clone()));
+    assert_eq!(back(&node, &client), (true, good.clone()), "the certificate is the session's");
+    accept(&node, "default", &config(&[7]));
+    assert_eq!(back(&node, &client), (false, String::new()), "it is revoked, and its session is gone");
+    accept(&node, "default", &config(&[8, 9]));
+    assert_eq!(back(&node, &client), (false, good.clone()), "no session comes back");
+    assert_eq!(back(&node, &client), (true, good));
 }

@@ -231,6 +231,8 @@ fn body(operation: &str, digest: &str) -> String {
         "BreakGlass" => {
             r#"{"kind":"User","name":"x","action":"readLogs","reason":"x","minutes":1}"#.to_owned()
         }
+        "NodeAct" | "ShieldAct" => r#"{"source":"192.0.2.7","seconds":60,"reason":"x"}"#.to_owned(),
+        "LayBait" => r#"{"route":"/bait"}"#.to_owned(),
         "PutComponent" => "not a component".to_owned(),
         _ => String::new(),
     }
@@ -264,10 +266,11 @@ fn every_endpoint_refuses_who_may_not() {
                 .iter()
                 .fold(path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
             let filled = filled.replace("{change}", "cnone").replace("{glass}", "gnone");
-            let filled = filled.replace("{session}", "tnone");
+            let filled = filled.replace("{session}", "tnone").replace("{id}", "snone");
             let query = match operation {
                 "WhoCan" => "?action=list",
                 "Explain" => "?request=01m7q5cqg0000000000000001a",
+                "NodeUndo" | "ShieldUndo" | "TakeBait" => "?which=anone",
                 _ => "",
             };
             let (url, method) = (format!("{filled}{query}"), method.to_ascii_uppercase());

@@ -356,6 +356,12 @@ impl TestNode {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Asks the node to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Waits until a node that was asked to stop has ended, and gives back its folder. Fails the test unless it ends
     /// with 0.
     #[track_caller]

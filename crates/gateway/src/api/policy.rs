@@ -6,6 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// What `GET` and `PUT /v1/tenants/{tenant}/policy` answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyText {
+    /// The tenant's own Cedar policies; those of the platform stand beside them.
+    pub text: String,
+}
+
 /// `PUT /v1/tenants/{tenant}/policy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     problem::Problem,
     stage::{respond, shape::shape},
-    tls::NodeCertificates,
+    tls::{Certificates, NodeCertificates, Pair},
 };
 
 mod raw;
@@ -87,6 +87,10 @@ impl Host for Echo {
         self.shield.admit_connection(Port::Data, source, 0).map(Duration::from_millis)
     }
 
+    fn is_known(&self, server_name: &str) -> bool {
+        server_name != "nobody.localhost"
+    }
+
     fn refused(&self, _source: IpAddr, code: &'static str, _detail: &str) -> RequestId {
         self.refusals.lock().push(code);
         RequestId::from_parts(Timestamp::default(), 2)
@@ -100,15 +104,15 @@ struct Server {
 }
 
 impl Server {
-    async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    async fn start(tls: Option<Tls>) -> Self {
         Self::start_with(tls, Patience::default()).await
     }
 
-    async fn start_with(tls: Option<Arc<rustls::ServerConfig>>, patience: Patience) -> Self {
+    async fn start_with(tls: Option<Tls>, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let (tls, later) = (tls.map(TlsAcceptor::from), Arc::new(Later::new()));
+        let later = Arc::new(Later::new());
         let turns = Arc::new(Turns::new(1));
         let line = Line { tls, clients: None, ended: None, closing, patience, later, turns };
         let refusals = Refusals::default();

@@ -216,6 +216,7 @@ pub(super) async fn invoke(call: Call<'_>) -> Answer {
         platform.note_refusal(ctx.id, Some(&target), ctx.peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;
+    platform.admit_source(ctx.id, &target, ctx.peer).map_err(|blocked| Problem::from(&blocked))?;
     platform.look(ctx.id, &target, &mut screened)?;
     let permit = platform
         .authorize(ctx.id, &target, ctx.caller, &screened)

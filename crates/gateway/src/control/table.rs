@@ -4,6 +4,7 @@
 mod login;
 mod policy;
 mod rules;
+mod shield;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -61,6 +62,20 @@ pub(super) enum Operation {
     AddRules,
     UseRules,
     Simulate,
+    NodeShield,
+    NodeWhy,
+    NodeAct,
+    NodeUndo,
+    ShieldReport,
+    ShieldWhy,
+    ShieldAct,
+    ShieldUndo,
+    ReadProfile,
+    ApproveProfile,
+    ResetProfile,
+    ListBait,
+    LayBait,
+    TakeBait,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -110,6 +125,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(login::endpoints());
     all.extend(policy::endpoints());
     all.extend(rules::endpoints());
+    all.extend(shield::endpoints());
     all
 }
 
@@ -270,7 +286,7 @@ fn tenant_endpoints() -> Vec<Endpoint> {
             "/v1/tenants/{tenant}/limits",
             Op::LimitTenant,
             "Change how much a tenant may have at once",
-            json::<api::TenantLimits>(),
+            json::<model::TenantLimits>(),
             (200, json::<model::Tenant>()),
         ),
         Endpoint {

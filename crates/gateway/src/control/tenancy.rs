@@ -100,8 +100,7 @@ pub(super) async fn create_tenant(call: &Call<'_>) -> Answer {
 
 pub(super) async fn limit_tenant(call: &Call<'_>) -> Answer {
     let tenant: TenantId = call.parameter("tenant")?;
-    let wanted: api::TenantLimits = call.json()?;
-    answer(200, &call.plane.platform.set_tenant(call.ctx, &tenant, wanted.concurrency).await?)
+    answer(200, &call.plane.platform.set_tenant(call.ctx, &tenant, call.json()?).await?)
 }
 
 pub(super) fn list_tokens(call: &Call<'_>) -> Answer {

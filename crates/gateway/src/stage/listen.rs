@@ -9,10 +9,10 @@ use std::{
 
 use model::Clock;
 use parking_lot::Mutex;
-use shield::Shield;
+use shield::{Port, Shield, proxy::Proxied};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::connection::Activity;
+use crate::connection::{Activity, proxied};
 
 /// After a failed accept: no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -110,11 +110,12 @@ impl Bounds {
         }
     }
 
-    /// `may_push` says whether one of this source may still end another's.
-    fn place(&self, address: IpAddr, may_push: impl FnOnce() -> bool) -> Admission {
+    /// `may_push` says whether one of this source may still end another's. A forwarder's connections are many sources',
+    /// and are not bounded as one's.
+    fn place(&self, address: IpAddr, is_forwarder: bool, may_push: impl FnOnce() -> bool) -> Admission {
         let mut crowd = self.crowd.lock();
         let of_source = crowd.sources.get(&address).map_or(0, Vec::len);
-        let from = if of_source >= self.per_source_max {
+        let from = if of_source >= self.per_source_max && !is_forwarder {
             Some(address)
         } else if crowd.open >= self.max {
             crowd.largest()
@@ -134,13 +135,7 @@ impl Bounds {
 }
 
 /// The next connection that may come in. Others are closed unread: a refusal costs an attacker more than us.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    bounds: &Bounds,
-    shield: &Shield,
-    clock: &dyn Clock,
-    refused: impl Fn(IpAddr, &'static str, &str),
-) -> (TcpStream, SocketAddr, Place) {
+pub(crate) async fn accept(listener: &TcpListener, watch: &Watch<'_>) -> Incoming {
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -150,28 +145,85 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        if let Err(blocked) = shield.admit_peer(address.ip()) {
-            refused(address.ip(), blocked.code(), &blocked.to_string());
-            continue;
-        }
-        let may_push = || shield.admit_push(address.ip(), clock.monotonic_ms()).is_ok();
-        let place = match bounds.place(source(address.ip()), may_push) {
-            Admission::In(place) => place,
-            Admission::InPlaceOf(place) => {
-                let detail = "the connection that was idle for longest made room for another";
-                refused(address.ip(), "too-many-connections", detail);
-                place
-            }
-            Admission::Full => {
-                refused(address.ip(), "too-many-connections", "as many connections are open as may be");
-                continue;
-            }
-        };
+        let now_ms = watch.clock.monotonic_ms();
+        let lists = watch.shield.lists();
+        // Whom a forwarder speaks for is asked about when it has said so.
+        let is_forwarder = lists.forwarders.begins_with_header(watch.port, address.ip(), now_ms);
+        let Some(place) = watch.place(address.ip(), is_forwarder) else { continue };
         // Small answers leave at once, and a peer that reads nothing does not hold its place. A socket that
         // takes neither is only slower.
         let _kept = stream.set_nodelay(true);
         let _kept = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MS);
-        return (stream, address, place);
+        return Incoming { stream, address, place, is_forwarder };
+    }
+}
+
+/// A connection that came in.
+pub(crate) struct Incoming {
+    pub(crate) stream: TcpStream,
+    /// Whose it is.
+    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
+    is_forwarder: bool,
+}
+
+/// What connections are let in by.
+pub(crate) struct Watch<'a> {
+    pub(crate) port: Port,
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) shield: &'a Shield,
+    pub(crate) clock: &'a dyn Clock,
+    /// Records that one was not: its source, a code and a sentence.
+    pub(crate) refused: &'a (dyn Fn(IpAddr, &'static str, &str) + Sync),
+}
+
+impl Watch<'_> {
+    /// A place for a connection, if the firewall and the bounds let it in.
+    fn place(&self, address: IpAddr, is_forwarder: bool) -> Option<Place> {
+        let now_ms = self.clock.monotonic_ms();
+        if !is_forwarder && let Err(blocked) = self.shield.admit_peer(self.port, address, now_ms) {
+            (self.refused)(address, blocked.code(), &blocked.to_string());
+            return None;
+        }
+        let may_push = || self.shield.admit_push(address, now_ms).is_ok();
+        match self.bounds.place(source(address), is_forwarder, may_push) {
+            Admission::In(place) => Some(place),
+            Admission::InPlaceOf(place) => {
+                let detail = "the connection that was idle for longest made room for another";
+                (self.refused)(address, "too-many-connections", detail);
+                Some(place)
+            }
+            Admission::Full => {
+                (self.refused)(address, "too-many-connections", "as many connections are open as may be");
+                None
+            }
+        }
+    }
+
+    /// Puts whoever is behind a forwarder in its place: from here on the connection is that client's, for the firewall,
+    /// the bounds, the rates and the record. One of nobody else passes as it is.
+    pub(crate) async fn unmask(&self, mut incoming: Incoming) -> Option<Incoming> {
+        if !incoming.is_forwarder {
+            return Some(incoming);
+        }
+        let activity = incoming.place.activity().clone();
+        let found = tokio::select! {
+            found = proxied(&mut incoming.stream) => found,
+            () = activity.ended() => return None,
+        };
+        let Incoming { stream, address: forwarder, place, .. } = incoming;
+        let address = match found {
+            Ok(Proxied::Source(address)) => address,
+            Ok(Proxied::Local) => forwarder,
+            Err(error) => {
+                (self.refused)(forwarder.ip(), "proxy-header", &error.to_string());
+                return None;
+            }
+        };
+        // The forwarder's own place goes first, so that the client's can be had where there is no other.
+        drop(place);
+        let place = self.place(address.ip(), false)?;
+        Some(Incoming { stream, address, place, is_forwarder: false })
     }
 }
 
@@ -190,7 +242,7 @@ mod tests {
     use crate::connection::Busy;
 
     fn place(bounds: &Bounds, address: [u8; 4]) -> (Option<Place>, bool) {
-        match bounds.place(address.into(), || true) {
+        match bounds.place(address.into(), false, || true) {
             Admission::In(place) => (Some(place), false),
             Admission::InPlaceOf(place) => (Some(place), true),
             Admission::Full => (None, false),
@@ -223,9 +275,13 @@ mod tests {
     fn who_pushes_too_often_stays_outside() {
         let bounds = Bounds::new(10, 1);
         let first = place(&bounds, [10, 0, 0, 1]).0.unwrap();
-        assert!(matches!(bounds.place([10, 0, 0, 1].into(), || false), Admission::Full));
+        assert!(matches!(bounds.place([10, 0, 0, 1].into(), false, || false), Admission::Full));
         assert!(!first.activity().is_ended(), "nobody made room");
-        assert!(matches!(bounds.place([10, 0, 0, 2].into(), || false), Admission::In(_)));
+        assert!(matches!(bounds.place([10, 0, 0, 2].into(), false, || false), Admission::In(_)));
+        assert!(
+            matches!(bounds.place([10, 0, 0, 1].into(), true, || false), Admission::In(_)),
+            "a forwarder"
+        );
     }
 
     #[test]

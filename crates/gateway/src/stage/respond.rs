@@ -194,6 +194,34 @@ pub(crate) fn finish(response: &mut Response<Body>, asked: Asked, id: RequestId,
     }
 }
 
+/// draft-ietf-httpapi-ratelimit-headers §3.
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// draft-ietf-httpapi-ratelimit-headers §4.
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Puts into an answer, or into the refusal in its place, how its caller stands with the function's rates. What a
+/// function says itself there goes: it is the node that counts.
+pub(crate) fn tell_rates(
+    answer: Result<Response<Body>, Problem>,
+    (policies, standings): &(String, String),
+) -> Result<Response<Body>, Problem> {
+    let told = [(RATE_POLICY, policies), (RATE, standings)];
+    let told = told.into_iter().filter(|(_, text)| !text.is_empty());
+    match answer {
+        Ok(mut response) => {
+            let headers = response.headers_mut();
+            [RATE_POLICY, RATE].iter().for_each(|name| drop(headers.remove(name)));
+            for (name, text) in told {
+                if let Ok(value) = HeaderValue::try_from(text) {
+                    headers.insert(name, value);
+                }
+            }
+            Ok(response)
+        }
+        Err(problem) => Err(told.fold(problem, |problem, (name, text)| problem.with(name, text))),
+    }
+}
+
 /// A problem document as the whole last answer of a connection of HTTP/1.1, in bytes: for what the parser never
 /// saw.
 pub(crate) fn last(problem: Problem, id: RequestId) -> Vec<u8> {

@@ -3,14 +3,26 @@
 use std::sync::Arc;
 
 use http::{header, request::Parts};
+use model::RequestId;
 use platform::{Platform, RouteMiss, Target};
+use shield::Peer;
 
 use super::shape::Shaped;
 
 /// Tenant by host, function and revision by path and method.
-pub(crate) fn route(platform: &Platform, shaped: &Shaped) -> Result<Arc<Target>, RouteMiss> {
+pub(crate) fn route(
+    platform: &Platform,
+    id: RequestId,
+    shaped: &Shaped,
+    peer: &Peer,
+) -> Result<Arc<Target>, RouteMiss> {
     let head = &shaped.head;
-    platform.route(host(head), &head.method, head.uri.path())
+    let (host, path) = (host(head), head.uri.path());
+    platform.route(host, &head.method, path).inspect_err(|miss| {
+        if *miss == RouteMiss::NoRoute {
+            platform.note_miss(id, host, path, peer);
+        }
+    })
 }
 
 /// The host, which `shape` left in `Host` alone.

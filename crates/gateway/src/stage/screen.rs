@@ -16,12 +16,14 @@ pub(crate) fn screen(
     shaped: Shaped,
     peer: &Peer,
 ) -> Result<Screened<RequestBody>, Problem> {
+    platform.admit_unblocked(id, target, peer)?;
     let now_ms = platform.clock().monotonic_ms();
     let screened = platform.shield().screen(shaped.head, shaped.body, peer, now_ms);
     let mut screened = screened.map_err(|blocked| {
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
     })?;
+    platform.admit_source(id, target, peer).map_err(|blocked| Problem::from(&blocked))?;
     platform.look(id, target, &mut screened)?;
     Ok(screened)
 }

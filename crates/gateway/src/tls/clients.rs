@@ -21,11 +21,13 @@ use rustls::{
 };
 use shield::ClientCertificate;
 
+use super::{Tls, tickets::Sessions};
+
 /// What asks the clients of each tenant for their certificates.
 pub(crate) struct Clients {
     platform: Arc<Platform>,
     /// What speaks to everyone else.
-    plain: Arc<ServerConfig>,
+    plain: Tls,
     made: Mutex<HashMap<TenantId, Arc<Made>>>,
 }
 
@@ -34,6 +36,8 @@ pub(crate) struct Made {
     pub(crate) trust: Arc<Trust>,
     pub(crate) config: Arc<ServerConfig>,
     verifiers: Arc<Verifiers>,
+    /// How often the node had shown other certificates before.
+    changes: u64,
 }
 
 /// One verifier for each entry. A certificate passes where one of them takes it.
@@ -51,7 +55,7 @@ pub(crate) fn check(bundles: &[Trusted]) -> Result<(), String> {
 }
 
 impl Clients {
-    pub(crate) fn new(platform: Arc<Platform>, plain: Arc<ServerConfig>) -> Self {
+    pub(crate) fn new(platform: Arc<Platform>, plain: Tls) -> Self {
         Self { platform, plain, made: Mutex::default() }
     }
 
@@ -64,10 +68,11 @@ impl Clients {
     pub(crate) fn of(&self, name: Option<&str>) -> Option<Arc<Made>> {
         let trust = self.platform.trust_of(name.unwrap_or_default())?;
         let known = self.made.lock().get(trust.tenant()).cloned();
-        if let Some(made) = known.filter(|made| Arc::ptr_eq(&made.trust, &trust)) {
+        let changes = self.plain.certificates.changes();
+        if let Some(made) = known.filter(|made| Arc::ptr_eq(&made.trust, &trust) && made.changes == changes) {
             return Some(made);
         }
-        match self.make(Arc::clone(&trust)) {
+        match self.make(Arc::clone(&trust), changes) {
             Ok(made) => {
                 let made = Arc::new(made);
                 self.made.lock().insert(trust.tenant().clone(), Arc::clone(&made));
@@ -82,18 +87,21 @@ impl Clients {
     }
 
     /// The same certificates as everyone sees, in TLS 1.3 alone (where a client's certificate is encrypted), with a
-    /// memory of sessions of its own: no session outlives the trust that it began with.
-    fn make(&self, trust: Arc<Trust>) -> Result<Made, String> {
-        let provider = Arc::clone(self.plain.crypto_provider());
+    /// memory of sessions of its own and no tickets that hold one: no session outlives the trust that it began with,
+    /// or the certificate that the node showed.
+    fn make(&self, trust: Arc<Trust>, changes: u64) -> Result<Made, String> {
+        let plain = &self.plain.config;
+        let provider = Arc::clone(plain.crypto_provider());
         let verifiers = Arc::new(Verifiers::new(trust.bundles(), &provider)?);
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
         let builder = builder.map_err(|error| error.to_string())?;
         let builder =
             builder.with_client_cert_verifier(Arc::clone(&verifiers) as Arc<dyn ClientCertVerifier>);
-        let mut config = builder.with_cert_resolver(Arc::clone(&self.plain.cert_resolver));
-        config.alpn_protocols.clone_from(&self.plain.alpn_protocols);
-        config.send_tls13_tickets = self.plain.send_tls13_tickets;
-        Ok(Made { trust, config: Arc::new(config), verifiers })
+        let mut config = builder.with_cert_resolver(Arc::clone(&plain.cert_resolver));
+        config.alpn_protocols.clone_from(&plain.alpn_protocols);
+        config.send_tls13_tickets = plain.send_tls13_tickets;
+        config.session_storage = Arc::new(Sessions::new());
+        Ok(Made { trust, config: Arc::new(config), verifiers, changes })
     }
 }
 
@@ -241,6 +249,7 @@ pub(crate) fn handshake_code(error: &io::Error) -> &'static str {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(error)) => code_of(error),
+        Some(rustls::Error::NoApplicationProtocol) => "no-application-protocol",
         _ => "handshake-failed",
     }
 }

@@ -8,12 +8,11 @@ use parking_lot::Mutex;
 use rcgen::{Issuer, KeyPair};
 use rustls::{
     crypto::CryptoProvider,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::{ClientHello, ResolvesServerCert},
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
     sign::CertifiedKey,
 };
 
-use super::{NodeCertificates, TlsError, authority, leaf};
+use super::{NodeCertificates, TlsError, authority, certificates::names, leaf};
 
 /// Certificates that are remembered. When there are more, they are made anew: names are the client's to choose.
 const NAMES_MAX: usize = 1_024;
@@ -45,6 +44,23 @@ impl Tenants {
         Ok(Self { own, issuer, provider, below, expires_unix_s, made: Mutex::default() })
     }
 
+    /// The certificate of the node's own names.
+    pub(super) fn node(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.own)
+    }
+
+    /// The certificate for a name of the node's, or of a tenant's.
+    pub(super) fn of_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let server = ServerName::try_from(name).ok()?;
+        if names(&self.own, &server) {
+            return Some(self.node());
+        }
+        let tenant = name.strip_suffix(self.below.as_str())?.parse().ok()?;
+        self.of(tenant)
+            .inspect_err(|error| tracing::error!(%error, "a tenant's certificate could not be made"))
+            .ok()
+    }
+
     fn of(&self, tenant: TenantId) -> Result<Arc<CertifiedKey>, TlsError> {
         if let Some(made) = self.made.lock().get(&tenant) {
             return Ok(made.clone());
@@ -60,21 +76,6 @@ impl Tenants {
         }
         all.insert(tenant, made.clone());
         Ok(made)
-    }
-}
-
-impl ResolvesServerCert for Tenants {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let label = hello.server_name().and_then(|name| name.strip_suffix(self.below.as_str()));
-        let made = label.and_then(|label| label.parse().ok()).map(|tenant| self.of(tenant));
-        match made {
-            Some(Ok(certificate)) => Some(certificate),
-            Some(Err(error)) => {
-                tracing::error!(%error, "a tenant's certificate could not be made");
-                Some(self.own.clone())
-            }
-            None => Some(self.own.clone()),
-        }
     }
 }
 

@@ -227,8 +227,13 @@ impl Guard {
         if self.looks() { usize::try_from(self.own.body_bytes).unwrap_or(usize::MAX) } else { 0 }
     }
 
+    /// Whether a body of this head is refused where it is longer than is looked at.
+    pub fn refuses_rest(&self, head: &Parts) -> bool {
+        self.looks() && self.own.mode == RuleMode::Block && !self.passes_rest(head)
+    }
+
     /// Whether a body of this head may go on beyond what is looked at.
-    pub fn passes_rest(&self, head: &Parts) -> bool {
+    fn passes_rest(&self, head: &Parts) -> bool {
         match self.body_over {
             Some(over) => over == Unseen::Pass,
             None => head.headers.get(header::CONTENT_TYPE).is_some_and(|of| is_opaque(of.as_bytes())),
@@ -252,10 +257,10 @@ impl Guard {
         seen: Seen<'_>,
         id: &str,
         now: Now<'_>,
-    ) -> Result<Option<Finding>, Finding> {
+    ) -> Result<Option<Finding>, Box<Finding>> {
         let found = self.ask(screened.head(), screened.peer(), seen, id, now);
         match found {
-            Some(finding) if finding.refused.is_some() => Err(finding),
+            Some(finding) if finding.refused.is_some() => Err(Box::new(finding)),
             other => {
                 screened.set_looked_at();
                 Ok(other.filter(Finding::is_told))
@@ -267,7 +272,7 @@ impl Guard {
     fn ask(&self, head: &Parts, peer: &Peer, seen: Seen<'_>, id: &str, now: Now<'_>) -> Option<Finding> {
         let plan = self.plan(head.uri.path())?;
         let is_cut = matches!(seen, Seen::Start(_)) || seen.bytes().len() > self.body_bytes();
-        if is_cut && self.own.mode == RuleMode::Block && !self.passes_rest(head) {
+        if is_cut && self.refuses_rest(head) {
             let mut finding = Finding::of(plan.transaction(world(now)).finish());
             finding.refused = Some(Reason::TooLong);
             return Some(finding);

@@ -82,3 +82,61 @@ fn what_has_nothing_to_forget_goes_first() {
     }
     assert!(limiter.len() <= 160);
 }
+
+/// Who has used up all stays refused while a million others pass, each of whom could do no more than push out its like.
+#[test]
+fn a_million_sources_stay_bounded_and_nobody_who_is_refused_is_forgotten() {
+    let rate = Rate::new(10, 60_000, 10);
+    let rated = Rated::<u64>::new(16_000);
+    for _ in 0..10 {
+        assert_eq!(rated.take(rate, &u64::MAX, 1), Ok(()));
+    }
+    for key in 0..1_000_000_u64 {
+        let now_ms = 1 + key / 250;
+        assert_eq!(rated.take(rate, &key, now_ms), Ok(()));
+        if key % 1_000 == 0 {
+            let standing = rated.standing(rate, &u64::MAX, now_ms);
+            assert_eq!(standing.remaining, 0, "{key} {standing:?}");
+        }
+    }
+    assert!(rated.len() <= 16_000, "{}", rated.len());
+    assert!(rated.take(rate, &u64::MAX, 4_000).is_err(), "it has waited for less than one");
+    // The old ones are gone, the new ones are there.
+    assert_eq!(rated.standing(rate, &1, 4_002).remaining, 10);
+    assert_eq!(rated.standing(rate, &999_999, 4_002).remaining, 9);
+}
+
+/// A key of a long window that has used little goes before one of a short window that has used all.
+#[test]
+fn rates_of_other_lengths_are_compared() {
+    let (short, long) = (Rate::new(1, 2_000, 1), Rate::new(1_000, 86_400_000, 1_000));
+    let rated = Rated::<u64>::new(1_600);
+    assert_eq!(rated.take(short, &u64::MAX, 1), Ok(()));
+    for key in 0..50_000_u64 {
+        assert_eq!(rated.take(long, &key, 2), Ok(()));
+    }
+    assert!(rated.take(short, &u64::MAX, 2).is_err());
+}
+
+#[test]
+fn how_one_stands() {
+    let rated = Rated::<u32>::new(1_600);
+    let rate = Rate::new(10, 1_000, 4);
+    let check = |now_ms: u64, remaining: u64, reset_ms: u64| {
+        assert_eq!(rated.standing(rate, &1, now_ms), Left { remaining, reset_ms }, "{now_ms}");
+    };
+    check(0, 4, 0);
+    for left in (0..4).rev() {
+        assert_eq!(rated.take(rate, &1, 0), Ok(()));
+        check(0, left, if left == 0 { 100 } else { 400 - left * 100 });
+    }
+    check(99, 0, 1);
+    check(100, 1, 300);
+    check(400, 4, 0);
+    assert_eq!(rated.len(), 1, "asking is not taking");
+    let quota = |count, period_ms, burst| Rate::new(count, period_ms, burst).quota();
+    assert_eq!(quota(10, 1_000, 10), (10, 1));
+    assert_eq!(quota(20, 1_000, 40), (40, 2));
+    assert_eq!(quota(1_000, 3_600_000, 1_000), (1_000, 3_600));
+    assert_eq!(quota(100, 1_000, 5), (5, 1));
+}

@@ -219,11 +219,21 @@ fn failed_proofs_slow_whom_they_claim_to_be() {
 
 #[test]
 fn the_firewall_stands_first() {
-    let firewall = Firewall::new(&[], &["192.0.2.0/24".parse().unwrap()]);
-    let shield = Shield::new(ShieldConfig { firewall, ..ShieldConfig::default() });
+    let at = crate::At { now: model::Timestamp::default(), now_ms: 0 };
+    let list = |text: &str| crate::Firewall::new(&[], &[text.parse().unwrap()], at);
+    let lists = Lists { node: list("192.0.2.0/24"), control: list("198.51.100.0/24"), ..Lists::default() };
+    let shield = Shield::new(ShieldConfig { lists, ..ShieldConfig::default() });
     let got = shield.screen(plain(&[]), (), &peer(PEER), 0).map(|_| ());
     assert_eq!(got, Err(Blocked::Firewall));
-    assert_eq!(shield.admit_peer("192.0.2.1".parse().unwrap()), Err(Blocked::Firewall));
+    let admit = |port, text: &str| shield.admit_peer(port, text.parse().unwrap(), 0);
+    for port in [Port::Data, Port::Control] {
+        assert_eq!(admit(port, "192.0.2.1"), Err(Blocked::Firewall));
+        assert_eq!(admit(port, "203.0.113.1"), Ok(()));
+    }
+    assert_eq!(admit(Port::Data, "198.51.100.1"), Ok(()));
+    assert_eq!(admit(Port::Control, "198.51.100.1"), Err(Blocked::Firewall));
+    shield.replace_lists(Lists::default());
+    assert_eq!(admit(Port::Control, "192.0.2.1"), Ok(()));
     assert_eq!(shield.remembered(), (0, 0), "a refused peer takes no room");
 }
 

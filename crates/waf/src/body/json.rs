@@ -134,8 +134,10 @@ impl Reader<'_> {
             Some(b'{') => self.open(true),
             Some(b'[') => self.open(false),
             Some(b'"') => {
-                self.string()?;
-                self.tell()
+                let read = self.string();
+                // What there is of a string that is none is looked at, too.
+                let told = self.tell();
+                read.and(told)
             }
             Some(b't') => self.word(b"true", b"true"),
             Some(b'f') => self.word(b"false", b"false"),
@@ -215,7 +217,10 @@ impl Reader<'_> {
         loop {
             let rest = self.input.get(self.at..).unwrap_or_default();
             let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20);
-            let Some(plain) = plain else { return Err(self.wrong("a string does not end")) };
+            let Some(plain) = plain else {
+                self.text.extend_from_slice(rest);
+                return Err(self.wrong("a string does not end"));
+            };
             self.text.extend_from_slice(rest.get(..plain).unwrap_or_default());
             self.at += plain;
             match rest.get(plain) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{Head, Transaction, scratch::Span};
 use crate::{
-    body::{self, Bounds, Look, Pairs, Parsed},
+    body::{self, BodyError, Bounds, Look, Pairs, Parsed},
     seclang::variable::Collection as C,
 };
 
@@ -198,8 +198,15 @@ impl Transaction<'_> {
     fn json(&mut self, body: &[u8]) {
         let (parsed, error) = body::json(body, &self.bounds());
         self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs);
-        self.body.error = error.map(|error| error.to_string());
+        self.wrong(error, body.len());
         self.text(C::RequestBody, body);
+    }
+
+    /// Notes what is wrong with a document, unless that is the place at which it was cut.
+    fn wrong(&mut self, error: Option<BodyError>, length: usize) {
+        let is_cut = |error: &BodyError| self.body.truncated && error.is_of_end(length);
+        let error = error.filter(|error| !is_cut(error));
+        self.body.error = error.map(|error| error.to_string());
     }
 
     /// A body whose media type says nothing, or that it is a form: read as what it looks like. What cannot be read so is
@@ -246,7 +253,7 @@ impl Transaction<'_> {
     fn xml(&mut self, body: &[u8]) {
         let (parsed, error) = body::xml(body, &self.bounds());
         self.pairs(C::Xml, &parsed.pairs);
-        self.body.error = error.map(|error| error.to_string());
+        self.wrong(error, body.len());
         // What cannot be read as what it says it is is looked at as it stands too.
         if self.body.error.is_some() || self.body.force {
             self.text(C::RequestBody, body);
@@ -276,7 +283,8 @@ impl Transaction<'_> {
             }
         }
         self.body.multipart = parsed.flags;
-        if let Some(error) = parsed.error {
+        let is_cut = |error: &&str| self.body.truncated && body::is_of_end(error);
+        if let Some(error) = parsed.error.filter(|error| !is_cut(error)) {
             self.body.multipart_error = true;
             self.body.error = Some(error.to_owned());
         }

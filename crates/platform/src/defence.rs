@@ -1,0 +1,390 @@
+//! What was found suspicious, of those who ask and of runs, told in the record, and what the node does about it by itself.
+//! It never does anything that has no end, and nothing that is not in the record first.
+
+mod actions;
+mod bait;
+mod kept;
+mod profiles;
+mod why;
+
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+
+use http::request::Parts;
+use ledger::Kind;
+use model::{FunctionName, PrincipalKind, RequestId, RevisionNumber, TenantId, Timestamp, TokenId, limits};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use shield::{
+    Action, Cidr, Measure, Peer, Responses, Sign, Signal, SignalKind, Standing, Subject, Thresholds, Watch,
+};
+use tokio::sync::watch;
+
+pub use actions::{Against, NewAction, ShieldView};
+pub use bait::{Bait, MadeBait};
+pub use profiles::ProfileView;
+pub use why::Story;
+
+pub(crate) use profiles::{ProfileRoom, Watched};
+
+use policy::{Action as Asked, Resource};
+
+use crate::{
+    Platform,
+    call::Call,
+    catalog::{Home, Target},
+    recorder::About,
+    refused::{ControlError, Ctx, Refused},
+};
+
+/// The code of a request from a source that is blocked, for the record.
+const SOURCE_BLOCKED: &str = "source-blocked";
+
+/// A signal as it is shown; the record has it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noticed {
+    /// Its name.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whose; none: the node's.
+    pub tenant: Option<TenantId>,
+    /// What it is about, in kebab case.
+    pub code: String,
+    /// From where.
+    pub source: Option<IpAddr>,
+    /// Who, where that is known or claimed.
+    pub principal: String,
+    /// Of what.
+    pub resource: String,
+    /// In which request.
+    pub request: Option<RequestId>,
+    /// How much there was, in a sentence.
+    pub said: String,
+    /// What the node did about it.
+    pub action: Option<String>,
+}
+
+/// What a signal is about, for its event and for what is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    pub(crate) request: Option<RequestId>,
+    pub(crate) tenant: Option<&'a TenantId>,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) principal: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) token: Option<&'a TokenId>,
+    pub(crate) revision: Option<(&'a FunctionName, RevisionNumber)>,
+    /// Whether what was asked was let through.
+    pub(crate) allowed: bool,
+}
+
+/// All that the node knows of who attacks it.
+pub(crate) struct Defence {
+    watch: Watch,
+    standing: Standing,
+    responses: Responses,
+    baits: bait::Baits,
+    /// The newest last.
+    signals: Mutex<VecDeque<Noticed>>,
+    /// Actions that are over, the newest last.
+    past: Mutex<VecDeque<Arc<Action>>>,
+    unsaved: Mutex<kept::Unsaved>,
+    /// One writer at a time: an action's end must not be written before its beginning.
+    saving: tokio::sync::Mutex<()>,
+    /// Something is to be saved now.
+    wake: watch::Sender<()>,
+}
+
+impl Defence {
+    pub(crate) fn new(responses: Responses) -> Self {
+        Self {
+            watch: Watch::new(Thresholds::default()),
+            standing: Standing::default(),
+            responses,
+            baits: bait::Baits::default(),
+            signals: Mutex::default(),
+            past: Mutex::default(),
+            unsaved: Mutex::default(),
+            saving: tokio::sync::Mutex::new(()),
+            wake: watch::channel(()).0,
+        }
+    }
+
+    /// Told when something is to be saved; it ends with the platform.
+    pub(crate) fn woken(&self) -> watch::Receiver<()> {
+        self.wake.subscribe()
+    }
+
+    fn keep(&self, noticed: Noticed) {
+        let mut signals = self.signals.lock();
+        if signals.len() >= limits::SIGNALS_KEPT
+            && let Some(oldest) = signals.pop_front()
+        {
+            self.unsaved.lock().gone(&oldest);
+        }
+        self.unsaved.lock().signal(noticed.clone());
+        signals.push_back(noticed);
+        self.wake.send_replace(());
+    }
+}
+
+impl Platform {
+    /// Counts something that honest clients do seldom, of whoever sent a request to a function. What makes a signal is in
+    /// the record, and answered as the node's configuration says.
+    pub fn note_sign(&self, id: RequestId, target: Option<&Target>, peer: &Peer, sign: Sign<'_>) {
+        let around = Around {
+            request: Some(id),
+            tenant: target.map(Target::tenant),
+            resource: target.map_or("", |target| &target.resource),
+            ..Around::default()
+        };
+        self.note_sign_of(around, peer.address.ip(), sign);
+    }
+
+    pub(crate) fn note_sign_of(&self, around: Around<'_>, source: IpAddr, sign: Sign<'_>) {
+        let now_ms = self.clock.monotonic_ms();
+        if let Some(signal) = self.defence.watch.note(sign, around.tenant, source, now_ms) {
+            self.signal(Around { source: Some(source), ..around }, &signal);
+        }
+    }
+
+    /// Counts a request that no function answers; a bait route among them.
+    pub fn note_miss(&self, id: RequestId, host: &str, path: &str, peer: &Peer) {
+        let home = self.catalog.of_host(host);
+        let tenant = home.as_ref().map(|home| &home.tenant.id);
+        let around = Around { request: Some(id), tenant, ..Around::default() };
+        let is_bait = tenant.is_some_and(|tenant| self.defence.baits.is_route(tenant, path));
+        let sign = if is_bait { Sign::HoneyRoute(path) } else { Sign::NotFound(path) };
+        self.note_sign_of(around, peer.address.ip(), sign);
+    }
+
+    /// Whether a path is bait, which no function answers whatever its routes.
+    pub(crate) fn is_bait_route(&self, host: &str, path: &str) -> bool {
+        if !self.defence.baits.is_any() {
+            return false;
+        }
+        self.catalog.of_host(host).is_some_and(|home| self.defence.baits.is_route(&home.tenant.id, path))
+    }
+
+    /// Counts a credential that proves nothing, and says under which code it goes into the record: bait is no unknown token.
+    pub(crate) fn note_credential(
+        &self,
+        around: Around<'_>,
+        source: IpAddr,
+        head: &Parts,
+        claimed: Option<&str>,
+        code: &'static str,
+    ) -> &'static str {
+        let Some(text) = head.headers.get(http::header::AUTHORIZATION) else { return code };
+        let bait = if code == bait::UNKNOWN { self.defence.baits.token_of(text) } else { None };
+        if let Some((tenant, id)) = bait {
+            let around = Around { tenant: Some(&tenant), ..around };
+            self.note_sign_of(around, source, Sign::HoneyToken(&id));
+            return bait::TOUCHED;
+        }
+        self.note_sign_of(around, source, Sign::BadCredential(text.as_bytes()));
+        if let Some(name) = claimed {
+            let now_ms = self.clock.monotonic_ms();
+            if let Some(signal) = self.defence.watch.claim(text.as_bytes(), around.tenant, name, now_ms) {
+                self.signal(Around { source: Some(source), principal: name, ..around }, &signal);
+            }
+        }
+        code
+    }
+
+    /// Why a credential that holds is not taken all the same, if it is not; and counts the places that it comes from.
+    pub(crate) fn suspended(
+        &self,
+        around: Around<'_>,
+        caller: &identity::Caller,
+        source: IpAddr,
+    ) -> Option<String> {
+        let token = caller.token()?;
+        if let Some(action) = self.defence.standing.of_token(token, self.clock.now()) {
+            return Some(format!("token `{token}` is suspended by `{}` until {}", action.id, action.until));
+        }
+        let is_person = caller.principal().kind == PrincipalKind::User;
+        let signal = self.defence.watch.place(token, is_person, source, self.clock.monotonic_ms())?;
+        let tenant = caller.principal().tenant.as_ref().or(around.tenant);
+        let (source, principal, token) = (Some(source), caller.key(), Some(token));
+        self.signal(Around { tenant, source, principal, token, allowed: true, ..around }, &signal);
+        None
+    }
+
+    /// Counts a call of a function that was refused by its policies. A function that calls one it may not is no sign of
+    /// whoever began the chain.
+    pub(crate) fn note_refused_call(
+        &self,
+        call: &Call,
+        target: &Target,
+        peer: &Peer,
+        path: &str,
+        why: &Refused,
+    ) {
+        let sign = match why {
+            Refused::Unauthenticated { .. } => Sign::Unauthenticated(path),
+            Refused::Forbidden { .. } => Sign::Forbidden(path),
+            _ => return,
+        };
+        if call.chain.is_none() {
+            self.note_sign(call.id, Some(target), peer, sign);
+        }
+    }
+
+    /// Whoever deploys a shield that is weaker than the node's must be allowed that too. The answer is what the record
+    /// says of it.
+    pub(crate) fn permit_loosened(
+        &self,
+        ctx: Ctx<'_>,
+        home: &Home,
+        resource: Resource<'_>,
+        shield: &model::Shield,
+    ) -> Result<String, ControlError> {
+        let loosened = shield.loosened(&self.shield_defaults);
+        if loosened.is_empty() {
+            return Ok(String::new());
+        }
+        self.permit(ctx, home, Asked::LoosenShield, resource)?;
+        Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
+    }
+
+    /// Refuses a request of a source from which nobody is answered.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`], which is in the record.
+    pub fn admit_unblocked(&self, id: RequestId, target: &Target, peer: &Peer) -> Result<(), Refused> {
+        if !self.defence.standing.is_any() {
+            return Ok(());
+        }
+        let source = peer.address.ip();
+        let against = self.defence.standing.of_source(Some(target.tenant()), source, self.clock.now());
+        let Some(action) = against.everybody else { return Ok(()) };
+        let reason = format!("blocked by `{}` until {}", action.id, action.until);
+        self.note_refusal(id, Some(target), peer, SOURCE_BLOCKED, &reason);
+        Err(Refused::Forbidden { code: SOURCE_BLOCKED, reason })
+    }
+
+    /// Refuses somebody who proves nothing, of a source from which only those are answered who do.
+    pub(crate) fn admit_stranger(&self, id: RequestId, target: &Target, peer: &Peer) -> Result<(), Refused> {
+        let source = peer.address.ip();
+        let against = self.defence.standing.of_source(Some(target.tenant()), source, self.clock.now());
+        let Some(action) = against.strangers else { return Ok(()) };
+        let reason = format!("strangers are blocked by `{}` until {}", action.id, action.until);
+        self.note_refusal(id, Some(target), peer, SOURCE_BLOCKED, &reason);
+        Err(Refused::Forbidden { code: SOURCE_BLOCKED, reason })
+    }
+
+    /// Refuses a request of the control API of a source that is blocked there too.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`], which is in the record.
+    pub fn admit_operator(&self, id: RequestId, peer: &Peer) -> Result<(), Refused> {
+        let source = peer.address.ip();
+        let against = self.defence.standing.of_source(None, source, self.clock.now());
+        let Some(action) = against.everybody.filter(|_| against.control) else { return Ok(()) };
+        let reason = format!("blocked by `{}` until {}", action.id, action.until);
+        self.note_refusal_of_node(id, source, SOURCE_BLOCKED, &reason);
+        Err(Refused::Forbidden { code: SOURCE_BLOCKED, reason })
+    }
+
+    /// Whether refusals of a source are answered late, for the functions of a host.
+    pub fn is_slowed(&self, host: &str, peer: &Peer) -> bool {
+        if !self.defence.standing.is_any() {
+            return false;
+        }
+        let home = self.catalog.of_host(host);
+        let tenant = home.as_ref().map(|home| &home.tenant.id);
+        self.defence.standing.of_source(tenant, peer.address.ip(), self.clock.now()).slow
+    }
+
+    /// Whether calls of a revision are answered 503.
+    pub(crate) fn is_in_quarantine(&self, target: &Target) -> bool {
+        let (standing, number) = (&self.defence.standing, target.revision.number);
+        standing.of_revision(target.tenant(), target.function(), number, self.clock.now()).is_some()
+    }
+
+    /// Tells of a signal, and does what the configuration says about it.
+    pub(crate) fn signal(&self, around: Around<'_>, signal: &Signal) {
+        let id = self.short_id("s").unwrap_or_else(|_| format!("s{}", self.request_id()));
+        let about = About { request: around.request, tenant: around.tenant, source: around.source };
+        let mut event = about.on(self.recorder.event(Kind::Signal));
+        event.principal = around.principal.into();
+        event.resource = around.resource.into();
+        event.action = "detect".into();
+        event.allowed = around.allowed;
+        event.code = signal.kind.code().into();
+        event.detail = format!("`{id}`: {}", signal.said).into();
+        self.note(&event);
+        let (tenant, code) = (around.tenant.map_or("", |tenant| tenant.as_str()), signal.kind.code());
+        tracing::warn!(signal = id, tenant, code, source = ?around.source, said = signal.said, "a signal of the shield");
+        let action = self.respond(around, signal.kind, &id);
+        self.defence.keep(Noticed {
+            id,
+            at: self.clock.now(),
+            tenant: around.tenant.cloned(),
+            code: code.to_owned(),
+            source: around.source,
+            principal: around.principal.to_owned(),
+            resource: around.resource.to_owned(),
+            request: around.request,
+            said: signal.said.clone(),
+            action,
+        });
+    }
+
+    /// What the node does by itself. The answer is the action's name.
+    fn respond(&self, around: Around<'_>, kind: SignalKind, signal: &str) -> Option<String> {
+        let measure = self.defence.responses.to(kind)?;
+        let subject = match measure {
+            Measure::Slow | Measure::BlockStrangers | Measure::Block => {
+                Subject::Source(Cidr::of_source(around.source?))
+            }
+            Measure::Suspend => {
+                let token = around.token?;
+                // Whoever could undo it must not be kept out by it.
+                if self.tokens.token(token).is_none_or(|record| actions::is_above(&record.roles)) {
+                    return None;
+                }
+                Subject::Token(token.clone())
+            }
+            Measure::Quarantine => {
+                let (function, number) = around.revision?;
+                Subject::Revision(function.clone(), number)
+            }
+        };
+        let now = self.clock.now();
+        let known = self.defence.standing.of_tenant(around.tenant);
+        if known
+            .iter()
+            .any(|action| action.measure == measure && action.subject == subject && action.holds(now))
+        {
+            return None;
+        }
+        let action = Action {
+            id: self.short_id("a").ok()?,
+            tenant: around.tenant.cloned(),
+            measure,
+            subject,
+            control: false,
+            reason: format!("{} ({signal})", kind.code()),
+            by: "shield".to_owned(),
+            signal: Some(signal.to_owned()),
+            since: now,
+            until: now.plus_ms(self.defence.responses.minutes * 60_000),
+            ended: None,
+        };
+        let (action, event) = (Arc::new(action), around);
+        let mut told = self.action_event(&action, "");
+        (told.request, told.source) = (event.request, event.source);
+        if self.recorder.record(&told).is_err() || self.defence.standing.put(action.clone()).is_err() {
+            tracing::error!(
+                signal,
+                "the shield did nothing about a signal: the record or its own list is full"
+            );
+            return None;
+        }
+        let id = action.id.clone();
+        self.defence.unsaved.lock().action(action);
+        Some(id)
+    }
+}

@@ -1,0 +1,445 @@
+//! Counts what honest clients seldom do, by source, by whom somebody says they are and by token, and says when it is
+//! too much. It never reads a clock, never records, and never acts.
+//!
+//! Only what was refused is counted, and each thing once: a client that repeats one failing request for ever is broken,
+//! not hostile, and one that asks for a hundred different paths that are not there is looking for something.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use model::{TenantId, TokenId, limits};
+use parking_lot::Mutex;
+
+use crate::firewall::source;
+
+/// Something that honest clients do seldom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign<'a> {
+    /// Nothing answers at this path.
+    NotFound(&'a str),
+    /// No credential, where one is needed, at this path.
+    Unauthenticated(&'a str),
+    /// The policies say no, at this path.
+    Forbidden(&'a str),
+    /// Rules found an attack of this score.
+    RuleHit(u32),
+    /// This credential proves nothing. The text is hashed and not kept.
+    BadCredential(&'a [u8]),
+    /// A path that only bait answers.
+    HoneyRoute(&'a str),
+    /// A token that only bait is.
+    HoneyToken(&'a TokenId),
+}
+
+/// What a signal is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignalKind {
+    /// A source looks for what is not there or not for it, or sends attacks.
+    Probing,
+    /// A source tries one credential after the other.
+    CredentialStuffing,
+    /// Many sources try credentials of one caller.
+    ClaimStuffing,
+    /// One token comes from more places than its holder can be at.
+    TokenPlaces,
+    /// Somebody asked for a bait route.
+    HoneyRoute,
+    /// Somebody presented a bait token.
+    HoneyToken,
+    /// A run did what no run did while its revision was learned.
+    TransitionUnseen,
+    /// A number of the runs is far above what was learned.
+    Drift,
+    /// A function sends far more out than was learned.
+    Egress,
+}
+
+impl SignalKind {
+    /// The stable code, in kebab case.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Probing => "probing",
+            Self::CredentialStuffing => "credential-stuffing",
+            Self::ClaimStuffing => "claim-stuffing",
+            Self::TokenPlaces => "token-places",
+            Self::HoneyRoute => "honey-route",
+            Self::HoneyToken => "honey-token",
+            Self::TransitionUnseen => "transition-unseen",
+            Self::Drift => "drift",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// Too much of something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// What it is about.
+    pub kind: SignalKind,
+    /// How much there was, in what time: a sentence.
+    pub said: String,
+}
+
+/// From how much on it is too much. The default is `model::limits`.
+#[derive(Debug, Clone, Copy)]
+pub struct Thresholds {
+    /// Points of one source within [`limits::PROBING_MS`].
+    pub probing_points: u32,
+    /// Points of one source within [`limits::PROBING_LONG_MS`].
+    pub probing_long_points: u32,
+    /// Different credentials of one source within [`limits::STUFFING_MS`].
+    pub credentials_of_source: u32,
+    /// Different credentials of one claimed caller within [`limits::STUFFING_MS`].
+    pub credentials_of_claim: u32,
+    /// Networks that one person's token comes from within [`limits::TOKEN_PLACES_MS`].
+    pub places_of_user: usize,
+    /// Networks that one machine's token comes from in that time.
+    pub places_of_service: usize,
+    /// Sources, claims and tokens that are remembered, each.
+    pub keys_max: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            probing_points: limits::PROBING_POINTS,
+            probing_long_points: limits::PROBING_LONG_POINTS,
+            credentials_of_source: limits::STUFFING_OF_SOURCE,
+            credentials_of_claim: limits::STUFFING_OF_CLAIM,
+            places_of_user: limits::TOKEN_PLACES_OF_USER,
+            places_of_service: limits::TOKEN_PLACES_OF_SERVICE,
+            keys_max: limits::WATCHED_MAX,
+        }
+    }
+}
+
+/// Bits that different things are told apart by: two of many fall together now and then, which counts too few.
+const BITS: u64 = 256;
+/// The most that one match of rules counts.
+const RULE_POINTS_MAX: u32 = 10;
+
+/// Different things within a window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    since_ms: u64,
+    points: u32,
+    seen: [u64; (BITS / 64) as usize],
+}
+
+impl Tally {
+    /// Adds what was not there yet, and says how much there is.
+    fn add(&mut self, mark: Option<u64>, points: u32, window_ms: u64, now_ms: u64) -> u32 {
+        if self.points == 0 || now_ms.saturating_sub(self.since_ms) >= window_ms {
+            *self = Self { since_ms: now_ms, ..Self::default() };
+        }
+        if let Some(mark) = mark {
+            let (word, bit) = ((mark % BITS / 64) as usize, 1 << (mark % 64));
+            match self.seen.get_mut(word) {
+                Some(word) if *word & bit == 0 => *word |= bit,
+                _ => return self.points,
+            }
+        }
+        self.points = self.points.saturating_add(points);
+        self.points
+    }
+}
+
+/// What is remembered of a source or of a claimed caller.
+#[derive(Debug, Clone, Copy, Default)]
+struct Suspect {
+    burst: Tally,
+    long: Tally,
+    credentials: Tally,
+    /// When a signal was given last: of probing, of stuffing, of bait.
+    told_ms: [Option<u64>; 3],
+    last_ms: u64,
+}
+
+impl Suspect {
+    /// Whether to tell again: once in a while is enough.
+    fn tells(&mut self, which: usize, now_ms: u64) -> bool {
+        let Some(told) = self.told_ms.get_mut(which) else { return false };
+        let again = told.is_none_or(|told| now_ms.saturating_sub(told) >= limits::SIGNAL_AGAIN_MS);
+        if again {
+            *told = Some(now_ms);
+        }
+        again
+    }
+}
+
+/// Where a token was used lately.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    networks: Vec<(IpAddr, u64)>,
+    told_ms: Option<u64>,
+    last_ms: u64,
+}
+
+/// Whose source it is that is watched: what one tenant's clients do is no other's business.
+type Whose = (Option<TenantId>, IpAddr);
+
+/// All that is watched of those who ask. All times are milliseconds of a clock that never goes back.
+#[derive(Debug)]
+pub struct Watch {
+    thresholds: Thresholds,
+    marks: RandomState,
+    sources: Shelf<Whose, Suspect>,
+    claims: Shelf<(Option<TenantId>, String), Suspect>,
+    tokens: Shelf<TokenId, Places>,
+}
+
+impl Watch {
+    /// A watch that has seen nobody yet.
+    pub fn new(thresholds: Thresholds) -> Self {
+        let keys = thresholds.keys_max;
+        let (sources, claims, tokens) = (Shelf::new(keys), Shelf::new(keys), Shelf::new(keys));
+        Self { thresholds, marks: RandomState::new(), sources, claims, tokens }
+    }
+
+    /// Counts a sign of a source, and says whether that makes a signal. Of one kind there is one signal of a source in
+    /// [`limits::SIGNAL_AGAIN_MS`].
+    pub fn note(
+        &self,
+        sign: Sign<'_>,
+        tenant: Option<&TenantId>,
+        address: IpAddr,
+        now_ms: u64,
+    ) -> Option<Signal> {
+        let key = (tenant.cloned(), source(address));
+        self.sources.with(&key, now_ms, |suspect| {
+            suspect.last_ms = now_ms;
+            match sign {
+                Sign::HoneyRoute(path) => {
+                    let said = format!("`{path}` is bait that nobody has a reason to ask for");
+                    suspect.tells(2, now_ms).then_some(Signal { kind: SignalKind::HoneyRoute, said })
+                }
+                Sign::HoneyToken(id) => {
+                    let said = format!("token `{id}` is bait that nobody has a reason to hold");
+                    suspect.tells(2, now_ms).then_some(Signal { kind: SignalKind::HoneyToken, said })
+                }
+                Sign::BadCredential(text) => self.stuffing(suspect, self.marks.hash_one(text), now_ms),
+                Sign::NotFound(path) => {
+                    let points = if is_looked_for(path) { limits::PROBING_KNOWN_POINTS } else { 1 };
+                    self.probing(suspect, Some(self.marks.hash_one(path)), points, now_ms)
+                }
+                Sign::Unauthenticated(path) | Sign::Forbidden(path) => {
+                    self.probing(suspect, Some(self.marks.hash_one(path)), 1, now_ms)
+                }
+                Sign::RuleHit(score) => self.probing(suspect, None, score.min(RULE_POINTS_MAX), now_ms),
+            }
+        })
+    }
+
+    fn probing(&self, suspect: &mut Suspect, mark: Option<u64>, points: u32, now_ms: u64) -> Option<Signal> {
+        let burst = suspect.burst.add(mark, points, limits::PROBING_MS, now_ms);
+        // A rule that is wrong about a form finds it all day: matches count in a burst alone.
+        let long = mark.map_or(0, |_| suspect.long.add(mark, points, limits::PROBING_LONG_MS, now_ms));
+        let (counted, window_ms) = if burst >= self.thresholds.probing_points {
+            (burst, limits::PROBING_MS)
+        } else if long >= self.thresholds.probing_long_points {
+            (long, limits::PROBING_LONG_MS)
+        } else {
+            return None;
+        };
+        let said =
+            format!("{counted} points of refused requests, each path once, within {} s", window_ms / 1_000);
+        suspect.tells(0, now_ms).then_some(Signal { kind: SignalKind::Probing, said })
+    }
+
+    fn stuffing(&self, suspect: &mut Suspect, mark: u64, now_ms: u64) -> Option<Signal> {
+        let counted = suspect.credentials.add(Some(mark), 1, limits::STUFFING_MS, now_ms);
+        if counted < self.thresholds.credentials_of_source {
+            return None;
+        }
+        let said = format!(
+            "{counted} different credentials that do not hold within {} s",
+            limits::STUFFING_MS / 1_000
+        );
+        suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::CredentialStuffing, said })
+    }
+
+    /// Counts a credential that does not hold by whom it says it is, wherever it comes from.
+    pub fn claim(
+        &self,
+        credential: &[u8],
+        tenant: Option<&TenantId>,
+        name: &str,
+        now_ms: u64,
+    ) -> Option<Signal> {
+        let key = (tenant.cloned(), name.to_owned());
+        let mark = self.marks.hash_one(credential);
+        self.claims.with(&key, now_ms, |suspect| {
+            suspect.last_ms = now_ms;
+            let counted = suspect.credentials.add(Some(mark), 1, limits::STUFFING_MS, now_ms);
+            if counted < self.thresholds.credentials_of_claim {
+                return None;
+            }
+            let seconds = limits::STUFFING_MS / 1_000;
+            let said =
+                format!("{counted} different credentials of `{name}` that do not hold within {seconds} s");
+            suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::ClaimStuffing, said })
+        })
+    }
+
+    /// Counts the places that a token comes from: a network (`/16` of IPv4, `/32` of IPv6) is one.
+    pub fn place(&self, token: &TokenId, is_person: bool, address: IpAddr, now_ms: u64) -> Option<Signal> {
+        let network = network(address);
+        let most = if is_person { self.thresholds.places_of_user } else { self.thresholds.places_of_service };
+        self.tokens.with(token, now_ms, |places| {
+            places.last_ms = now_ms;
+            if let Some((_, last)) = places.networks.iter_mut().find(|(known, _)| *known == network) {
+                *last = now_ms;
+                return None;
+            }
+            places.networks.retain(|(_, last)| now_ms.saturating_sub(*last) < limits::TOKEN_PLACES_MS);
+            if places.networks.len() < most {
+                places.networks.push((network, now_ms));
+            }
+            let again = places.told_ms.is_none_or(|at| now_ms.saturating_sub(at) >= limits::SIGNAL_AGAIN_MS);
+            if places.networks.len() < most || !again {
+                return None;
+            }
+            places.told_ms = Some(now_ms);
+            let seconds = limits::TOKEN_PLACES_MS / 1_000;
+            let said = format!("token `{token}` came from {most} networks within {seconds} s");
+            Some(Signal { kind: SignalKind::TokenPlaces, said })
+        })
+    }
+
+    /// Sources, claimed callers and tokens that are remembered.
+    pub fn remembered(&self) -> (usize, usize, usize) {
+        (self.sources.len(), self.claims.len(), self.tokens.len())
+    }
+}
+
+/// Paths that scanners of the whole Internet ask everybody for. Nobody is sent to them by a link.
+const LOOKED_FOR: &[&str] = &[
+    "/.aws/credentials",
+    "/.docker/config.json",
+    "/.ds_store",
+    "/.env",
+    "/.env.local",
+    "/.env.production",
+    "/.git/config",
+    "/.git/head",
+    "/.htpasswd",
+    "/.npmrc",
+    "/.ssh/id_rsa",
+    "/.svn/entries",
+    "/.vscode/sftp.json",
+    "/_ignition/execute-solution",
+    "/actuator/env",
+    "/actuator/heapdump",
+    "/admin.php",
+    "/autodiscover/autodiscover.xml",
+    "/boaform/admin/formlogin",
+    "/cgi-bin/luci",
+    "/config.json",
+    "/console/",
+    "/hudson",
+    "/manager/html",
+    "/owa/auth/logon.aspx",
+    "/phpinfo.php",
+    "/phpmyadmin/index.php",
+    "/phpmyadmin/",
+    "/server-status",
+    "/solr/admin/info/system",
+    "/telescope/requests",
+    "/vendor/phpunit/phpunit/src/util/php/eval-stdin.php",
+    "/wp-admin/",
+    "/wp-admin/setup-config.php",
+    "/wp-config.php",
+    "/wp-login.php",
+    "/xmlrpc.php",
+];
+
+/// Whether scanners ask everybody for this path.
+fn is_looked_for(path: &str) -> bool {
+    LOOKED_FOR.iter().any(|known| known.eq_ignore_ascii_case(path))
+}
+
+/// The network that an address is of: about one provider in one region.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & 0xffff_0000).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 96)).into(),
+    }
+}
+
+const SHARDS: usize = 16;
+
+/// When something was seen last: what goes first where there is no room.
+trait Seen: Default {
+    fn last_ms(&self) -> u64;
+}
+
+impl Seen for Suspect {
+    fn last_ms(&self) -> u64 {
+        self.last_ms
+    }
+}
+
+impl Seen for Places {
+    fn last_ms(&self) -> u64 {
+        self.last_ms
+    }
+}
+
+/// A bounded number of those who are remembered.
+#[derive(Debug)]
+struct Shelf<K, V> {
+    hasher: RandomState,
+    most_per_shard: usize,
+    shards: [Mutex<HashMap<K, V, RandomState>>; SHARDS],
+}
+
+impl<K: Eq + Hash + Clone, V: Seen> Shelf<K, V> {
+    fn new(most: usize) -> Self {
+        let hasher = RandomState::new();
+        let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone())));
+        Self { hasher, most_per_shard: (most / SHARDS).max(1), shards }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
+    fn with<T>(&self, key: &K, now_ms: u64, act: impl FnOnce(&mut V) -> T) -> T {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shards[(hash >> 40) as usize % SHARDS].lock();
+        if let Some(known) = shard.get_mut(key) {
+            return act(known);
+        }
+        if shard.len() >= self.most_per_shard {
+            forget(&mut shard, now_ms);
+        }
+        act(shard.entry(key.clone()).or_default())
+    }
+
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+}
+
+/// Makes room: drops those of whom no window is open any more, or else the eighth that was seen the longest ago.
+fn forget<K, V: Seen>(shard: &mut HashMap<K, V, RandomState>, now_ms: u64) {
+    let before = shard.len();
+    shard.retain(|_, value| now_ms.saturating_sub(value.last_ms()) < limits::PROBING_LONG_MS);
+    let wanted = before.div_ceil(8);
+    let gone = before - shard.len();
+    if gone >= wanted || shard.is_empty() {
+        return;
+    }
+    let mut seen: Vec<u64> = shard.values().map(Seen::last_ms).collect();
+    let nth = (wanted - gone - 1).min(seen.len() - 1);
+    let oldest = *seen.select_nth_unstable(nth).1;
+    let mut excess = wanted - gone;
+    shard.retain(|_, value| {
+        let goes = excess > 0 && value.last_ms() <= oldest;
+        excess -= usize::from(goes);
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests;
