@@ -2,9 +2,9 @@
 //! ModSecurity's flags (`DOTALL`, `DOLLAR_ENDONLY`). What only a backtracking engine can do is an error here.
 
 pub(crate) mod literals;
+mod size;
 #[cfg(test)]
 mod tests;
-mod size;
 mod translate;
 
 use std::{collections::HashMap, sync::Arc};
@@ -65,7 +65,8 @@ impl Patterns {
         self.states = self.states.saturating_add(size.states);
         if size.states > STATES_MAX || size.counted > COUNTED_MAX {
             let (most, counted) = (STATES_MAX, COUNTED_MAX);
-            let why = format!("its program has more than {most} states, or {counted} by repetitions with a count");
+            let why =
+                format!("its program has more than {most} states, or {counted} by repetitions with a count");
             return Err(wrong(why));
         }
         if self.states > ALL_STATES_MAX {

@@ -14,7 +14,8 @@ pub(crate) use crate::operator::number;
 use crate::{
     pattern::Pattern,
     seclang::{
-        self, Directive, Files, LoadError, Located, Metered, Place, Reason, RuleText, Setting, Source, Update,
+        self, Directive, Files, LoadError, Located, Metered, Place, Reason, RuleText, Setting, Source,
+        Update,
         action::{Actions, Allow, Disruptive, Effect},
         operator::Template,
         variable::{Selector, Target},

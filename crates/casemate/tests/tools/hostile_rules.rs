@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    friend, public,
+    friend, node, public,
     support::{Answer, Ran, TestNode, guest},
 };
 
@@ -22,7 +22,7 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
-        let node = TestNode::start();
+        let node = node();
         node.deploy("echo", &guest("echo"), &public());
         Self { node }
     }
@@ -68,7 +68,9 @@ impl Site {
 }
 
 fn rule(id: usize, pattern: &str) -> String {
-    format!("SecRule ARGS \"@rx {pattern}\" \"id:{id},phase:2,deny,status:403,msg:'a word',severity:CRITICAL\"\n")
+    format!(
+        "SecRule ARGS \"@rx {pattern}\" \"id:{id},phase:2,deny,status:403,msg:'a word',severity:CRITICAL\"\n"
+    )
 }
 
 fn many(count: usize, line: impl Fn(usize) -> String) -> String {
@@ -79,7 +81,8 @@ fn many(count: usize, line: impl Fn(usize) -> String) -> String {
 fn what_explodes_is_refused() {
     let site = Site::start();
     let before = site.peak_kib();
-    let refuses = |name: &str, text: &str, says: &str| site.refuses(name, &[("a.conf", text.as_bytes())], says);
+    let refuses =
+        |name: &str, text: &str, says: &str| site.refuses(name, &[("a.conf", text.as_bytes())], says);
     refuses("power", &rule(1, "(a{1000}){1000}"), "states");
     refuses("tower", &rule(1, "((((((a{99}){99}){99}){99}){99}){99}){99}"), "states");
     refuses("alternatives", &rule(1, &format!("(?:{})", "a?|b".repeat(20_000))), "states");
@@ -100,7 +103,8 @@ fn what_explodes_is_refused() {
 #[test]
 fn what_names_too_much_is_refused() {
     let site = Site::start();
-    let refuses = |name: &str, text: &str, says: &str| site.refuses(name, &[("a.conf", text.as_bytes())], says);
+    let refuses =
+        |name: &str, text: &str, says: &str| site.refuses(name, &[("a.conf", text.as_bytes())], says);
     refuses("loop", "Include a.conf\n", "at most 8 deep");
     refuses("passwd", "Include /etc/passwd\n", "passwd");
     refuses("shadow", "SecRule ARGS \"@pmFromFile /etc/shadow\" \"id:1,deny\"\n", "shadow");
@@ -108,12 +112,17 @@ fn what_names_too_much_is_refused() {
     refuses("exec", "SecAction \"id:1,phase:1,pass,exec:/bin/sh\"\n", "exec");
     refuses("remote", "SecRemoteRules key https://localhost/rules\n", "SecRemoteRules");
     refuses("zeros", "SecAction \"id:1,phase:1,pass\"\0\n\0\0\n", "a.conf:1");
-    site.refuses("bytes", &[("a.conf", b"SecAction \"id:1,phase:1,pass,msg:'\xff\xfe'\"\n\xc3\x28")], "a.conf");
+    site.refuses(
+        "bytes",
+        &[("a.conf", b"SecAction \"id:1,phase:1,pass,msg:'\xff\xfe'\"\n\xc3\x28")],
+        "a.conf",
+    );
     // Each file is read three hundred times by the one before it.
     let mut files = vec![("a.conf".to_owned(), "Include 1.conf\n".to_owned())];
     files.extend((1..=6).map(|n| (format!("{n}.conf"), format!("Include {}.conf\n", n + 1).repeat(300))));
     files.push(("7.conf".to_owned(), "# the end\n".to_owned()));
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    let files: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
     site.refuses("fan", &files, "all together");
 }
 
@@ -128,8 +137,10 @@ fn what_is_too_long_is_refused() {
     (0..100).for_each(|_| line.write_all(&piece).unwrap());
     site.refuses("line", &[], "more than");
     // Past the command, which looks before it sends.
-    let files = serde_json::json!({ "name": "line", "read": ["a.conf"], "files": { "a.conf": "a".repeat(7 << 20) } });
-    let sent = site.node.api("POST", "/v1/node/rules", Some(&site.node.admin()), files.to_string().as_bytes());
+    let files =
+        serde_json::json!({ "name": "line", "read": ["a.conf"], "files": { "a.conf": "a".repeat(7 << 20) } });
+    let sent =
+        site.node.api("POST", "/v1/node/rules", Some(&site.node.admin()), files.to_string().as_bytes());
     assert!((400..500).contains(&sent.status), "{}", sent.text());
     let long = format!("SecRule ARGS \"@rx a\" \"id:1,msg:'{}'\"\nnonsense\n", "m".repeat(3_000_000));
     site.refuses("message", &[("a.conf", long.as_bytes())], "nonsense");

@@ -25,6 +25,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use support::{Home, TestNode};
+
+/// A friend and a foe share an address here, so nothing is done about the address: what is refused, rules and bounds refuse.
+/// sqlmap speaks no TLS 1.3, and all of them open many connections.
+const CONFIG: &str = "[dangerous]\ntls12 = true\n[rates]\nconnections_per_second = 1000\nconnections_at_once = 1000\n\
+    [shield.response]\nprobing = \"log\"\n";
+
 /// How long a program may attack.
 const ATTACK_MAX: Duration = Duration::from_secs(150);
 
@@ -38,6 +45,10 @@ fn program(name: &str) -> Option<Command> {
     let mut command = Command::new(found?);
     command.stdin(Stdio::null());
     Some(command)
+}
+
+fn node() -> TestNode {
+    TestNode::start_with(Home::new(), CONFIG)
 }
 
 /// Lets everybody in for a month.

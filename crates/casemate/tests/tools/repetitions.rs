@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    friend, public,
-    support::{Home, TestNode, guest},
+    friend, node, public,
+    support::{TestNode, guest},
 };
 
 const BYTES: usize = 100 << 10;
@@ -14,9 +14,57 @@ const TAKES_MAX: Duration = Duration::from_secs(1);
 
 /// What patterns with nested or neighbouring repetitions are slow on.
 const UNITS: &[&str] = &[
-    "a", "aA1", " ", "\t \n", "(", "((", "{{", "%", "%25", "'", "\"", "\\\\", "../", "..;/", "<", "<a ", "<!--", "/*", "/**/", "-",
-    "--", "'-'", "' or ", "1 or ", "select ", "union all ", "and(", "x=", "=", "&#x", "&lt;", "$(", "${", "`", "|", ";", "; ",
-    "@", "a@", "a.", "1.", "0x", "0,", ",", "on a=", "javascript:", "\u{e9}", "\u{0}", "\u{ff}a", "http://a", "a:b:",
+    "a",
+    "aA1",
+    " ",
+    "\t \n",
+    "(",
+    "((",
+    "{{",
+    "%",
+    "%25",
+    "'",
+    "\"",
+    "\\\\",
+    "../",
+    "..;/",
+    "<",
+    "<a ",
+    "<!--",
+    "/*",
+    "/**/",
+    "-",
+    "--",
+    "'-'",
+    "' or ",
+    "1 or ",
+    "select ",
+    "union all ",
+    "and(",
+    "x=",
+    "=",
+    "&#x",
+    "&lt;",
+    "$(",
+    "${",
+    "`",
+    "|",
+    ";",
+    "; ",
+    "@",
+    "a@",
+    "a.",
+    "1.",
+    "0x",
+    "0,",
+    ",",
+    "on a=",
+    "javascript:",
+    "\u{e9}",
+    "\u{0}",
+    "\u{ff}a",
+    "http://a",
+    "a:b:",
 ];
 
 fn encoded(text: &str) -> String {
@@ -27,7 +75,7 @@ fn encoded(text: &str) -> String {
 
 #[test]
 fn repetitions_cost_little() {
-    let node = TestNode::start_with(Home::new(), "[rates]\nconnections_per_second = 1000\nconnections_at_once = 1000\n");
+    let node = node();
     node.deploy("echo", &guest("echo"), &public());
     friend::asks_on(&node, "/echo/friend", "repetitions", || attack(&node));
 }
@@ -39,7 +87,11 @@ fn attack(node: &TestNode) {
         let begun = Instant::now();
         let answer = node.call_with((method, path), None, headers, body);
         let taken = begun.elapsed();
-        assert!([200, 400, 403, 413, 414, 429, 431, 503].contains(&answer.status), "{what}: {}", answer.text());
+        assert!(
+            [200, 400, 403, 413, 414, 429, 431, 503].contains(&answer.status),
+            "{what}: {}",
+            answer.text()
+        );
         assert!(taken < TAKES_MAX, "{what} took {taken:?} and is answered {}", answer.status);
         slowest = std::mem::take(&mut slowest).max((taken, what));
     };

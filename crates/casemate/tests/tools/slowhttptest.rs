@@ -2,16 +2,15 @@
 //! function answers, and the tool itself says that it does.
 
 use crate::{
-    friend, program, public, run_to_its_end,
-    support::{Home, TestNode, guest},
+    friend, node, program, public, run_to_its_end,
+    support::{TestNode, guest},
 };
 
-const CONFIG: &str = "[rates]\nconnections_per_second = 1000\nconnections_at_once = 1000\n";
 const CONNECTIONS: &str = "300";
 const SECONDS: &str = "13";
 
-fn node() -> TestNode {
-    let node = TestNode::start_with(Home::new(), CONFIG);
+fn site() -> TestNode {
+    let node = node();
     node.deploy("echo", &guest("echo"), &public());
     node
 }
@@ -30,7 +29,7 @@ fn attacked(node: &TestNode, path: &str, mode: &[&str]) -> Option<String> {
 /// Each time that the tool looked, the function answered it.
 #[track_caller]
 fn check(mode: &[&str]) {
-    let node = node();
+    let node = site();
     let Some(said) = attacked(&node, "/echo/slow", mode) else { return };
     let looked: Vec<&str> = said.lines().filter(|line| line.contains("service available:")).collect();
     assert!(!looked.is_empty() && looked.iter().all(|line| line.contains("YES")), "{said}");
@@ -60,7 +59,7 @@ fn overlapping_ranges() {
 /// Whoever reads a gigabyte slowly takes the places of that function, which then is busy, and of no other.
 #[test]
 fn slow_readers_of_much() {
-    let node = node();
+    let node = site();
     node.deploy("big", &guest("hostile"), &public());
     attacked(&node, "/big/gigabyte", &["-X", "-w", "1", "-y", "64", "-z", "8", "-n", "3"]);
     assert_eq!(node.call("GET", "/echo/afterwards", None, b"").status, 200);

@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use crate::{
-    program,
-    support::{Home, TestNode, guest},
+    node, program,
+    support::{TestNode, guest},
 };
 
 const FOUND: &str = "sqlmap identified the following injection point";
@@ -13,8 +13,6 @@ const NOT_FOUND: &str = "all tested parameters do not appear to be injectable";
 const DISGUISES: &str = "--tamper=between,randomcase,space2comment,charencode";
 /// Rules know sqlmap by its own name. Who attacks changes that first.
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-/// sqlmap speaks no TLS 1.3. Its connections are many and short.
-const CONFIG: &str = "[dangerous]\ntls12 = true\n[rates]\nconnections_per_second = 1000\nconnections_at_once = 1000\n";
 
 struct Shop {
     node: TestNode,
@@ -23,7 +21,7 @@ struct Shop {
 
 impl Shop {
     fn open(shield: &str) -> Self {
-        let node = TestNode::start_with(Home::new(), CONFIG);
+        let node = node();
         node.deploy("shop", &guest("vulnerable"), &format!("[access]\nallow = \"tenant\"\n{shield}"));
         let token = node.token(&["--name", "mallory", "--scope", "invoke"]);
         let shop = Self { node, token };
@@ -64,12 +62,13 @@ fn check_not_found(target: &str, more: &[&str]) {
     let Some(sqlmap) = program("sqlmap") else { return };
     let shop = Shop::open("");
     let said = shop.scanned(sqlmap, target, &[&["--technique=BEU"], more].concat());
-    // It gives up by itself, or its source was turned away before that.
     assert!(!said.contains(FOUND) && !said.contains("Payload:"), "{said}");
-    assert!(said.contains(NOT_FOUND) || said.contains("unable to connect"), "{said}");
+    assert!(said.contains(NOT_FOUND), "{said}");
     let refusals = shop.refusals();
-    eprintln!("sqlmap found nothing in {target} with {more:?}; {refusals} refusals by rules (1000 are counted)");
-    assert!(refusals > 0, "{said}");
+    eprintln!(
+        "sqlmap found nothing in {target} with {more:?}; {refusals} refusals by rules (1000 are counted)"
+    );
+    assert!(refusals > 100, "{said}");
 }
 
 #[test]

@@ -57,7 +57,9 @@ fn probe(letters: &[u8], bytes: usize) -> Option<Asked> {
         text.extend(letters.get(at));
     }
     let request = Request::post("/").header("host", "example.com").header("user-agent", "curl/8.9.1");
-    let request = request.header("content-type", "application/x-www-form-urlencoded").header("content-length", text.len());
+    let request = request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", text.len());
     let (head, ()) = request.body(()).ok()?.into_parts();
     let address = std::net::SocketAddr::from(([192, 0, 2, 1], 40_000));
     let peer = Peer { address, tls: true, server_name: None, certificate: None };
