@@ -27,7 +27,7 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
         if let Err(error) = crate::tools::cvc5(root) {
             println!("   skipped: {error:#}");
         }
-        say("pebble, testssl");
+        say("pebble, testssl, sqlmap, slowhttptest");
         if let Err(error) = crate::tools::of_debian() {
             println!("   skipped: {error:#}");
         }

@@ -50,9 +50,15 @@ pub fn oidc_provider(root: &Path) -> Result<PathBuf> {
     Ok(module)
 }
 
-/// Debian's programs that tests of TLS want, each by the package that has it: a certificate authority, and a scanner.
-const OF_DEBIAN: [(&str, &str); 3] =
-    [("pebble", "pebble"), ("pebble-challtestsrv", "pebble"), ("testssl", "testssl.sh")];
+/// Debian's programs that tests want, each by the package that has it: of TLS a certificate authority and a scanner, of attacks
+/// a scanner for holes in SQL and a client that is slow on purpose.
+const OF_DEBIAN: [(&str, &str); 5] = [
+    ("pebble", "pebble"),
+    ("pebble-challtestsrv", "pebble"),
+    ("testssl", "testssl.sh"),
+    ("sqlmap", "sqlmap"),
+    ("slowhttptest", "slowhttptest"),
+];
 
 /// Installs what of [`OF_DEBIAN`] is not there, where this is Debian and its superuser asks.
 pub fn of_debian() -> Result<()> {

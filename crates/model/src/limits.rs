@@ -305,6 +305,8 @@ pub const INSPECTED_BODY_BYTES_MAX: u64 = MIB;
 pub const INSPECTED_ANSWER_BYTES: u64 = 128 * KIB;
 /// How long rules may look at one request, all phases together, in milliseconds.
 pub const INSPECTION_MS: u64 = 20;
+/// How long rules that are added may take for a long text that is made to be slow, in milliseconds.
+pub const RULES_PROBE_MS: u64 = 500;
 /// Beginnings of bodies that are held at once while rules look at them, all together, in bytes.
 pub const INSPECTED_BODIES_BYTES_MAX: u64 = 256 * MIB;
 /// Addresses for which rules may keep something, of one tenant.

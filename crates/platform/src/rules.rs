@@ -350,7 +350,8 @@ impl Platform {
         let detail = format!("rules `{}` {}, {} of them", set.name, set.digest, set.rules.len());
         let guards = Arc::new(Guards::new(set));
         let (made, defaults, shields) = (guards.clone(), self.shield_defaults, self.all_shields());
-        off_the_loop(move || prove(&made, defaults, &shields)).await??;
+        let clock = self.clock.clone();
+        off_the_loop(move || prove(&made, defaults, &shields, &|| clock.monotonic_ns())).await??;
         let before = self.in_force().await?;
         let next =
             InForce { now: number, before: if before.now == number { before.before } else { before.now } };
@@ -481,12 +482,13 @@ fn view(kept: &KeptSet, in_force: bool) -> RuleSetView {
     }
 }
 
-/// Rules are taken if every function can have them, and if they let through what everybody sends: one that refuses all
-/// requests would stop the node.
+/// Rules are taken if every function can have them, if they let through what everybody sends, and if no text of some takes
+/// them far longer than a request may cost: rules that refuse all requests, or never end, would stop the node.
 fn prove(
     guards: &Guards,
     defaults: ShieldDefaults,
     shields: &[(String, Shield)],
+    clock: &dyn Fn() -> u64,
 ) -> Result<(), ControlError> {
     for (name, shield) in shields {
         guards.guard(defaults, shield).map_err(|e| invalid(format!("the function `{name}`: {e}")))?;
@@ -495,6 +497,12 @@ fn prove(
     let guard = guards.guard(strict, &Shield::default()).map_err(|e| invalid(e.to_string()))?;
     if let Some(finding) = shield::inspect::refuses_everybody(&guard) {
         return Err(invalid(format!("they refuse a plain request: {}", finding.detail())));
+    }
+    let most = limits::RULES_PROBE_MS;
+    let dearest = shield::inspect::dearest_ns(&guard, clock, most * 1_000_000) / 1_000_000;
+    if dearest > most {
+        let why = "to look at a long text, which a single test of a pattern may take";
+        return Err(invalid(format!("they take {dearest} ms {why}, and may take {most}")));
     }
     Ok(())
 }

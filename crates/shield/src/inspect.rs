@@ -4,6 +4,7 @@
 //! A function has one [`Guard`]: the node's rules, specialised for what its manifest asks. Its exit is [`Inspected`],
 //! which nothing else makes.
 
+mod dear;
 mod guard;
 mod kept;
 mod opaque;
@@ -18,6 +19,7 @@ use waf::{Cause, Decision};
 pub use waf::{Report, memory::Memory};
 
 pub use self::{
+    dear::dearest_ns,
     guard::{Guard, GuardError, Guards, RuleSet},
     kept::{Answer, Asked},
     opaque::is_opaque,

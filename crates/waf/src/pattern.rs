@@ -2,6 +2,7 @@
 //! ModSecurity's flags (`DOTALL`, `DOLLAR_ENDONLY`). What only a backtracking engine can do is an error here.
 
 pub(crate) mod literals;
+mod size;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -15,6 +16,11 @@ use crate::seclang::Reason;
 
 /// The largest program of one pattern, bytes.
 const SIZE_MAX: usize = 8 << 20;
+/// The most states of one pattern, and of them those that repetitions with a count write out: what can make a search slow.
+const STATES_MAX: usize = 10_000;
+const COUNTED_MAX: usize = 5_000;
+/// The most states of all patterns of a set of rules; each takes about 110 bytes.
+const ALL_STATES_MAX: usize = 500_000;
 /// What a pattern's states may take at run time, bytes, for each thread that uses it.
 const CACHE_MAX: usize = 1 << 20;
 
@@ -31,6 +37,7 @@ pub(crate) struct Pattern {
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     known: HashMap<(String, bool), Arc<Pattern>>,
+    states: usize,
 }
 
 impl Patterns {
@@ -54,6 +61,17 @@ impl Patterns {
             .build()
             .parse(&translated)
             .map_err(|e| wrong(last_line(&e.to_string())))?;
+        let size = size::of(&hir);
+        self.states = self.states.saturating_add(size.states);
+        if size.states > STATES_MAX || size.counted > COUNTED_MAX {
+            let (most, counted) = (STATES_MAX, COUNTED_MAX);
+            let why =
+                format!("its program has more than {most} states, or {counted} by repetitions with a count");
+            return Err(wrong(why));
+        }
+        if self.states > ALL_STATES_MAX {
+            return Err(wrong(format!("all patterns together have more than {ALL_STATES_MAX} states")));
+        }
         let regex = RegexBuilder::new(&translated)
             .unicode(false)
             .dot_matches_new_line(true)

@@ -14,7 +14,8 @@ pub(crate) use crate::operator::number;
 use crate::{
     pattern::Pattern,
     seclang::{
-        self, Directive, Files, LoadError, Located, Place, Reason, RuleText, Setting, Source, Update,
+        self, Directive, Files, LoadError, Located, Metered, Place, Reason, RuleText, Setting, Source,
+        Update,
         action::{Actions, Allow, Disruptive, Effect},
         operator::Template,
         variable::{Selector, Target},
@@ -84,8 +85,9 @@ impl Rules {
     /// # Errors
     /// At the first thing that is not understood, with its file and line.
     pub fn load(sources: &[Source<'_>], files: &dyn Files) -> Result<Self, LoadError> {
-        let mut loader = Loader::new(files);
-        for located in seclang::parse(sources, files)? {
+        let files = Metered::new(files);
+        let mut loader = Loader::new(&files);
+        for located in seclang::parse(sources, &files)? {
             loader.take(located)?;
         }
         loader.finish()

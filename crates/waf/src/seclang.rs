@@ -7,7 +7,7 @@ mod lexer;
 pub mod operator;
 pub mod variable;
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 pub use directive::{Directive, RuleSelector, Setting, Update};
 use thiserror::Error;
@@ -114,6 +114,9 @@ pub enum Reason {
         /// Where it begins.
         starter: u32,
     },
+    /// More directives than a set of rules may have.
+    #[error("there are more than {0} directives")]
+    Directives(usize),
     /// `skipAfter` to a marker that does not follow.
     #[error("no marker or rule `{marker}` follows to skip to")]
     Marker {
@@ -179,6 +182,44 @@ pub struct Located {
 }
 
 const INCLUDE_DEPTH_MAX: u8 = 8;
+/// Directives of a set of rules, those of included files too, each time that they are.
+const DIRECTIVES_MAX: usize = 20_000;
+/// What rules may have read of the files that they name, each time that they name one, in bytes.
+const NAMED_BYTES_MAX: usize = 16 << 20;
+/// What naming a file counts for at least, in bytes.
+const NAMED_BYTES_MIN: usize = 4 << 10;
+
+/// Files of which rules can have no more read than a set of rules is worth, however often they name them.
+pub(crate) struct Metered<'a> {
+    files: &'a dyn Files,
+    left: Cell<usize>,
+}
+
+impl<'a> Metered<'a> {
+    pub(crate) const fn new(files: &'a dyn Files) -> Self {
+        Self { files, left: Cell::new(NAMED_BYTES_MAX) }
+    }
+
+    fn charge(&self, bytes: usize) -> Result<(), String> {
+        let left = self.left.get().checked_sub(bytes.max(NAMED_BYTES_MIN));
+        let why = || format!("rules name files of more than {NAMED_BYTES_MAX} bytes, all together");
+        self.left.set(left.ok_or_else(why)?);
+        Ok(())
+    }
+}
+
+impl Files for Metered<'_> {
+    fn read(&self, from: &str, name: &str) -> Result<Vec<u8>, String> {
+        let bytes = self.files.read(from, name)?;
+        self.charge(bytes.len())?;
+        Ok(bytes)
+    }
+
+    fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        self.charge(0)?;
+        self.files.expand(from, pattern)
+    }
+}
 
 /// Reads sources in order, with what they include.
 ///
@@ -205,6 +246,9 @@ fn parse_one(
         let words = lexer::words(&line.text).map_err(at)?;
         let directive = directive::parse(&words).map_err(at)?;
         let Directive::Include(pattern) = &directive else {
+            if found.len() >= DIRECTIVES_MAX {
+                return Err(at(Reason::Directives(DIRECTIVES_MAX)));
+            }
             found.push(Located { place, directive });
             continue;
         };

@@ -407,6 +407,30 @@ fn a_budget_that_is_used_up_refuses() {
     assert_eq!(outcomes[1], Decision::Pass);
 }
 
+/// A single test of a long text, with no rule behind it, may be what is too much.
+#[test]
+fn the_last_rule_may_use_up_the_budget() {
+    let spent = Cell::new(0_u64);
+    let clock = || spent.replace(spent.get() + 15_000_000);
+    let plan = plan("SecRule ARGS \"@rx [a-z]{5}[^a-z]\" \"id:1,phase:1,pass\"");
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    for (length, expect) in [(100, false), (40_000, true)] {
+        let uri = format!("/?x={}", "ab".repeat(length / 2));
+        let mut transaction = plan.transaction(World { clock: &clock, epoch_s: 0, memory: None });
+        let head = Head {
+            method: b"GET",
+            uri: uri.as_bytes(),
+            protocol: b"HTTP/1.1",
+            headers: &[],
+            peer: address,
+            server: address,
+            id: "",
+        };
+        assert_eq!(transaction.request_head(&head) != Decision::Pass, expect, "{length}");
+        assert_eq!(transaction.finish().exhausted, expect, "{length}");
+    }
+}
+
 #[test]
 fn packed_bodies_are_unpacked_within_the_bound() {
     let rules = "SecRule ARGS_POST \"@rx bad\" \"id:1,phase:2,deny\"\nSecRule REQBODY_ERROR \"@eq 1\" \"id:2,phase:2,pass\"";

@@ -165,3 +165,37 @@ fn included_files_are_read_in_order_and_their_errors_name_them() {
     let files = folder(&[("words", "# no phrase\nalpha beta\n\n")]);
     assert_eq!(load("SecRule ARGS \"@pmFromFile words\" id:1", &files).unwrap().len(), 1);
 }
+
+/// As many files as anybody asks for, each with the same text.
+struct Everywhere(Vec<u8>);
+
+impl Files for Everywhere {
+    fn read(&self, _from: &str, _name: &str) -> Result<Vec<u8>, String> {
+        Ok(self.0.clone())
+    }
+
+    fn expand(&self, _from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        Ok(vec![pattern.to_owned()])
+    }
+}
+
+/// What is small as it is written, and large when it is read.
+#[test]
+fn rules_that_multiply_are_refused() {
+    let check = |text: &str, named: &str, expect: &str| {
+        let files = Everywhere(named.as_bytes().to_vec());
+        match Rules::load(&[Source { name: "own.conf", text }], &files) {
+            Err(error) => assert!(error.to_string().contains(expect), "{error}, not {expect}"),
+            Ok(_) => panic!("taken: {}", text.get(..80).unwrap_or(text)),
+        }
+    };
+    let many = |line: &dyn Fn(usize) -> String, count: usize| (0..count).map(line).collect::<String>();
+    let action = |n: usize| format!("SecAction \"id:{n},pass\"\n");
+    check(&many(&action, 20_001), "", "more than 20000 directives");
+    let include = |n: usize| format!("Include f{n}\n");
+    check(&many(&include, 50), &"SecMarker X\n".repeat(500), "more than 20000 directives");
+    check(&many(&include, 50), &include(1).repeat(50), "more than 16777216 bytes");
+    let list = |n: usize| format!("SecRule ARGS \"@pmFromFile f\" \"id:{n}\"\n");
+    check(&many(&list, 20), &"a\n".repeat(1 << 19), "more than 16777216 bytes");
+    check(&list(1), &"word\n".repeat(500_000), "all lists together");
+}

@@ -169,3 +169,16 @@ fn functions_that_ask_the_same_share_a_plan() {
     assert!(Arc::ptr_eq(&one.first(), &two.first()));
     assert!(!Arc::ptr_eq(&one.first(), &three.first()));
 }
+
+/// Time goes on by a millisecond whenever somebody asks for it.
+#[test]
+fn the_dearest_text_is_told_and_too_dear_a_one_ends_it() {
+    let guard = guard("");
+    let asked = std::cell::Cell::new(0_u64);
+    let clock = || asked.replace(asked.get() + 1_000_000);
+    let dearest = dearest_ns(&guard, &clock, u64::MAX);
+    assert!(dearest >= 1_000_000, "{dearest}");
+    let all = asked.replace(0);
+    assert!(dearest_ns(&guard, &clock, dearest / 2) > dearest / 2);
+    assert!(asked.get() < all, "it goes on");
+}

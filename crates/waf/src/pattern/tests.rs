@@ -44,6 +44,35 @@ fn what_needs_backtracking_is_refused() {
 }
 
 #[test]
+fn what_would_take_a_program_too_large_is_refused() {
+    let mut patterns = Patterns::default();
+    let mut refused = |pattern: &str| patterns.compile(pattern, false).err().map(|e| e.to_string());
+    let check = [
+        ("(a+)+$b", None),
+        ("(?:[a-z]{1,255} ){10}", None),
+        ("[ab]{5001}", Some("states")),
+        ("(a{1000}){1000}", Some("states")),
+        ("((((((a{99}){99}){99}){99}){99}){99}){99}", Some("states")),
+        ("(?:x{0,1000}){0,1000}", Some("states")),
+    ];
+    for (pattern, expect) in check {
+        match (refused(pattern), expect) {
+            (None, None) => {}
+            (Some(said), Some(expect)) => assert!(said.contains(expect), "{pattern}: {said}"),
+            (found, _) => panic!("{pattern}: {found:?}"),
+        }
+    }
+    assert!(refused(&"ab".repeat(5_001)).is_some_and(|said| said.contains("states")));
+}
+
+#[test]
+fn many_patterns_are_no_way_around_it() {
+    let mut patterns = Patterns::default();
+    let found = (0..1_000).find_map(|n| patterns.compile(&format!("x{n}[ab]{{1800}}"), false).err());
+    assert!(found.unwrap().to_string().contains("all patterns together"));
+}
+
+#[test]
 fn what_is_required_is_in_every_match() {
     let check = |pattern: &str| {
         let compiled = Patterns::default().compile(pattern, false).unwrap();

@@ -17,7 +17,11 @@ use crate::{
 pub(super) struct Compiler {
     pub(super) patterns: Patterns,
     phrases: HashMap<Vec<Vec<u8>>, Arc<Phrases>>,
+    phrases_bytes: usize,
 }
+
+/// All lists of phrases of a set of rules, in bytes; each takes about 25 when it is ready.
+const PHRASES_BYTES_MAX: usize = 2 << 20;
 
 impl Compiler {
     /// The operator made ready.
@@ -68,6 +72,11 @@ impl Compiler {
     fn phrases(&mut self, phrases: Vec<Vec<u8>>) -> Result<Arc<Phrases>, Reason> {
         if let Some(known) = self.phrases.get(&phrases) {
             return Ok(Arc::clone(known));
+        }
+        self.phrases_bytes += phrases.iter().map(|phrase| phrase.len() + 1).sum::<usize>();
+        if self.phrases_bytes > PHRASES_BYTES_MAX {
+            let why = format!("all lists together have more than {PHRASES_BYTES_MAX} bytes");
+            return Err(Reason::Pattern { pattern: "a list of phrases".to_owned(), why });
         }
         let compiled = Arc::new(Phrases::compile(&phrases)?);
         self.phrases.insert(phrases, Arc::clone(&compiled));

@@ -14,6 +14,9 @@ use crate::{
     seclang::action::{Allow, RuleEngine},
 };
 
+/// A text of which one test may take a notable time, in bytes: the clock is asked after each.
+const LONG: usize = 16 << 10;
+
 impl<'p> Transaction<'p> {
     /// Runs one phase.
     pub(super) fn run(&mut self, phase: u8) -> Decision {
@@ -50,6 +53,10 @@ impl<'p> Transaction<'p> {
             at = step.jump.unwrap_or(at);
         }
         self.current = None;
+        // The last of them may have been too much.
+        if self.exhausted && phase != 5 && self.decision == Decision::Pass {
+            return self.exhaust();
+        }
         if self.allowed == Some(Allow::Phase) {
             self.allowed = None;
         }
@@ -203,6 +210,9 @@ impl<'p> Transaction<'p> {
             let bytes = self.scratch.bytes(text);
             link.check.holds(bytes, self.expanded(argument), capture)
         };
+        if text.len() > LONG {
+            self.spend(LONG);
+        }
         if holds == link.negated {
             return false;
         }
