@@ -34,6 +34,17 @@ pub enum Withheld {
     Fault(Fault),
 }
 
+/// Bodies up to this are looked at in less time than it takes to move others out of the way, in bytes.
+const SHORT_BODY_BYTES: usize = 16 << 10;
+
+/// Looks at something long without keeping waiting what else this thread has to do.
+fn beside_others<T>(bytes: usize, look: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let has_others =
+        || Handle::try_current().is_ok_and(|at| at.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes > SHORT_BODY_BYTES && has_others() { tokio::task::block_in_place(look) } else { look() }
+}
+
 /// How long a body is by its head.
 fn said_bytes(head: &http::request::Parts) -> Option<u64> {
     head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -154,7 +165,7 @@ impl Platform {
         let (clock, digits) = (|| self.clock.monotonic_ns(), id.digits());
         let now = self.rules_now(target, &clock);
         let id_text = std::str::from_utf8(&digits).unwrap_or_default();
-        let looked = guard.look(screened, seen, id_text, now);
+        let looked = beside_others(seen.bytes().len(), || guard.look(screened, seen, id_text, now));
         self.recent.keep(self.clock.monotonic_ms(), id, target, screened, seen, looked.is_err());
         match looked {
             Ok(None) => Ok(()),
@@ -253,7 +264,9 @@ impl Platform {
         let (clock, digits) = (|| self.clock.monotonic_ns(), call.id.digits());
         let id = std::str::from_utf8(&digits).unwrap_or_default();
         let seen = Answer { head: &head, start: start.as_ref() };
-        let found = watched.guard.look_at_answer(&watched.asked, &seen, id, self.rules_now(target, &clock));
+        let now = self.rules_now(target, &clock);
+        let look = || watched.guard.look_at_answer(&watched.asked, &seen, id, now);
+        let found = beside_others(start.len(), look);
         let Some(finding) = found.filter(Finding::is_told) else {
             return Ok(Response::from_parts(head, body.put_back(pieces)));
         };

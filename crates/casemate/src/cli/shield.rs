@@ -38,6 +38,7 @@ It ends with 1 where a test fails.";
 
 const EXPLAIN: &str = "\
 Example:
+  casemate shield explain < request.http                       # by the rules in the box
   casemate shield explain --rules ./crs/rules < request.http
 
 The request is as it is sent: request line, headers, an empty line, the body. Lines may end in LF.";
@@ -280,11 +281,12 @@ pub(crate) enum Honey {
 /// Where rules are.
 #[derive(Debug, Args)]
 pub(crate) struct RuleFiles {
-    /// The folder of rules: its `*.conf` files in the order of their names, what they name beside them
+    /// The folder of rules: its `*.conf` files in the order of their names, what they name beside them; the rules in
+    /// the box where absent
     #[arg(long, value_name = "DIR")]
-    pub(crate) rules: PathBuf,
+    pub(crate) rules: Option<PathBuf>,
     /// Rules to read first; `crs-setup.conf` or `crs-setup.conf.example` in the folder or above where absent
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "rules")]
     pub(crate) setup: Option<PathBuf>,
 }
 

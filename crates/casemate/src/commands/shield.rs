@@ -55,7 +55,10 @@ fn clock() -> u64 {
 }
 
 fn load(args: &cli::RuleFiles) -> Result<Arc<Rules>, Failure> {
-    let files = files::of(&args.rules, args.setup.as_deref())?;
+    let Some(folder) = &args.rules else {
+        return shield::base_rules().map(Arc::new).map_err(|e| Failure::new(Exit::Failed, e));
+    };
+    let files = files::of(folder, args.setup.as_deref())?;
     let mut texts = Vec::with_capacity(files.len());
     for path in &files {
         let bytes = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;

@@ -27,7 +27,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn files(folder: &tempfile::TempDir) -> cli::RuleFiles {
-    cli::RuleFiles { rules: folder.path().join("rules"), setup: None }
+    cli::RuleFiles { rules: Some(folder.path().join("rules")), setup: None }
 }
 
 #[test]
@@ -66,6 +66,6 @@ fn what_is_wrong_with_rules_names_the_file_and_the_line() {
     let failure = load(&files(&folder)).unwrap_err();
     assert_eq!(failure.exit, Exit::Invalid);
     assert!(failure.message.contains("20.conf:2: there is no operator `@nosuch`"), "{}", failure.message);
-    let none = cli::RuleFiles { rules: folder.path().join("tests"), setup: None };
+    let none = cli::RuleFiles { rules: Some(folder.path().join("tests")), setup: None };
     assert!(load(&none).unwrap_err().message.contains("there is no `.conf` file"));
 }
