@@ -10,6 +10,15 @@ use crate::support::TestNode;
 /// What a request of a friend's may take, on a machine that does much else, at the 99th percentile.
 const P99_MAX: Duration = Duration::from_secs(2);
 
+/// Ends what asks on, however the attack ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Asks `path` every 50 ms while `attack` runs: each request is answered with 200.
 #[track_caller]
 pub(crate) fn asks_on<T>(node: &TestNode, path: &str, what: &str, attack: impl FnOnce() -> T) -> T {
@@ -31,8 +40,9 @@ pub(crate) fn asks_on<T>(node: &TestNode, path: &str, what: &str, attack: impl F
     };
     let (done, mut taken) = std::thread::scope(|scope| {
         let friend = scope.spawn(ask);
+        let ends = Ends(&is_over);
         let done = attack();
-        is_over.store(true, Ordering::Relaxed);
+        drop(ends);
         (done, friend.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     taken.sort();
