@@ -95,9 +95,7 @@ impl Platform {
         let is_stream = matches!(body, RequestBody::Stream(_));
         let said = said_bytes(unseen.head()).filter(|_| is_stream).unwrap_or(0);
         if said > bound {
-            let fault = Fault::RequestBodyLimit;
-            self.note_refusal(id, Some(target), unseen.peer(), fault.code(), fault.sentence());
-            return Err(Withheld::Fault(fault));
+            return Err(self.not_read(id, target, caller, &unseen, Fault::RequestBodyLimit));
         }
         if said > most as u64 && guard.refuses_rest(unseen.head()) {
             // Nobody reads what is refused for its length anyway.
@@ -113,10 +111,9 @@ impl Platform {
                 let wait = Duration::from_millis(target.limits().wall_ms);
                 let begun = tokio::time::timeout(wait, self.begin(target, pieces, most)).await;
                 let begun = begun.map_err(|_| Withheld::Slow)?;
-                begun.inspect_err(|withheld| {
-                    if let Withheld::Fault(fault) = withheld {
-                        self.note_refusal(id, Some(target), unseen.peer(), fault.code(), fault.sentence());
-                    }
+                begun.map_err(|withheld| match withheld {
+                    Withheld::Fault(fault) => self.not_read(id, target, caller, &unseen, fault),
+                    other => other,
                 })?
             }
         };
@@ -131,6 +128,29 @@ impl Platform {
                 inspected.continued(|_| RequestBody::Stream(Box::pin(first.chain(rest))))
             }
         })
+    }
+
+    /// A body that is not read to where rules would look: in the record and the function's log.
+    fn not_read(
+        &self,
+        id: RequestId,
+        target: &Target,
+        caller: &Caller,
+        screened: &Screened<()>,
+        fault: Fault,
+    ) -> Withheld {
+        let source = screened.peer().address.ip();
+        let call = Call::new(id, caller.key().into(), source, screened.head()).through(caller);
+        self.log_refused(target, &call, fault.code());
+        let about = About { request: Some(id), tenant: Some(target.tenant()), source: Some(source) };
+        let mut event = about.on(self.recorder.event(Kind::Refusal));
+        event.principal = call.principal.clone();
+        event.resource = target.resource.clone();
+        event.code = fault.code().into();
+        event.detail = fault.sentence().into();
+        chain::tell(&mut event, call.chain.as_deref());
+        self.note_refused(fault.code(), &event);
+        Withheld::Fault(fault)
     }
 
     /// The beginning of a body, and what follows if that is not all.

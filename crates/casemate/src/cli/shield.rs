@@ -53,7 +53,7 @@ A node has rules of its own from the start (`base`). docs/shield.md says what th
 const ADD: &str = "\
 Example:
   casemate shield rules add                                     # Debian's package
-  casemate shield rules add ./coreruleset-4.28.0.tar.gz --digest sha256:…
+  casemate shield rules add ./coreruleset-4.28.0.tar.gz --name crs-4.28
 
 The rules are read here and on the node, their own tests (go-ftw) run where they came with them, and
 the set looks at every request of every function from then on, in the place of the one before. The node
