@@ -1,6 +1,9 @@
 //! Operators made ready: patterns and lists of phrases compiled, addresses and ranges read, once for all rules alike.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::check::{Check, Comparison, Digits, Phrases, TextTest};
 use crate::{
@@ -69,7 +72,10 @@ impl Compiler {
         Ok(Check::Digits(kind, self.patterns.compile(text, false)?))
     }
 
-    fn phrases(&mut self, phrases: Vec<Vec<u8>>) -> Result<Arc<Phrases>, Reason> {
+    fn phrases(&mut self, mut phrases: Vec<Vec<u8>>) -> Result<Arc<Phrases>, Reason> {
+        // The automaton takes time that grows with the square of how often one phrase stands in the list.
+        let mut known = HashSet::new();
+        phrases.retain(|phrase| known.insert(phrase.to_ascii_lowercase()));
         if let Some(known) = self.phrases.get(&phrases) {
             return Ok(Arc::clone(known));
         }
