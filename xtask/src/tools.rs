@@ -50,8 +50,8 @@ pub fn oidc_provider(root: &Path) -> Result<PathBuf> {
     Ok(module)
 }
 
-/// Debian's programs that tests want, each by the package that has it: of TLS a certificate authority and a scanner, of attacks
-/// a scanner for holes in SQL and a client that is slow on purpose.
+/// Debian's programs that tests want, each by the package that has it: of TLS a certificate authority and a scanner, of
+/// attacks a scanner for holes in SQL and a client that is slow on purpose.
 const OF_DEBIAN: [(&str, &str); 5] = [
     ("pebble", "pebble"),
     ("pebble-challtestsrv", "pebble"),
