@@ -90,7 +90,8 @@ fn a_forged_proxy_header() {
     for sent in [&hello[..], v1, &cut[..20], &[&cut[..13], &[0x31, 0, 0]].concat()] {
         let mut stream = site.plain_from("127.0.0.2");
         stream.write_all(sent).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // The node may have ended it already.
+        let _ended = stream.shutdown(std::net::Shutdown::Write);
         assert_eq!(rest(stream), b"", "{sent:?}");
     }
     site.left_by("proxy-header", "127.0.0.2");
