@@ -28,7 +28,7 @@ fn attacks() -> Vec<Attack> {
         get("SQL in a parameter", "/hello?id=1%27%20OR%20%271%27=%271", "?id=1' OR '1'='1"),
         get("a path to the system's files", "/hello?file=../../../etc/passwd", "?file=../../../etc/passwd"),
         get(
-            "the cloud's metadata as a URL",
+            "a cloud's metadata, as a URL",
             "/hello?url=http://169.254.169.254/latest/",
             "?url=http://169.254.169.254/…",
         ),
@@ -40,11 +40,7 @@ fn attacks() -> Vec<Attack> {
             method: Method::POST,
             header: Some((header::CONTENT_TYPE, "application/json")),
             body: r#"{"user":{"$ne":null},"__proto__":{"admin":true}}"#,
-            ..get(
-                "operators and prototypes in JSON",
-                "/hello",
-                r#"{"user":{"$ne":null},"__proto__":{"admin":true}}"#,
-            )
+            ..get("operators in JSON", "/hello", r#"{"user":{"$ne":null},"__proto__":{"admin":true}}"#)
         },
     ]
 }
@@ -56,7 +52,7 @@ impl Tour<'_> {
             self.attacked(attack).await?;
         }
         let friendly = Attack {
-            what: "ordinary text with SQL's words",
+            what: "ordinary text, SQL's words",
             ..get("", "/hello?q=select+a+gift+from+the+list,+O%27Brien", "")
         };
         let got = self.sent(&friendly).await?;
@@ -76,7 +72,7 @@ impl Tour<'_> {
         if let Some(why) = self.why(got.request).await? {
             self.show.notes.insert(row, format!("row {number}: {}\n  {why}", attack.sent));
         }
-        self.row(attack.what, "403 rule-matched", &said, as_told, recorded);
+        self.row(attack.what, "403 by a rule", &said, as_told, recorded);
         Ok(())
     }
 
