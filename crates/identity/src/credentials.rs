@@ -1,10 +1,11 @@
 //! What a request presents as proof of who sends it. It never looks anything up.
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::{
     Refusal,
     secret::{TEXT_BYTES, TokenError, TokenSecret},
+    webhook::WebhookScheme,
 };
 
 /// A credential that is well formed, or none. It is wiped when dropped.
@@ -70,6 +71,14 @@ impl Credentials {
         }
         Self::from_headers(headers)
     }
+}
+
+/// What a request presents of itself, as it was sent, whether anybody takes it or not: the value of `Authorization`, of a
+/// message's signature (RFC 9421 §4.2), or of a webhook's.
+pub fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+    let schemes = WebhookScheme::ALL.into_iter().map(WebhookScheme::header);
+    let mut names = ["authorization", "signature"].into_iter().chain(schemes);
+    names.find_map(|name| headers.get(name)).map(HeaderValue::as_bytes)
 }
 
 pub(crate) fn holds_token(text: &str) -> bool {

@@ -42,7 +42,7 @@ pub use config::{
     Flow, GrantConfig, IdentityConfig, IssuerConfig, LoginConfig, Secret, SignatureConfig, TokensConfig,
     WebhookConfig,
 };
-pub use credentials::Credentials;
+pub use credentials::{Credentials, presented};
 pub use identity::{Identity, LoggedIn, LoginAsked, Offer, Proves, Trusted, login_nonce};
 pub use jose::jwk::{Algorithm, JwkError, KeySet};
 pub use proved::{Bound, ProofKind, Proved};

@@ -175,17 +175,20 @@ impl Platform {
         claimed: Option<&str>,
         code: &'static str,
     ) -> &'static str {
-        let Some(text) = head.headers.get(http::header::AUTHORIZATION) else { return code };
-        let bait = if code == bait::UNKNOWN { self.defence.baits.token_of(text) } else { None };
+        let text = head.headers.get(http::header::AUTHORIZATION);
+        let bait = text.filter(|_| code == bait::UNKNOWN).and_then(|text| self.defence.baits.token_of(text));
         if let Some((tenant, id)) = bait {
             let around = Around { tenant: Some(&tenant), ..around };
             self.note_sign_of(around, source, Sign::HoneyToken(&id));
             return bait::TOUCHED;
         }
-        self.note_sign_of(around, source, Sign::BadCredential(text.as_bytes()));
-        if let Some(name) = claimed {
+        // Each message that a stale secret signs has a signature of its own, which is no guess of its source.
+        if let Some(text) = text {
+            self.note_sign_of(around, source, Sign::BadCredential(text.as_bytes()));
+        }
+        if let (Some(name), Some(presented)) = (claimed, identity::presented(&head.headers)) {
             let now_ms = self.clock.monotonic_ms();
-            if let Some(signal) = self.defence.watch.claim(text.as_bytes(), around.tenant, name, now_ms) {
+            if let Some(signal) = self.defence.watch.claim(presented, around.tenant, name, now_ms) {
                 self.signal(Around { source: Some(source), principal: name, ..around }, &signal);
             }
         }

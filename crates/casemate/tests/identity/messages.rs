@@ -66,6 +66,17 @@ fn a_webhook_is_proved_over_its_whole_body() {
     let too_large = vec![b'x'; 600_000];
     assert_eq!(sent("/orders", "larger", now_s(), &too_large, &too_large).status, 413);
 
+    // Whoever guesses for one sender is told of, wherever it sits, and the sender goes on.
+    for n in 0..70 {
+        assert_ne!(sent("/orders", &format!("guess-{n}"), now_s(), b"guess", small).status, 200);
+    }
+    let found = node.run(&["shield", "status", "--output", "json"]).ok().json();
+    let told =
+        found["signals"].as_array().unwrap().iter().filter(|signal| signal["code"] == "claim-stuffing");
+    let told: Vec<_> = told.map(|signal| signal["principal"].as_str().unwrap()).collect();
+    assert_eq!(told, ["webhook:orders"], "{found}");
+    assert_eq!(sent("/orders", "after", now_s(), small, small).status, 200);
+
     let again = TestNode::start_with(node.stop(), "");
     let github = format!("sha256={}", HEXLOWER.encode(mac(small).as_ref()));
     let swapped = ask(&again, "POST", "/orders", &[("x-hub-signature-256", &github)], small);
