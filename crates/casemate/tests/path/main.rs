@@ -21,6 +21,8 @@ mod load;
 mod policies;
 mod rates;
 mod rest;
+#[path = "../support/stepping.rs"]
+mod stepping;
 #[path = "../support/mod.rs"]
 mod support;
 mod walls;

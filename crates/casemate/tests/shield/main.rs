@@ -13,5 +13,7 @@ mod actions;
 mod profiles;
 mod signals;
 mod sources;
+#[path = "../support/stepping.rs"]
+mod stepping;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    sources::{Client, TENANT, detail, node, node_in, signals, status, the_signal},
+    sources::{Client, TENANT, detail, node, node_by, node_in, signals, status, the_signal},
+    stepping::SteppingClock,
     support::{TestNode, guest},
 };
 
@@ -142,4 +143,43 @@ fn numbers_that_drift_are_told_of() {
         }
     }
     assert_eq!(drift(), 1, "{}", status(&node));
+}
+
+#[test]
+fn what_was_learned_is_in_force_when_its_time_is_over() {
+    let (one, two, clock) = (upstream(), upstream(), SteppingClock::new());
+    let node = node_by(&clock);
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
+    let client = Client::at(&node, [127, 0, 0, 1]);
+    let path = |place: SocketAddr| format!("/outbound?url=http://{place}/x");
+    let call = |place: SocketAddr| client.get(&path(place), Some(&token)).status;
+    for (approve, stage, after) in [(false, "in-force", 502), (true, "waiting", 200)] {
+        let learns = format!("mode = \"enforce\"\nlearn_minutes = 60\napprove = {approve}\n");
+        node.deploy("outbound", &guest("outbound"), &manifest(&learns, &[one, two]));
+        profile(&node, "reset");
+        client.many(&path(one), &token, 99);
+        clock.step(if approve { 3 } else { 1 } * 3_660);
+        assert_eq!(profile(&node, "show")["stage"], "learning", "too few runs, however long it takes");
+        assert_eq!((call(one), call(one)), (200, 200));
+        assert_eq!(profile(&node, "show")["stage"], stage);
+        assert_eq!((call(one), call(two)), (200, after), "{}", status(&node));
+    }
+}
+
+#[test]
+fn sudden_egress_is_told_of() {
+    let one = upstream();
+    let node = node("");
+    node.deploy("outbound", &guest("outbound"), &manifest("", &[one]));
+    let token = node.token(&["--name", "caller", "--scope", "invoke"]);
+    let client = Client::at(&node, [127, 0, 0, 1]);
+    let path = format!("/outbound?url=http://{one}/x&times=2");
+    client.many(&path, &token, 10);
+    profile(&node, "approve");
+    client.many(&path, &token, 20);
+    assert!(signals(&node, "egress").is_empty(), "{}", status(&node));
+    client.many(&path, &token, 200);
+    let signal = the_signal(&node, "egress");
+    assert_eq!(signal["resource"], "Function::\"default/outbound\"");
+    assert_eq!(signals(&node, "transition-unseen").len(), 0, "each run does what it always did");
 }

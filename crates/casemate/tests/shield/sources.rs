@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Home, TestNode};
+use crate::{
+    stepping::SteppingClock,
+    support::{Home, TestNode},
+};
 
 /// Every caller of the tenant may call.
 pub(crate) const TENANT: &str = "[access]\nallow = \"tenant\"\n";
@@ -18,6 +21,11 @@ const CONFIG: &str = "[dangerous]\nplain_http = \"127.0.0.1:0\"\n[egress]\nallow
 /// A node with more of a configuration, in a folder that may be another's.
 pub(crate) fn node_in(home: Home, more: &str) -> TestNode {
     TestNode::start_with(home, &format!("{CONFIG}{more}"))
+}
+
+/// The same by a clock of its own.
+pub(crate) fn node_by(clock: &SteppingClock) -> TestNode {
+    TestNode::start_as(Home::new(), CONFIG, |command| clock.rule(command))
 }
 
 pub(crate) fn node(more: &str) -> TestNode {
