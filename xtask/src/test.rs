@@ -27,6 +27,10 @@ pub fn run(root: &Path, fast: bool) -> Result<()> {
         if let Err(error) = crate::tools::cvc5(root) {
             println!("   skipped: {error:#}");
         }
+        say("ocsf-json-schema");
+        if let Err(error) = crate::tools::ocsf(root) {
+            println!("   skipped: {error:#}");
+        }
         say("pebble, testssl, sqlmap, slowhttptest");
         if let Err(error) = crate::tools::of_debian() {
             println!("   skipped: {error:#}");

@@ -12,6 +12,10 @@ use anyhow::{Result, ensure};
 
 /// The solver as `cedar-policy-symcc` names it.
 const CVC5: &str = "cvc5==1.3.1";
+/// The schema of events, as its project publishes it, and what holds JSON to it.
+const OCSF: [&str; 2] = ["ocsf-json-schema==1.2.0", "jsonschema==4.25.1"];
+/// What reads the events.
+const OCSF_CHECK: &str = include_str!("tools/ocsf.py");
 /// The OpenID provider.
 const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
 /// What makes an executable of its bindings.
@@ -26,15 +30,31 @@ pub fn cvc5(root: &Path) -> Result<PathBuf> {
     let tools = root.join("target/tools/cvc5");
     let solver = tools.join("bin/cvc5-smt");
     if !solver.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&tools))?;
-        run(Command::new(tools.join("bin/pip")).args(["install", "--quiet", CVC5]))?;
-        let (script, python) = (tools.join("solver.py"), tools.join("bin/python"));
-        fs::write(&script, SOLVER)?;
-        let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), script.display());
-        fs::write(&solver, text)?;
-        fs::set_permissions(&solver, fs::Permissions::from_mode(0o755))?;
+        of_python(&tools, &[CVC5], SOLVER, &solver)?;
     }
     Ok(solver)
+}
+
+/// Where the program is that holds events to their schema.
+pub fn ocsf(root: &Path) -> Result<PathBuf> {
+    let tools = root.join("target/tools/ocsf");
+    let check = tools.join("bin/ocsf-check");
+    if !check.exists() {
+        of_python(&tools, &OCSF, OCSF_CHECK, &check)?;
+    }
+    Ok(check)
+}
+
+/// A program of a script and what it needs of PyPI, in a folder of its own.
+fn of_python(tools: &Path, packages: &[&str], script: &str, program: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(tools))?;
+    run(Command::new(tools.join("bin/pip")).args(["install", "--quiet"]).args(packages))?;
+    let (path, python) = (tools.join("script.py"), tools.join("bin/python"));
+    fs::write(&path, script)?;
+    let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), path.display());
+    fs::write(program, text)?;
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// Where the OpenID provider is that people of the tests log in at: npm's `oidc-provider`, certified.

@@ -151,7 +151,7 @@ impl Ocsf {
         };
         out.insert("app".into(), app);
         out.insert("actor".into(), objects::actor(event));
-        objects::source(out, event);
+        objects::observed(out, event);
     }
 }
 
@@ -233,9 +233,9 @@ fn control(event: &Event) -> Option<(u64, u64)> {
     }
 }
 
-/// Informational 1, Low 2, Medium 3, High 4.
+/// Informational 1, Low 2, Medium 3, High 4: of signals, those that have no innocent explanation by their number.
 fn severity(event: &Event) -> u64 {
-    let grave = ["honeytoken", "transition", "impossible"].iter().any(|code| event.code.starts_with(code));
+    let grave = ["honey-", "transition-"].iter().any(|code| event.code.starts_with(code));
     match event.kind {
         Kind::Signal if grave => 4,
         Kind::Signal | Kind::Action => 3,
@@ -318,10 +318,7 @@ fn remediation(out: &mut Map<String, Value>, event: &Event, uid: &str) {
     put_text(out, "command_uid", uid);
     let said = if event.detail.is_empty() { objects::operation(event) } else { &*event.detail };
     out.insert("remediation".into(), json!({ "desc": said }));
-    if let Some(source) = event.source {
-        let seen = json!([{ "name": "source", "type_id": 2, "value": source.to_string() }]);
-        out.insert("observables".into(), seen);
-    }
+    objects::observed(out, event);
 }
 
 fn put(out: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {

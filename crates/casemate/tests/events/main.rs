@@ -12,6 +12,7 @@
 mod file;
 mod http;
 mod receiver;
+mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 mod syslog;

@@ -65,6 +65,14 @@ pub(super) fn source(out: &mut Map<String, Value>, event: &Event) {
     }
 }
 
+/// Where it came from, in a class that knows no endpoint of it.
+pub(super) fn observed(out: &mut Map<String, Value>, event: &Event) {
+    if let Some(source) = event.source {
+        let seen = json!([{ "name": "source", "type_id": 2, "value": source.to_string() }]);
+        out.insert("observables".into(), seen);
+    }
+}
+
 /// What it was about.
 pub(super) fn resources(out: &mut Map<String, Value>, event: &Event) {
     if event.resource.is_empty() {

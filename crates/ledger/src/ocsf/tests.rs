@@ -127,10 +127,10 @@ fn samples() -> Vec<(&'static str, Event)> {
         ("started", Event { allowed: true, detail: "walls: landlock".into(), ..bare(Kind::Node, "start") }),
         ("stopped", Event { allowed: true, ..bare(Kind::Node, "stop") }),
         (
-            "a honeytoken was touched",
+            "bait was touched",
             Event {
-                code: "honeytoken-touched".into(),
-                detail: "the key `admin/backup` was read".into(),
+                code: "honey-route".into(),
+                detail: "`/backup.zip` is bait".into(),
                 ..event(Kind::Signal)
             },
         ),
