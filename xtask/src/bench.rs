@@ -2,6 +2,7 @@
 
 mod added;
 mod first_call;
+mod flood;
 mod identity;
 mod neighbour;
 mod overload;
@@ -77,6 +78,7 @@ const PARTS: &[(&str, &str, Part)] = &[
     ),
     ("first_call", "first calls of functions that are on disk and not in memory", first_call::run),
     ("overload", "twice the capacity: goodput, refusals, memory", overload::run),
+    ("flood", "a function's latency for one source while another sends a hundred times as much", flood::run),
     ("neighbour", "a function's latency while another misbehaves", neighbour::run),
     ("policy", "decisions in a tenant of 10,000 policies and 10,000 principals, beside 10", policy::run),
     ("thousand", "a thousand functions: deploys, and memory when idle", thousand::run),

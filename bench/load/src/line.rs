@@ -58,7 +58,7 @@ pub(crate) async fn tcp(to: &To, n: usize) -> Result<TcpStream, Wrong> {
         return Err("only loopback is ever spoken to".into());
     }
     let socket = TcpSocket::new_v4()?;
-    if to.sources > 1 {
+    if to.sources > 0 {
         let last = 1 + u8::try_from(n % usize::from(to.sources))?;
         socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 1, last)), 0))?;
     }

@@ -43,8 +43,8 @@ pub(crate) struct To {
     /// Bearer tokens, taken in turn by connections.
     #[serde(default)]
     pub(crate) tokens: Vec<String>,
-    /// Loopback addresses to come from, taken in turn.
-    #[serde(default = "one")]
+    /// Loopback addresses of its own to come from, taken in turn; with none it comes from the system's.
+    #[serde(default)]
     pub(crate) sources: u8,
 }
 
@@ -83,10 +83,6 @@ pub(crate) struct Attack {
     pub(crate) path: String,
     pub(crate) connections: usize,
     pub(crate) seconds: f64,
-}
-
-const fn one() -> u8 {
-    1
 }
 
 #[cfg(test)]

@@ -43,8 +43,11 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     for attack in &all {
         let mut ratios = Vec::new();
         for _ in 0..bench.rounds {
-            let without = friendly_p99(bench, &node, &pins, None)?;
-            let during = friendly_p99(bench, &node, &pins, Some(attack))?;
+            let without = friendly_p99(bench, &node, &pins)?;
+            let running = attack.start(bench.tools, &node, &pins, bench.seconds as f64 + 1.0)?;
+            std::thread::sleep(Duration::from_millis(500));
+            let during = friendly_p99(bench, &node, &pins)?;
+            drop(running);
             quiet.push(without);
             ratios.push(during / without);
             // What the attack left behind goes its own way.
@@ -60,15 +63,10 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn friendly_p99(bench: &Bench<'_>, node: &Node, pins: &Pins, attack: Option<&Attack>) -> Result<f64> {
-    let seconds = bench.seconds as f64;
-    let running = attack.map(|attack| attack.start(bench.tools, node, pins, seconds + 1.0)).transpose()?;
-    if running.is_some() {
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    let order = attacks::friendly_order(node, seconds);
+/// The p99 of the friendly function's callers in microseconds.
+pub(super) fn friendly_p99(bench: &Bench<'_>, node: &Node, pins: &Pins) -> Result<f64> {
+    let order = attacks::friendly_order(node, bench.seconds as f64);
     let answer = load::run(bench.tools, &pins.load, &order)?;
-    drop(running);
     Ok(answer["answered_us_p99"].as_f64().unwrap_or(f64::NAN).max(answer_lost(&answer)))
 }
 

@@ -156,13 +156,13 @@ impl Node {
         json!({ "address": self.plain.trim_start_matches("http://"), "tokens": [self.token] })
     }
 
-    /// What a load needs to call functions over TLS, from one source as one caller.
+    /// What a load needs to call functions over TLS, from the system's own source as one caller.
     pub fn to(&self) -> Value {
         let address = self.functions.trim_start_matches("https://");
         json!({ "address": address, "ca": self.ca, "tokens": [self.token] })
     }
 
-    /// What a load needs to reach the listener, from many sources.
+    /// What a load needs to reach the listener from so many other sources.
     pub fn to_from(&self, sources: u8, tokens: &[String]) -> Value {
         let mut to = self.to();
         to["sources"] = sources.into();
