@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use identity::Caller;
 use model::RequestId;
 use platform::{Platform, Target};
-use shield::Peer;
+use shield::{Admitted, Peer};
 
 use crate::{
     metrics::Metrics,
@@ -23,8 +23,8 @@ use crate::{
         respond,
         respond::Body,
         route::route,
-        screen::screen,
-        shape::{Shaped, shape},
+        screen::{admit, screen},
+        shape::{Shaped, settled, shape, tell},
     },
 };
 
@@ -45,16 +45,19 @@ impl DataPlane {
     pub(crate) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = self.platform.request_id();
         let asked = respond::Asked::of(&request);
-        let is_slowed = Slow::is_meant(&self.platform, &request, peer);
         let started = self.platform.clock().monotonic_ms();
-        let walked = match behind(&self.platform, peer, &request) {
-            Ok(None) => self.walk(id, peer, None, request).await,
-            Ok(Some(behind)) => {
-                let walked = Box::pin(self.walk(id, &behind.peer, Some(&behind.told), request)).await;
-                walked.map_err(Problem::among_others)
-            }
-            Err(problem) => Err(problem),
+        let (behind, unclear) = match behind(&self.platform, peer, &request) {
+            Ok(behind) => (behind, None),
+            Err(problem) => (None, Some(problem)),
         };
+        // From here on, the peer is who asks.
+        let (peer, told) = behind.as_ref().map_or((peer, None), |one| (&one.peer, Some(&one.told)));
+        let is_slowed = Slow::is_meant(&self.platform, &request, peer);
+        let walked = match unclear {
+            Some(problem) => Err(problem),
+            None => self.walk(id, peer, told, request).await,
+        };
+        let walked = if told.is_some() { walked.map_err(Problem::among_others) } else { walked };
         let mut response = match walked {
             Ok(response) => response,
             Err(problem) => {
@@ -82,13 +85,15 @@ impl DataPlane {
         told: Option<&(HeaderName, HeaderValue)>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
-        let mut shaped = shape(peer, request).await?;
+        let (mut head, body) = settled(peer, request)?;
+        let admitted = admit(&self.platform, id, &head, peer)?;
         if let Some((name, value)) = told {
-            shaped.head.headers.insert(name, value.clone());
+            tell(&mut head.headers, name, value);
         }
+        let shaped = shape(head, body).await?;
         let target = route(&self.platform, id, &shaped, peer)?;
         let mut caller = None;
-        let answer = self.enter(id, peer, &target, shaped, &mut caller).await;
+        let answer = self.enter(id, (peer, admitted), &target, shaped, &mut caller).await;
         let refused = answer.as_ref().err().map(Problem::code);
         match self.platform.rates_told(&target, peer, caller.as_ref(), refused) {
             None => answer,
@@ -100,7 +105,7 @@ impl DataPlane {
     async fn enter(
         &self,
         id: RequestId,
-        peer: &Peer,
+        (peer, admitted): (&Peer, Admitted),
         target: &Arc<Target>,
         shaped: Shaped,
         caller: &mut Option<Caller>,
@@ -108,7 +113,7 @@ impl DataPlane {
         let platform = &self.platform;
         let upload = shaped.upload.clone();
         upload.bounded_by(target.limits());
-        let screened = screen(platform, id, target, shaped, peer)?;
+        let screened = screen(platform, id, target, shaped, admitted, peer)?;
         let screened = match target.takes_others() {
             true => {
                 let ready = Box::pin(self.whole.ready(platform, id, target, screened)).await;

@@ -251,19 +251,36 @@ impl Platform {
         Ok(format!("; its shield is weaker than the node's: {}", loosened.join("; ")))
     }
 
-    /// Refuses a request of a source from which nobody is answered.
+    /// Refuses a request to a host of a source from which nobody is answered there.
     ///
     /// # Errors
     /// [`Refused::Forbidden`], which is in the record.
-    pub fn admit_unblocked(&self, id: RequestId, target: &Target, peer: &Peer) -> Result<(), Refused> {
+    pub fn admit_unblocked(&self, id: RequestId, host: &str, peer: &Peer) -> Result<(), Refused> {
+        if !self.defence.standing.is_any() {
+            return Ok(());
+        }
+        let home = self.catalog.of_host(host);
+        self.admit_unblocked_by(id, home.as_ref().map(|home| &home.tenant.id), peer)
+    }
+
+    /// The same of a tenant's functions.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`], which is in the record.
+    pub fn admit_unblocked_by(
+        &self,
+        id: RequestId,
+        tenant: Option<&TenantId>,
+        peer: &Peer,
+    ) -> Result<(), Refused> {
         if !self.defence.standing.is_any() {
             return Ok(());
         }
         let source = peer.address.ip();
-        let against = self.defence.standing.of_source(Some(target.tenant()), source, self.clock.now());
+        let against = self.defence.standing.of_source(tenant, source, self.clock.now());
         let Some(action) = against.everybody else { return Ok(()) };
         let reason = format!("blocked by `{}` until {}", action.id, action.until);
-        self.note_refusal(id, Some(target), peer, SOURCE_BLOCKED, &reason);
+        self.note_nobody(id, tenant, source, SOURCE_BLOCKED, &reason);
         Err(Refused::Forbidden { code: SOURCE_BLOCKED, reason })
     }
 

@@ -75,6 +75,13 @@ impl Platform {
         self.note_refused(code, &event);
     }
 
+    /// Notes in the record of a host's tenant that a request was refused before it was known which function it is for.
+    pub fn note_refusal_at(&self, id: RequestId, host: &str, peer: &Peer, code: &'static str, detail: &str) {
+        let home = self.catalog.of_host(host);
+        let tenant = home.as_ref().map(|home| &home.tenant.id);
+        self.note_nobody(id, tenant, peer.address.ip(), code, detail);
+    }
+
     /// Notes in the record of the node that something was refused which is of no tenant: a request that never
     /// became one, or whose function there is not.
     pub fn note_refusal_of_node(

@@ -47,6 +47,9 @@ pub enum Blocked {
     /// No host, two hosts, or one that is no host.
     #[error("the host is ambiguous: {0}")]
     Host(&'static str),
+    /// More than one `Content-Type` (RFC 9110 §8.3).
+    #[error("more than one media type is named for the body")]
+    MediaTypes,
     /// The body's length can be read in two ways (RFC 9112 §6.3): a smuggled request.
     #[error("the body's length is ambiguous: {0}")]
     Framing(&'static str),
@@ -104,6 +107,7 @@ impl Blocked {
             Self::TooManyHeaders { .. } => "too-many-headers",
             Self::HeadersTooLarge { .. } => "headers-too-large",
             Self::Host(_) => "host-ambiguous",
+            Self::MediaTypes => "media-types-several",
             Self::Framing(_) => "framing-ambiguous",
             Self::ConnectionRate { .. } => "connection-rate",
             Self::SourceRate { .. } => "source-rate",
@@ -120,7 +124,11 @@ impl Blocked {
             Self::Method(_) => 405,
             Self::TargetTooLong { .. } => 414,
             Self::TooManyHeaders { .. } | Self::HeadersTooLarge { .. } => 431,
-            Self::MethodToken | Self::TargetAmbiguous(_) | Self::Host(_) | Self::Framing(_) => 400,
+            Self::MethodToken
+            | Self::TargetAmbiguous(_)
+            | Self::Host(_)
+            | Self::MediaTypes
+            | Self::Framing(_) => 400,
             Self::ConnectionRate { .. }
             | Self::SourceRate { .. }
             | Self::CallerRate { .. }

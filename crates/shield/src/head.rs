@@ -47,6 +47,10 @@ fn path(path: &str) -> Result<(), &'static str> {
                     b'%' if hex(after.get(2)).is_some() && hex(after.get(3)).is_some() => {
                         return Err("a doubly encoded character in the path");
                     }
+                    // Policies and routes would see another path than a function that decodes it.
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                        return Err("an encoded letter, digit, `-`, `_` or `~` in the path");
+                    }
                     _ => {}
                 }
             }
@@ -87,8 +91,13 @@ fn hex(byte: Option<&u8>) -> Option<u8> {
     char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Refuses too many or too large headers. A line counts its name and its value.
+/// Refuses too many or too large headers, of which a line counts its name and its value, and a body of two media types.
 pub(crate) fn headers(headers: &HeaderMap, count_max: usize, bytes_max: usize) -> Result<(), Blocked> {
+    //= RFC 9110 §8.3: `Content-Type` is a singleton field; whoever reads the first of several and whoever reads the last
+    //= see two bodies
+    if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Blocked::MediaTypes);
+    }
     let count = headers.len();
     if count > count_max {
         return Err(Blocked::TooManyHeaders { count, max: count_max });
@@ -117,10 +126,29 @@ pub(crate) fn host(head: &Parts) -> Result<(), Blocked> {
         }
         (None, Some(authority)) => authority,
     };
-    let plain = !text.is_empty()
-        && text.len() <= 255 + 6
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
-    if plain { Ok(()) } else { Err(Blocked::Host("it is no host name or address")) }
+    if text.len() <= 255 + 6 && is_host(text) {
+        Ok(())
+    } else {
+        Err(Blocked::Host("it is no host name or address, with a port or without"))
+    }
+}
+
+//= RFC 3986 §3.2: host [ ":" port ], the host of an address of IPv6 in brackets
+fn is_host(text: &str) -> bool {
+    let (is_named, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            let port = if rest.is_empty() { Some(None) } else { rest.strip_prefix(':').map(Some) };
+            let Some(port) = port else { return false };
+            (address.parse::<std::net::Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            (plain && !name.is_empty(), port)
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_named && port.is_none_or(is_port)
 }
 
 //= RFC 9112 §6.3: a message with both lengths "ought to be handled as an error"

@@ -30,6 +30,6 @@ pub use own::{Own, OwnRates, Quota, Scope};
 pub use profile::{Finding, Numbers, Profile, Seen, Sent, Stage, Step, Trail, Transition, critical};
 pub use rate::{Left, Limiter, Rate, Rated};
 pub use repeats::{Repeated, Repeats};
-pub use screen::{ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
+pub use screen::{Admitted, ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
 pub use standing::{Action, Against, Measure, Responses, Standing, Subject, TooMany};
 pub use watch::{Sign, Signal, SignalKind, Thresholds, Watch};

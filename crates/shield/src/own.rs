@@ -133,6 +133,11 @@ impl Own {
         self.rates.source.is_some() || self.rates.caller.is_some() || self.rates.all.is_some()
     }
 
+    /// One request of a rate, where there is such a rate.
+    fn wanted(&self, quota: Quota, rate: Option<Rate>, who: Who) -> Option<Wanted> {
+        rate.map(|rate| (quota, Key { scope: self.scope, rate, who }))
+    }
+
     const fn quotas(&self) -> (Quota, Quota, Quota) {
         match self.is_tenants {
             true => (Quota::TenantSource, Quota::TenantCaller, Quota::Tenant),
@@ -156,6 +161,9 @@ struct Key {
     rate: Rate,
     who: Who,
 }
+
+/// One request that is to be counted, and by which rate.
+type Wanted = (Quota, Key);
 
 /// What all functions and tenants count, in one bounded table.
 #[derive(Debug)]
@@ -182,39 +190,48 @@ impl OwnTable {
         self.counts.len()
     }
 
-    fn take(
-        &self,
-        scope: Scope,
-        quota: Quota,
-        rate: Option<Rate>,
-        who: Who,
-        now_ms: u64,
-    ) -> Result<(), Blocked> {
-        let Some(rate) = rate else { return Ok(()) };
-        let taken = self.counts.take(rate, &Key { scope, rate, who }, now_ms);
-        taken.map_err(|wait| Blocked::OwnRate { quota, retry_after_ms: wait })
+    /// Takes one of each, or none of any: whoever is refused by one rate uses up no other.
+    fn take<const N: usize>(&self, wanted: [Option<Wanted>; N], now_ms: u64) -> Result<(), Blocked> {
+        let wanted = wanted.iter().flatten();
+        for (quota, key) in wanted.clone() {
+            if let Some(wait) = self.counts.wait_ms(key.rate, key, now_ms) {
+                return Err(Blocked::OwnRate { quota: *quota, retry_after_ms: wait });
+            }
+        }
+        for (quota, key) in wanted {
+            let taken = self.counts.take(key.rate, key, now_ms);
+            taken.map_err(|wait| Blocked::OwnRate { quota: *quota, retry_after_ms: wait })?;
+        }
+        Ok(())
     }
 
     pub(crate) fn admit_source(
         &self,
-        own: &Own,
+        owns: [&Own; 2],
         address: IpAddr,
         sets: &Sets,
         now_ms: u64,
     ) -> Result<(), Blocked> {
-        if !own.firewall.permits(address, now_ms, sets) {
+        if !owns.iter().all(|own| own.firewall.permits(address, now_ms, sets)) {
             return Err(Blocked::SourceDenied);
         }
-        self.take(own.scope, own.quotas().0, own.rates.source, Who::Source(source(address)), now_ms)
+        let who = Who::Source(source(address));
+        self.take(owns.map(|own| own.wanted(own.quotas().0, own.rates.source, who)), now_ms)
     }
 
-    pub(crate) fn admit_caller(&self, own: &Own, caller: Option<&str>, now_ms: u64) -> Result<(), Blocked> {
-        let (_, of_caller, of_all) = own.quotas();
-        if let Some(caller) = caller {
-            let who = Who::Caller(self.names.hash_one(caller));
-            self.take(own.scope, of_caller, own.rates.caller, who, now_ms)?;
-        }
-        self.take(own.scope, of_all, own.rates.all, Who::All, now_ms)
+    pub(crate) fn admit_caller(
+        &self,
+        owns: [&Own; 2],
+        caller: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(), Blocked> {
+        let caller = caller.map(|caller| Who::Caller(self.names.hash_one(caller)));
+        let [tenants, functions] = owns.map(|own| {
+            let (_, of_caller, of_all) = own.quotas();
+            let of_caller = caller.and_then(|who| own.wanted(of_caller, own.rates.caller, who));
+            (of_caller, own.wanted(of_all, own.rates.all, Who::All))
+        });
+        self.take([tenants.0, tenants.1, functions.0, functions.1], now_ms)
     }
 
     /// `RateLimit-Policy` and `RateLimit` of an answer. What all use together is told as a policy alone, but where it is

@@ -77,6 +77,12 @@ impl PartialEq for ClientCertificate {
 
 impl Eq for ClientCertificate {}
 
+/// A request whose source may ask at all. Only [`Shield`] makes one.
+#[derive(Debug)]
+pub struct Admitted {
+    peer: Peer,
+}
+
 /// A request that passed the screen. Only [`Shield`] makes one.
 ///
 /// ```compile_fail
@@ -263,7 +269,7 @@ impl Shield {
     /// [`Blocked::SourceDenied`], [`Blocked::OwnRate`].
     pub fn admit_source(&self, owns: [&Own; 2], address: IpAddr, now_ms: u64) -> Result<(), Blocked> {
         let lists = self.lists.read();
-        owns.into_iter().try_for_each(|own| self.own.admit_source(own, address, &lists.sets, now_ms))
+        self.own.admit_source(owns, address, &lists.sets, now_ms)
     }
 
     /// Counts a permitted request of a caller, or of one without a name, by the other rates of a tenant and a function.
@@ -276,7 +282,7 @@ impl Shield {
         caller: Option<&str>,
         now_ms: u64,
     ) -> Result<(), Blocked> {
-        owns.into_iter().try_for_each(|own| self.own.admit_caller(own, caller, now_ms))
+        self.own.admit_caller(owns, caller, now_ms)
     }
 
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) of an answer, which may be a refusal
@@ -325,10 +331,34 @@ impl Shield {
     /// # Errors
     /// The first thing that is wrong.
     pub fn screen<B>(&self, head: Parts, body: B, peer: &Peer, now_ms: u64) -> Result<Screened<B>, Blocked> {
+        let admitted = self.admit_request(peer, now_ms)?;
+        self.screen_admitted(head, body, admitted)
+    }
+
+    /// The first part of it, for the moment when no more than a request's head is read: the firewall and the source's
+    /// rate.
+    ///
+    /// # Errors
+    /// [`Blocked::Firewall`], [`Blocked::SourceRate`].
+    pub fn admit_request(&self, peer: &Peer, now_ms: u64) -> Result<Admitted, Blocked> {
         self.admit_peer(Port::Data, peer.address.ip(), now_ms)?;
         let source = source(peer.address.ip());
         self.sources.take(&source, now_ms).map_err(|wait| Blocked::SourceRate { retry_after_ms: wait })?;
-        self.screen_within(head, body, peer)
+        Ok(Admitted { peer: peer.clone() })
+    }
+
+    /// The rest of it: method, target, headers, host and framing.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn screen_admitted<B>(
+        &self,
+        head: Parts,
+        body: B,
+        admitted: Admitted,
+    ) -> Result<Screened<B>, Blocked> {
+        self.check(&head)?;
+        Ok(Screened { head, body, peer: admitted.peer, looked_at: false })
     }
 
     /// Looks at a request that one function makes of another and that never was on a network: as
@@ -338,12 +368,16 @@ impl Shield {
     /// # Errors
     /// The first thing that is wrong.
     pub fn screen_within<B>(&self, head: Parts, body: B, peer: &Peer) -> Result<Screened<B>, Blocked> {
+        self.check(&head)?;
+        Ok(Screened { head, body, peer: peer.clone(), looked_at: false })
+    }
+
+    fn check(&self, head: &Parts) -> Result<(), Blocked> {
         head::method(head.method.as_str())?;
         head::target(&head.uri, self.config.target_bytes_max)?;
         head::headers(&head.headers, self.config.headers_max, self.config.header_bytes_max)?;
-        head::host(&head)?;
-        head::framing(&head)?;
-        Ok(Screened { head, body, peer: peer.clone(), looked_at: false })
+        head::host(head)?;
+        head::framing(head)
     }
 
     /// Counts a request of an identified caller. `key` names the caller, not its credential, so that a

@@ -47,7 +47,8 @@ async fn echo(shield: Arc<Shield>, peer: Arc<Peer>, request: Request<Incoming>) 
 }
 
 async fn read(shield: &Shield, peer: &Peer, request: Request<Incoming>) -> Result<String, Problem> {
-    let shaped = shape(peer, request).await?;
+    let (head, body) = settled(peer, request)?;
+    let shaped = shape(head, body).await?;
     let upload = shaped.upload.clone();
     let screened = shield.screen(shaped.head, shaped.body, peer, 0).map_err(|b| Problem::from(&b))?;
     let (head, body, _) = screened.into_parts();

@@ -211,6 +211,8 @@ pub(super) async fn invoke(call: Call<'_>) -> Answer {
     let request = guest_request(&plane.domain, entered(wanted, &target))?;
     target.takes(request.method(), request.uri().path())?;
     let (head, body) = request.into_parts();
+    let blocked = platform.admit_unblocked_by(ctx.id, Some(&tenant), ctx.peer);
+    blocked.map_err(|refused| Problem::from(platform::ControlError::Refused(refused)))?;
     let now_ms = platform.clock().monotonic_ms();
     let mut screened = platform.shield().screen(head, body, ctx.peer, now_ms).map_err(|blocked| {
         platform.note_refusal(ctx.id, Some(&target), ctx.peer, blocked.code(), &blocked.to_string());

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{header, request::Parts};
 use model::RequestId;
 use platform::{Platform, RouteMiss, Target};
 use shield::Peer;
 
-use super::shape::Shaped;
+use super::{screen::host, shape::Shaped};
 
 /// Tenant by host, function and revision by path and method.
 pub(crate) fn route(
@@ -23,9 +22,4 @@ pub(crate) fn route(
             platform.note_miss(id, host, path, peer);
         }
     })
-}
-
-/// The host, which `shape` left in `Host` alone.
-fn host(head: &Parts) -> &str {
-    head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }

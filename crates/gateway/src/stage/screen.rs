@@ -1,12 +1,29 @@
-//! Asks the shield about a request, and has the rules of its function look at it where its body is in hand. What they
-//! refuse is in the record. It never has an opinion.
+//! Asks the shield about a request: of its source as soon as the head is read, of the rest when it is known which
+//! function is meant; and has the rules of its function look at it where its body is in hand. What they refuse is in
+//! the record. It never has an opinion.
 
+use http::{header, request::Parts};
 use model::RequestId;
 use platform::{Platform, RequestBody, Target};
-use shield::{Peer, Screened};
+use shield::{Admitted, Peer, Screened};
 
 use super::shape::Shaped;
 use crate::problem::Problem;
+
+/// Whether the source may ask at all, before its body is read and before anything is looked up for it.
+pub(crate) fn admit(
+    platform: &Platform,
+    id: RequestId,
+    head: &Parts,
+    peer: &Peer,
+) -> Result<Admitted, Problem> {
+    let host = host(head);
+    platform.admit_unblocked(id, host, peer)?;
+    platform.shield().admit_request(peer, platform.clock().monotonic_ms()).map_err(|blocked| {
+        platform.note_refusal_at(id, host, peer, blocked.code(), &blocked.to_string());
+        Problem::from(&blocked)
+    })
+}
 
 /// Screens a request.
 pub(crate) fn screen(
@@ -14,11 +31,10 @@ pub(crate) fn screen(
     id: RequestId,
     target: &Target,
     shaped: Shaped,
+    admitted: Admitted,
     peer: &Peer,
 ) -> Result<Screened<RequestBody>, Problem> {
-    platform.admit_unblocked(id, target, peer)?;
-    let now_ms = platform.clock().monotonic_ms();
-    let screened = platform.shield().screen(shaped.head, shaped.body, peer, now_ms);
+    let screened = platform.shield().screen_admitted(shaped.head, shaped.body, admitted);
     let mut screened = screened.map_err(|blocked| {
         platform.note_refusal(id, Some(target), peer, blocked.code(), &blocked.to_string());
         Problem::from(&blocked)
@@ -26,4 +42,9 @@ pub(crate) fn screen(
     platform.admit_source(id, target, peer).map_err(|blocked| Problem::from(&blocked))?;
     platform.look(id, target, &mut screened)?;
     Ok(screened)
+}
+
+/// The host, which `shape` left in `Host` alone.
+pub(super) fn host(head: &Parts) -> &str {
+    head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }

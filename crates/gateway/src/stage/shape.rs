@@ -89,11 +89,16 @@ impl ShapeError {
     }
 }
 
-/// Gives the head one meaning, and reads a small body.
-pub(crate) async fn shape(peer: &Peer, request: Request<Incoming>) -> Result<Shaped, ShapeError> {
+/// Gives the head one meaning.
+pub(crate) fn settled(peer: &Peer, request: Request<Incoming>) -> Result<(Parts, Incoming), ShapeError> {
     let (mut head, body) = request.into_parts();
     settle(&mut head, peer)?;
     disown(&mut head.headers);
+    Ok((head, body))
+}
+
+/// Reads a small body.
+pub(crate) async fn shape(head: Parts, body: Incoming) -> Result<Shaped, ShapeError> {
     let size = body.size_hint();
     // Who asks first whether to send the body is told when the function takes it.
     let asks = head.headers.contains_key(header::EXPECT);
@@ -207,12 +212,43 @@ pub(crate) fn disown(headers: &mut HeaderMap) {
     }
 }
 
+/// Sets what a function is told of a forwarder's client, so that no `Connection` of a client's takes it out again.
+pub(crate) fn tell(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    headers.insert(name, value.clone());
+    let listed: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    headers.remove(header::CONNECTION);
+    for one in listed.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')) {
+        if let Ok(other) = HeaderValue::from_str(one.trim())
+            && !one.trim().eq_ignore_ascii_case(name.as_str())
+        {
+            headers.append(header::CONNECTION, other);
+        }
+    }
+}
+
+/// The interfaces of CGI and WSGI know no difference between `-` and `_` (RFC 3875 §4.1.18), so that there is none here.
 fn speaks_for_a_proxy(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-")
+    let dashed = name.as_str().contains('_').then(|| name.as_str().replace('_', "-"));
+    let name = dashed.as_deref().unwrap_or(name.as_str());
+    // The node's own, of which some only its inside may write.
+    let of_the_node = dashed.is_some() && name.starts_with("casemate-");
+    of_the_node
+        || name.starts_with("x-forwarded")
         || matches!(
             name,
-            "forwarded" | "x-real-ip" | "x-client-ip" | "x-cluster-client-ip" | "true-client-ip"
+            "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "forwarded"
+                | "true-client-ip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "x-envoy-external-address"
+                | "x-original-forwarded-for"
+                | "x-original-host"
+                | "x-original-url"
+                | "x-real-ip"
+                | "x-rewrite-url"
         )
 }
 
@@ -370,16 +406,27 @@ mod tests {
     #[test]
     fn nobody_speaks_for_a_proxy() {
         let mut headers = HeaderMap::new();
-        for name in
-            ["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip", "x-forwarded", "x-own"]
-        {
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-anything",
+            "x-real-ip",
+            "x-forwarded",
+            "cf-connecting-ip",
+            "x-original-url",
+            "casemate_caller",
+            "x-own",
+            "x_own",
+            "casemate-caller",
+        ] {
             headers.append(name, HeaderValue::from_static("192.0.2.1"));
             headers.append(name, HeaderValue::from_static("192.0.2.2"));
         }
         disown(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["x-forwarded", "x-own"]);
+        assert_eq!(left, ["casemate-caller", "x-own", "x_own"], "the node takes its own out itself");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! file.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Weak},
 };
@@ -22,7 +22,7 @@ use waf::{
 use super::{Asked, Finding, Now, Reason, Seen, is_opaque};
 use crate::{Peer, Screened};
 
-/// Plans of one function at most: one for each set of its exclusions that holds for some path.
+/// Plans of one function at most: one for each set of its exclusions that holds for some path. Each has memory of its own.
 const PLANS_MAX: usize = 16;
 
 /// A node's rules.
@@ -42,6 +42,12 @@ pub enum GuardError {
     /// An exclusion that names what is no variable.
     #[error("`shield.exclude`: {0}")]
     Exclusion(#[from] BadRule),
+    /// Exclusions that differ from path to path more often than a function may have plans.
+    #[error(
+        "`shield.exclude`: there are more than {PLANS_MAX} sets of exclusions that hold on different paths: let paths share \
+         the same rules and variables, or take one `/...` for several"
+    )]
+    Paths,
     /// The rules cannot be made ready.
     #[error("the rules: {0}")]
     Plan(#[from] PlanError),
@@ -97,13 +103,19 @@ impl Guards {
                 };
                 let exclusions: Vec<&Exclusion> = shield.exclusions.iter().filter(holds).collect();
                 plans.push((held, self.plan(&own, &exclusions)?));
+                let distinct: HashSet<_> = plans.iter().map(|(_, plan)| Arc::as_ptr(plan)).collect();
+                if distinct.len() > PLANS_MAX {
+                    return Err(GuardError::Paths);
+                }
             }
         }
         Ok(Guard { own, body_over: shield.body_over, paths, plans })
     }
 
     fn plan(&self, own: &ShieldDefaults, exclusions: &[&Exclusion]) -> Result<Arc<Plan>, GuardError> {
-        let key = format!("{own:?} {exclusions:?}");
+        // Where and why they hold makes no other plan.
+        let what = exclusions.iter().map(|one| (&one.rules, &one.tags, &one.variables));
+        let key = format!("{own:?} {:?}", what.collect::<BTreeSet<_>>());
         let mut plans = self.plans.lock();
         if let Some(plan) = plans.get(&key).and_then(Weak::upgrade) {
             return Ok(plan);
@@ -121,12 +133,11 @@ fn held_together(paths: &[String]) -> Vec<u64> {
     for path in paths {
         let plain = path.strip_suffix("/...").unwrap_or(path);
         let held = bits(paths, plain);
-        if !sets.contains(&held) && sets.len() < PLANS_MAX {
-            sets.push(held);
-        }
         let below = bits(paths, &format!("{plain}/."));
-        if !sets.contains(&below) && sets.len() < PLANS_MAX {
-            sets.push(below);
+        for found in [held, below] {
+            if !sets.contains(&found) {
+                sets.push(found);
+            }
         }
     }
     sets
@@ -193,13 +204,28 @@ fn settings(rules: &Rules, own: &ShieldDefaults, exclusions: &[&Exclusion]) -> R
 }
 
 /// Media types of answers that rules read.
-const ANSWERS: [&str; 6] = [
+const ANSWERS: [&str; 20] = [
+    // One that names no type is shown as text.
+    "",
     "text/plain",
     "text/html",
     "text/xml",
+    "text/css",
+    "text/csv",
+    "text/markdown",
+    "text/javascript",
+    "text/yaml",
+    "text/event-stream",
+    "application/javascript",
     "application/json",
+    "application/ld+json",
     "application/problem+json",
+    "application/x-ndjson",
     "application/xml",
+    "application/xhtml+xml",
+    "application/yaml",
+    "application/x-yaml",
+    "image/svg+xml",
 ];
 
 /// A text that a pattern takes for itself.

@@ -25,6 +25,10 @@ const OPAQUE: &[&str] = &[
 /// Whether a `Content-Type` names a binary form: the rest of such a body, beyond what is looked at, may pass unseen. What
 /// has no type, an unknown one, or is text (SVG is) is none.
 pub fn is_opaque(content_type: &[u8]) -> bool {
+    // A list names several forms, and whoever reads it takes one of them.
+    if content_type.contains(&b',') {
+        return false;
+    }
     let media = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     let media = media.trim_ascii().to_ascii_lowercase();
     let Ok(media) = std::str::from_utf8(&media) else { return false };
@@ -58,6 +62,7 @@ mod tests {
             "application/unknown",
             "octet-stream",
             "application/zip/x",
+            "image/png, application/json",
         ] {
             assert!(!is_opaque(read.as_bytes()), "{read}");
         }

@@ -108,6 +108,24 @@ fn what_is_left_out_on_some_paths() {
     assert!(guards().guard(ShieldDefaults::default(), &shield).is_err());
 }
 
+/// As many paths as a manifest may have, where they leave out the same; and no more sets of them than plans.
+#[test]
+fn many_paths() {
+    let same = |n: usize| format!("[[exclude]]\nrules = ['1']\npath = '/p{n}'\nreason = 'for a test'\n");
+    let all: String = (0..64).map(same).collect();
+    for n in [0, 1, 20, 63] {
+        check(&all, &format!("/p{n}?x=attack"), &[], NO_BODY, "");
+    }
+    check(&all, "/p64?x=attack", &[], NO_BODY, "rule-matched");
+    let other =
+        |n: usize| format!("[[exclude]]\nrules = ['{}']\npath = '/p{n}'\nreason = 'for a test'\n", n + 10);
+    let some: Shield = toml::from_str(&(0..15).map(other).collect::<String>()).unwrap();
+    assert!(guards().guard(ShieldDefaults::default(), &some).is_ok());
+    let many: Shield = toml::from_str(&(0..16).map(other).collect::<String>()).unwrap();
+    let refused = guards().guard(ShieldDefaults::default(), &many).unwrap_err();
+    assert!(matches!(refused, GuardError::Paths), "{refused}");
+}
+
 #[test]
 fn long_bodies() {
     let small = "body_bytes = 1024";

@@ -60,6 +60,28 @@ fn each_rate_is_its_own() {
     assert!(caller(&other, None).is_ok());
 }
 
+/// Whoever is refused by one rate takes nothing from others by another.
+#[test]
+fn who_is_refused_uses_up_nothing() {
+    let shield = Shield::new(ShieldConfig::default());
+    let tenant = tenants(&shield, model::TenantRates { tenant: rate(5, 60, None), ..Default::default() });
+    let narrow = own(&shield, (&[], &[], model::Rates { caller: rate(1, 60, None), ..Default::default() }));
+    let wide = own(&shield, (&[], &[], model::Rates::default()));
+    let caller =
+        |own: &Own, name| shield.admit_own_caller([&tenant, own], Some(name), 0).map_err(|e| e.code());
+    assert_eq!(caller(&narrow, "a"), Ok(()));
+    for _ in 0..20 {
+        assert_eq!(caller(&narrow, "a"), Err("function-caller-rate"));
+    }
+    assert_eq!([1, 2, 3, 4, 5].map(|_| caller(&wide, "b").is_ok()), [true, true, true, true, false]);
+    assert_eq!(caller(&narrow, "c"), Err("tenant-rate"));
+    // That one took nothing of the function's either.
+    assert_eq!(
+        shield.admit_own_caller([&tenants(&shield, Default::default()), &narrow], Some("c"), 0),
+        Ok(())
+    );
+}
+
 #[test]
 fn what_an_answer_says() {
     let shield = Shield::new(ShieldConfig::default());

@@ -92,6 +92,9 @@ fn ambiguous_targets() {
         "/a%zz",
         "/a%252e%252e/b",
         "/a%252fb",
+        "/%61dmin",
+        "/a%2Db",
+        "/%7Euser",
         "/é",
         "/a?q=%",
         "/a?q=%g0",
@@ -133,11 +136,21 @@ fn ambiguous_hosts() {
     check("GET", "/", &["host: a", "host: a"], "host-ambiguous");
     check("GET", "https://a/", &["host: b"], "host-ambiguous");
     check("GET", "https://A:8443/", &["host: a:8443"], "ok");
-    for host in ["u@a", "a/b", "a?b", "a b", "a,b", "a\\b", ""] {
+    for host in ["a:8443", "[::1]", "[2001:db8::1]:443", "a.b-c_d.example:1"] {
+        check("GET", "/", &[&format!("host: {host}")], "ok");
+    }
+    let ports = ["a:b", "a:80-", "a:99999", "a:", "a:+1", ":80", "[::1]x", "[::1", "[a]", "::1", "a:1:2"];
+    for host in ["u@a", "a/b", "a?b", "a b", "a,b", "a\\b", ""].into_iter().chain(ports) {
         check("GET", "/", &[&format!("host: {host}")], "host-ambiguous");
     }
     let head = request("GET", "/", &[]).unwrap();
     assert!(matches!(shield().screen(head, (), &peer(PEER), 0), Err(Blocked::Host("none is named"))));
+}
+
+#[test]
+fn two_media_types() {
+    check("POST", "/", &["content-type: a/b"], "ok");
+    check("POST", "/", &["content-type: image/png", "content-type: application/json"], "media-types-several");
 }
 
 #[test]
