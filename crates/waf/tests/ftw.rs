@@ -1,5 +1,5 @@
 //! go-ftw's tests as people write them, old and new: what is run, what is judged, what is an error.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Arc;
 
