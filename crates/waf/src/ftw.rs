@@ -87,13 +87,14 @@ pub fn run(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Outcome {
 /// Why rules cannot be asked what a stage expects.
 fn unasked(stage: &Stage) -> Option<&'static str> {
     let (input, output) = (&stage.input, &stage.output);
-    if output.expect_error == Some(true) {
+    let asks_nothing = !output.asks_log() && output.status.0.is_empty();
+    if output.expect_error == Some(true) && asks_nothing {
         Some("`expect_error`: whether a connection breaks is the server's")
     } else if input.follow_redirect == Some(true) {
         Some("`follow_redirect`: there is no server that redirects")
     } else if input.save_cookie == Some(true) {
         Some("`save_cookie`: there is no server that sets cookies")
-    } else if output.response_contains.is_some() && !output.asks_log() && output.status.0.is_empty() {
+    } else if output.response_contains.is_some() && asks_nothing {
         Some("`response_contains`: what an answer holds is the server's")
     } else {
         None

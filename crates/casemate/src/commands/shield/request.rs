@@ -2,7 +2,7 @@
 //! Lines may end in LF and a length may be missing; whatever was mended is told. It runs no rule.
 
 use model::limits;
-use shield::http1::{Framer, Step};
+use shield::http1::{Framer, Malformed, Step};
 use waf::ftw::{self, Raw};
 
 use crate::exit::{Exit, Failure};
@@ -130,7 +130,8 @@ fn refusal(head: &[u8], body: &[u8]) -> Option<String> {
     while !rest.is_empty() {
         match framer.step(rest) {
             Step::Body(bytes) if bytes > 0 => rest = rest.get(bytes..).unwrap_or_default(),
-            Step::Refuse(malformed) if !framer.is_between_requests() && rest.len() == body.len() => {
+            // What follows the body is another request, which nobody asked about.
+            Step::Refuse(malformed @ Malformed::Chunks(_)) => {
                 return Some(format!("{malformed} ({})", malformed.status()));
             }
             _ => break,
