@@ -14,7 +14,7 @@ use std::ops::Range;
 pub use json::json;
 pub use multipart::multipart;
 pub use packed::decompress;
-pub use sniff::{Look, look};
+pub use sniff::{Look, is_wide, look};
 pub use xml::xml;
 
 use crate::transform::Transformation;

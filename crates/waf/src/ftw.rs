@@ -2,16 +2,19 @@
 //! apart leniently, and the answer that the test's server would give. It reads no files; suites come deserialised.
 
 mod answer;
+mod judge;
+mod log;
 mod suite;
 mod wire;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
-pub use suite::{Input, Log, Output, Stage, Suite, Test};
+pub use log::line;
+pub use suite::{Input, Log, Output, Response, Stage, Statuses, Suite, Test};
 pub use wire::{Raw, parse_request};
 
 use crate::{
-    pattern::Patterns,
+    memory::Memory,
     plan::{Limits, Plan, Settings},
     transaction::{Decision, Head, Report, World},
 };
@@ -57,53 +60,86 @@ pub fn settings() -> Settings {
     settings
 }
 
-/// Runs all stages of one test. `clock` is as in [`World`].
+/// The id of every request of a test.
+const UNIQUE_ID: &str = "0000000000000000";
+/// Addresses that rules of one test may keep something for.
+const ADDRESSES_MAX: usize = 64;
+
+/// Runs all stages of one test, which share what rules keep by address. `clock` is as in [`World`].
 #[must_use]
 pub fn run(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Outcome {
+    let memory = Memory::new(ADDRESSES_MAX);
     let mut asked = false;
+    let mut reason = "a status of the HTTP server, which never asks the rules";
     for stage in &test.stages {
-        let raw = match wire::raw(&stage.input) {
-            Ok(raw) => raw,
-            Err(why) => return Outcome::Failed(why),
-        };
-        if raw.has_bare_return && stage.output.status == Some(400) {
+        if let Some(why) = unasked(stage) {
+            reason = why;
             continue;
         }
-        let report = inspect(plan, &raw, clock);
-        match judge(&stage.output, &report) {
-            Ok(true) => asked = true,
-            Ok(false) => {}
+        match run_stage(plan, stage, clock, &memory) {
+            Ok(judged) => asked |= judged,
             Err(why) => return Outcome::Failed(why),
         }
     }
-    if asked {
-        Outcome::Passed
+    if asked { Outcome::Passed } else { Outcome::NotAsked(reason) }
+}
+
+/// Why rules cannot be asked what a stage expects.
+fn unasked(stage: &Stage) -> Option<&'static str> {
+    let (input, output) = (&stage.input, &stage.output);
+    let asks_nothing = !output.asks_log() && output.status.0.is_empty();
+    if output.expect_error == Some(true) && asks_nothing {
+        Some("`expect_error`: whether a connection breaks is the server's")
+    } else if input.follow_redirect == Some(true) {
+        Some("`follow_redirect`: there is no server that redirects")
+    } else if input.save_cookie == Some(true) {
+        Some("`save_cookie`: there is no server that sets cookies")
+    } else if output.response_contains.is_some() && asks_nothing {
+        Some("`response_contains`: what an answer holds is the server's")
     } else {
-        Outcome::NotAsked("a status of the HTTP server, which never asks the rules")
+        None
     }
+}
+
+/// Sends a stage's requests; whether anything was asked of the rules.
+fn run_stage(plan: &Plan, stage: &Stage, clock: &dyn Fn() -> u64, memory: &Memory) -> Result<bool, String> {
+    let mut asked = false;
+    for raw in wire::raws(&stage.input)? {
+        if raw.has_bare_return && stage.output.status.0.contains(&400) {
+            continue;
+        }
+        let answer = match &stage.input.response {
+            Some(response) => answer::given(response)?,
+            None => answer::answer(&raw),
+        };
+        let world = World { clock, epoch_s: EPOCH_S, memory: Some(memory) };
+        let report = send(plan, &raw, client(), world, Some(&answer));
+        let status = judge::status(plan, &stage.output, &report, &answer)?;
+        asked |= judge::log(plan, &stage.output, &report, &raw)? || status;
+    }
+    Ok(asked)
 }
 
 /// What the rules say to each request of a test, whatever it expects.
 #[must_use]
 pub fn reports(plan: &Plan, test: &Test, clock: &dyn Fn() -> u64) -> Vec<Report> {
-    let requests = test.stages.iter().filter_map(|stage| wire::raw(&stage.input).ok());
-    requests.map(|raw| inspect(plan, &raw, clock)).collect()
+    requests(test).map(|raw| examine(plan, &raw, client(), clock, Some(&answer::answer(&raw)))).collect()
 }
 
 /// Each request of a test as it stands on the wire, and what the test's server would answer; without those that no server
 /// hands on.
 #[must_use]
 pub fn exchanges(test: &Test) -> Vec<(Raw, Answer)> {
-    let requests = test.stages.iter().filter_map(|stage| wire::raw(&stage.input).ok());
-    let handed_on = requests.filter(|raw| !raw.has_bare_return);
+    let handed_on = requests(test).filter(|raw| !raw.has_bare_return);
     handed_on.map(|raw| (answer::answer(&raw), raw)).map(|(answer, raw)| (raw, answer)).collect()
 }
 
-/// Sends one raw request and the test server's answer through the plan.
-fn inspect(plan: &Plan, raw: &Raw, clock: &dyn Fn() -> u64) -> Report {
-    let answer = answer::answer(raw);
-    examine(plan, raw, client(), clock, Some(&answer))
+fn requests(test: &Test) -> impl Iterator<Item = Raw> {
+    test.stages.iter().flat_map(|stage| wire::raws(&stage.input).unwrap_or_default())
 }
+
+/// The first second of 2026, UTC: the time of all tests.
+const EPOCH_S: u64 = 1_767_225_600;
 
 /// What the rules say to one raw request, and to the answer where one is given: (status, headers, body).
 #[must_use]
@@ -114,9 +150,15 @@ pub fn examine(
     clock: &dyn Fn() -> u64,
     answer: Option<&Answer>,
 ) -> Report {
+    send(plan, raw, peer, World { clock, epoch_s: EPOCH_S, memory: None }, answer)
+}
+
+/// The same with a time, and what rules keep by address.
+#[must_use]
+pub fn send(plan: &Plan, raw: &Raw, peer: SocketAddr, world: World<'_>, answer: Option<&Answer>) -> Report {
     let headers: Vec<(&[u8], &[u8])> =
         raw.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-    let mut transaction = plan.transaction(World { clock, epoch_s: 1_767_225_600, memory: None });
+    let mut transaction = plan.transaction(world);
     let server = SocketAddr::from(([127, 0, 0, 1], 80));
     let decision = transaction.request_head(&Head {
         method: &raw.method,
@@ -125,7 +167,7 @@ pub fn examine(
         headers: &headers,
         peer,
         server,
-        id: "0000000000000000",
+        id: UNIQUE_ID,
     });
     let goes_on = |decision: Decision| decision == Decision::Pass;
     let passed = goes_on(decision) && goes_on(transaction.request_body(&raw.body));
@@ -144,50 +186,4 @@ pub use answer::Answer;
 /// The tests' client: another container, so that rules for the loopback interface do not apply.
 fn client() -> SocketAddr {
     SocketAddr::from(([172, 18, 0, 1], 40_000))
-}
-
-/// Whether the log is as expected; `Ok(false)` where nothing of the log is.
-fn judge(output: &Output, report: &Report) -> Result<bool, String> {
-    let log = &output.log;
-    let told = |id: &u64| report.matches.iter().any(|one| one.rule == *id);
-    let ids: BTreeMap<u64, usize> = report.matches.iter().fold(BTreeMap::new(), |mut all, one| {
-        *all.entry(one.rule).or_default() += 1;
-        all
-    });
-    let matched = || ids.keys().map(u64::to_string).collect::<Vec<_>>().join(" ");
-    if let Some(missing) = log.expect_ids.iter().find(|id| !told(id)) {
-        return Err(format!("{missing} did not match; what did: {}", matched()));
-    }
-    if let Some(extra) = log.no_expect_ids.iter().find(|id| told(id)) {
-        return Err(format!("{extra} matched; all that did: {}", matched()));
-    }
-    let lines: Vec<String> = report.matches.iter().map(line).collect();
-    let finds = |pattern: &str| -> Result<bool, String> {
-        let pattern = Patterns::default().compile(pattern, false).map_err(|e| e.to_string())?;
-        Ok(lines.iter().any(|line| pattern.regex.is_match(line.as_bytes())))
-    };
-    for pattern in log.match_regex.iter().chain(&output.log_contains) {
-        if !finds(pattern)? {
-            return Err(format!("no line of the log has `{pattern}`; matched: {}", matched()));
-        }
-    }
-    for pattern in log.no_match_regex.iter().chain(&output.no_log_contains) {
-        if finds(pattern)? {
-            return Err(format!("a line of the log has `{pattern}`"));
-        }
-    }
-    let any = log.match_regex.is_some() || log.no_match_regex.is_some();
-    let contains = output.log_contains.is_some() || output.no_log_contains.is_some();
-    Ok(any || contains || !log.expect_ids.is_empty() || !log.no_expect_ids.is_empty())
-}
-
-/// A line as ModSecurity writes it.
-#[must_use]
-pub fn line(one: &crate::Match) -> String {
-    let tags: String = one.tags.iter().map(|tag| format!(" [tag \"{tag}\"]")).collect();
-    let severity = one.severity.map(|level| format!(" [severity \"{level}\"]")).unwrap_or_default();
-    format!(
-        "[file \"{}\"] [line \"{}\"] [id \"{}\"] [msg \"{}\"] [data \"{}\"]{severity}{tags} at {}",
-        one.file, one.line, one.rule, one.message, one.data, one.variable
-    )
 }

@@ -54,6 +54,8 @@ pub struct Plan {
     pub(crate) engine: RuleEngine,
     pub(crate) limits: Limits,
     pub(crate) reads: program::Reads,
+    /// `SecWebAppId`
+    pub(crate) web_app_id: String,
     pool: Mutex<Vec<Scratch>>,
 }
 

@@ -7,7 +7,7 @@ mod select;
 
 use std::{collections::HashMap, sync::Arc};
 
-pub(crate) use self::check::{Capture, Captures, Check, TextTest};
+pub(crate) use self::check::{Capture, Captures, Check, Comparison, TextTest};
 use self::link::Compiler;
 pub(crate) use self::select::matching;
 pub(crate) use crate::operator::number;
@@ -32,6 +32,7 @@ pub struct Rules {
     pub(crate) settings: Vec<Setting>,
     pub(crate) selectors: HashMap<String, Arc<Pattern>>,
     count: usize,
+    warnings: Vec<String>,
 }
 
 /// One rule, or one chain.
@@ -93,6 +94,12 @@ impl Rules {
         loader.finish()
     }
 
+    /// What is taken though it can do nothing here, each with its file and line.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// How many rules there are; a chain is one.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -103,6 +110,12 @@ impl Rules {
     #[must_use]
     pub fn limits(&self) -> crate::Limits {
         crate::Settings::default().with(&self.settings).0
+    }
+
+    /// Whether rules refuse, only tell, or do not run, as their own directives say.
+    #[must_use]
+    pub fn engine(&self) -> seclang::action::RuleEngine {
+        crate::Settings::default().with(&self.settings).1
     }
 
     /// Whether there are none.
@@ -122,6 +135,7 @@ struct Loader<'a> {
     selectors: HashMap<String, Arc<Pattern>>,
     open: Option<Place>,
     ids: HashMap<u64, Place>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Loader<'a> {
@@ -136,6 +150,7 @@ impl<'a> Loader<'a> {
             selectors: HashMap::new(),
             open: None,
             ids: HashMap::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -164,7 +179,7 @@ impl<'a> Loader<'a> {
                 }
             }
             Directive::Setting(setting) => self.settings.push(setting),
-            Directive::Include(_) | Directive::Nothing => {}
+            Directive::Include(_) | Directive::IncludeOptional(_) | Directive::Nothing => {}
         }
         Ok(())
     }
@@ -218,7 +233,7 @@ impl<'a> Loader<'a> {
             log: actions.log.or(default.log).unwrap_or(true),
             message: actions.message,
             severity: actions.severity,
-            tags: actions.tags,
+            tags: [default.tags, actions.tags].concat(),
             version: actions.version,
             revision: actions.revision,
             skip: actions.skip.unwrap_or(0),
@@ -228,6 +243,9 @@ impl<'a> Loader<'a> {
     }
 
     fn link(&mut self, place: &Place, text: RuleText) -> Result<(), Reason> {
+        if let Some(named) = of_starter(&text.actions) {
+            return Err(Reason::Link(named));
+        }
         let phase = self.rules.last().map_or(2, |rule| rule.phase);
         let default = self.defaults.get(usize::from(phase)).cloned().unwrap_or_default();
         let (severity, tags) = (text.actions.severity, text.actions.tags.clone());
@@ -241,6 +259,7 @@ impl<'a> Loader<'a> {
     }
 
     fn compile(&mut self, place: &Place, text: RuleText, default: &Actions) -> Result<Link, Reason> {
+        self.warn(place, &text);
         let (check, negated, argument) = match text.test {
             None => (Check::Always, false, Template::default()),
             Some(test) => {
@@ -271,6 +290,20 @@ impl<'a> Loader<'a> {
             message: text.actions.message,
             data: text.actions.data,
         })
+    }
+
+    /// Tells of what never matches because nobody is asked.
+    fn warn(&mut self, place: &Place, text: &RuleText) {
+        use seclang::{operator::Operator, variable::Collection};
+        let what = match text.test.as_ref().map(|test| test.operator) {
+            Some(Operator::Rbl) => "`@rbl` never matches: no list is asked while a request waits",
+            Some(Operator::GeoLookup) => "`@geoLookup` never matches: there is no database of places",
+            _ if text.targets.included.iter().any(|target| target.collection == Collection::Geo) => {
+                "`GEO` is always empty: there is no database of places"
+            }
+            _ => return,
+        };
+        self.warnings.push(format!("{place}: {what}"));
     }
 
     /// Compiles the patterns of selectors.
@@ -314,6 +347,7 @@ impl<'a> Loader<'a> {
             markers: self.markers,
             settings: self.settings,
             selectors: self.selectors,
+            warnings: self.warnings,
         };
         for (index, rule) in rules.rules.iter().enumerate() {
             if let Some(marker) = &rule.skip_after
@@ -343,6 +377,19 @@ impl Rules {
     pub(crate) fn selector(&self, text: &str) -> Option<Arc<Pattern>> {
         self.selectors.get(text).cloned()
     }
+}
+
+/// An action that only the first rule of a chain may have.
+fn of_starter(actions: &Actions) -> Option<&'static str> {
+    let found = [
+        (actions.id.is_some(), "id"),
+        (actions.phase.is_some(), "phase"),
+        (actions.disruptive.is_some(), "a disruptive action"),
+        (actions.status.is_some(), "status"),
+        (actions.skip.is_some(), "skip"),
+        (actions.skip_after.is_some(), "skipAfter"),
+    ];
+    found.into_iter().find(|(there, _)| *there).map(|(_, name)| name)
 }
 
 fn outcome(disruptive: Disruptive) -> Outcome {

@@ -81,6 +81,12 @@ pub enum Reason {
     /// A quote that is not closed, or text after one that is.
     #[error("a quote is not closed, or text follows it")]
     Quote,
+    /// Bytes that are no text.
+    #[error("a byte that is not UTF-8; write it as `\\xHH`")]
+    Text,
+    /// Actions that only the first rule of a chain may have.
+    #[error("`{0}` stands in the first rule of a chain, not in a later one")]
+    Link(&'static str),
     /// A pattern that cannot be compiled.
     #[error("the pattern `{pattern}` is not taken: {why}")]
     Pattern {
@@ -189,6 +195,9 @@ const NAMED_BYTES_MAX: usize = 16 << 20;
 /// What naming a file counts for at least, in bytes.
 const NAMED_BYTES_MIN: usize = 4 << 10;
 
+/// How an error begins that says so; no `IncludeOptional` passes over it.
+const SPENT: &str = "rules name files of more than";
+
 /// Files of which rules can have no more read than a set of rules is worth, however often they name them.
 pub(crate) struct Metered<'a> {
     files: &'a dyn Files,
@@ -202,7 +211,7 @@ impl<'a> Metered<'a> {
 
     fn charge(&self, bytes: usize) -> Result<(), String> {
         let left = self.left.get().checked_sub(bytes.max(NAMED_BYTES_MIN));
-        let why = || format!("rules name files of more than {NAMED_BYTES_MAX} bytes, all together");
+        let why = || format!("{SPENT} {NAMED_BYTES_MAX} bytes, all together");
         self.left.set(left.ok_or_else(why)?);
         Ok(())
     }
@@ -219,6 +228,19 @@ impl Files for Metered<'_> {
         self.charge(0)?;
         self.files.expand(from, pattern)
     }
+}
+
+/// The text of a file of rules.
+///
+/// # Errors
+/// Where it is not UTF-8, with the line: bytes that were changed would match something else.
+pub fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, LoadError> {
+    std::str::from_utf8(bytes).map_err(|wrong| {
+        let before = bytes.get(..wrong.valid_up_to()).unwrap_or_default();
+        let lines = before.iter().filter(|byte| **byte == b'\n').count();
+        let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
+        LoadError { place: Place { file: Arc::from(name), line }, reason: Reason::Text }
+    })
 }
 
 /// Reads sources in order, with what they include.
@@ -245,22 +267,36 @@ fn parse_one(
         let at = |reason| LoadError { place: place.clone(), reason };
         let words = lexer::words(&line.text).map_err(at)?;
         let directive = directive::parse(&words).map_err(at)?;
-        let Directive::Include(pattern) = &directive else {
-            if found.len() >= DIRECTIVES_MAX {
-                return Err(at(Reason::Directives(DIRECTIVES_MAX)));
+        let (pattern, optional) = match &directive {
+            Directive::Include(pattern) => (pattern, false),
+            Directive::IncludeOptional(pattern) => (pattern, true),
+            _ => {
+                if found.len() >= DIRECTIVES_MAX {
+                    return Err(at(Reason::Directives(DIRECTIVES_MAX)));
+                }
+                found.push(Located { place, directive });
+                continue;
             }
-            found.push(Located { place, directive });
-            continue;
         };
         if depth >= INCLUDE_DEPTH_MAX {
             let why = "files include each other at most 8 deep";
             return Err(at(Reason::Argument { what: "Include".to_owned(), why, value: pattern.clone() }));
         }
         let unread = |why| at(Reason::File { name: pattern.clone(), why });
-        for name in files.expand(&file, pattern).map_err(unread)? {
-            let bytes = files.read(&file, &name).map_err(unread)?;
-            let text = String::from_utf8_lossy(&bytes);
-            parse_one(Source { name: &name, text: &text }, files, depth + 1, found)?;
+        let names = match files.expand(&file, pattern) {
+            Err(why) if optional && !why.starts_with(SPENT) => continue,
+            names => names.map_err(unread)?,
+        };
+        if names.is_empty() && !optional {
+            return Err(unread("no file fits; `IncludeOptional` takes none too".to_owned()));
+        }
+        for name in names {
+            let bytes = match files.read(&file, &name) {
+                Err(why) if optional && !why.starts_with(SPENT) => continue,
+                bytes => bytes.map_err(unread)?,
+            };
+            let text = text(&name, &bytes)?;
+            parse_one(Source { name: &name, text }, files, depth + 1, found)?;
         }
     }
     Ok(())

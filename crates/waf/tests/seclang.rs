@@ -63,7 +63,9 @@ fn arguments_that_are_none_are_errors() {
         ("SecRule XML:/a/b \"@rx a\" \"id:1\"", "of XPath `/*`"),
         ("SecRule ARGS \"@ipMatch 1.2.3\" \"id:1\"", "the argument is not understood"),
         ("SecRule ARGS \"@validateByteRange 1-300\" \"id:1\"", "the argument is not understood"),
-        ("SecRule ARGS \"@rx %{tx.a}\" \"id:1\"", "without macros"),
+        ("SecRule ARGS \"@rxGlobal %{tx.a}\" \"id:1\"", "without macros"),
+        ("SecRule ARGS \"@pm %{tx.a}\" \"id:1\"", "without macros"),
+        ("SecRule ARGS \"!@rbl e.org\" \"id:1\"", "would always match"),
         ("SecRule ARGS \"@pmFromFile none.data\" \"id:1\"", "cannot read `none.data`"),
         ("SecRuleEngine Maybe", "`On`, `Off` or `DetectionOnly`"),
         ("SecRequestBodyAccess 1", "`On` or `Off`"),
@@ -74,15 +76,40 @@ fn arguments_that_are_none_are_errors() {
         ("SecAction \"id:1", "a quote is not closed"),
         ("SecAction \"id:1\"x", "a quote is not closed, or text follows it"),
         ("SecAction \"id:1,msg:'a\"", "a quote is not closed"),
+        ("SecAction \"id:1,pass:xyz\"", "no argument is expected, not `xyz`"),
+        ("SecAction \"id:1,pass,deny\"", "one disruptive action is expected"),
+        ("SecAction \"id:1,ctl:ruleRemoveTargetById=1;ARGS:%{tx.a}\"", "text without macros"),
+        ("SecRule ARGS: \"@rx a\" \"id:1\"", "a name is expected after"),
+        ("SecRule ARGS \"@rx a\" \"id:1,msg:'%{tx.}'\"", "a name is expected after"),
+        ("SecRuleEngine On Off", "`SecRuleEngine` takes one argument"),
+        ("SecRequestBodyLimit", "`SecRequestBodyLimit` takes one argument"),
+        ("SecRuleRemoveById", "an id or a range of ids is expected"),
+        ("SecRuleRemoveById 5-1", "a range that ends behind its begin"),
+        ("SecAuditEngine Foo", "`On`, `Off` or `RelevantOnly`"),
+        ("SecPcreMatchLimit abc", "a whole number is expected"),
+        ("SecDebugLogLevel high", "a whole number is expected"),
+        ("SecAuditLog", "takes an argument"),
+        ("SecDefaultAction \"phase:2,pass,msg:'a'\"", "a phase, transformations"),
+        ("SecDefaultAction \"phase:2,pass,setvar:tx.a=1\"", "a phase, transformations"),
+        (
+            "SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"deny\"",
+            "own.conf:2: `a disruptive action` stands in",
+        ),
+        ("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"id:2\"", "own.conf:2: `id` stands in the first"),
+        ("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"phase:1\"", "own.conf:2: `phase` stands in"),
+        ("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"status:400\"", "own.conf:2: `status` stands in"),
+        ("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"skip:1\"", "own.conf:2: `skip` stands in"),
+        ("SecHashEngine On", "is refused"),
+        ("SecContentInjection On", "is refused"),
     ] {
         refused(text, expect);
     }
 }
 
 #[test]
-fn patterns_that_only_backtracking_can_match_are_errors() {
-    refused("SecRule ARGS \"@rx (a)\\1\" \"id:1\"", "own.conf:1: the pattern `(a)\\1` is not taken");
-    for pattern in ["a(?=b)", "(?<!a)b", "a(", "[a"] {
+fn patterns_that_are_none_are_errors() {
+    refused("SecRule ARGS \"@rx (a)\\11\" \"id:1\"", "own.conf:1: the pattern `(a)\\11` is not taken");
+    for pattern in ["a(?R)", "(?<!a", "a(", "[a"] {
         refused(&format!("SecRule ARGS \"@rx {pattern}\" \"id:1\""), "is not taken");
     }
     refused("SecRule ARGS:/a(/ \"@rx a\" \"id:1\"", "is not taken");
@@ -94,8 +121,7 @@ fn what_this_engine_does_not_do_is_refused_by_name_with_the_reason() {
     for (text, expect) in [
         ("SecRuleScript a.lua \"id:1\"", "directive `SecRuleScript` is refused: no script runs"),
         ("SecRemoteRules k https://e", "nothing is fetched"),
-        ("SecRule GEO:COUNTRY_CODE \"@streq DE\" \"id:1\"", "variable `GEO` is refused"),
-        ("SecRule ARGS \"@rbl e.org\" \"id:1\"", "operator `@rbl` is refused"),
+        ("SecRule ARGS \"@gsbLookup e\" \"id:1\"", "operator `@gsbLookup` is refused"),
         ("SecAction \"id:1,exec:/bin/x\"", "action `exec` is refused: nothing is started"),
         ("SecAction \"id:1,proxy:http://e\"", "action `proxy` is refused"),
         ("SecAction \"id:1,ctl:hashEngine=On\"", "ctl `hashEngine` is refused"),
@@ -104,6 +130,12 @@ fn what_this_engine_does_not_do_is_refused_by_name_with_the_reason() {
     ] {
         refused(text, expect);
     }
+    taken(
+        "SecHashEngine Off\nSecContentInjection Off\nSecStreamInBodyInspection Off\nSecStreamOutBodyInspection Off\n\
+         SecRemoteRulesFailAction Warn\nSecAuditEngine RelevantOnly\nSecUnicodeMapFile unicode.mapping 20127\n\
+         SecDefaultAction \"phase:2,pass,log,tag:'Host: %{request_headers.host}'\"",
+    );
+    taken("\u{feff}SecRuleEngine On");
     taken(
         "SecXmlExternalEntity Off\nSecCookieFormat 0\nSecAuditEngine Off\nSecTmpDir /tmp\nSecPcreMatchLimit 1000",
     );
@@ -160,10 +192,22 @@ fn included_files_are_read_in_order_and_their_errors_name_them() {
     assert!(
         load("Include r/*", &files).unwrap_err().starts_with("r/1:2: the id 1 is taken by the rule at r/1:1")
     );
+    assert!(load("Include none/*", &files).unwrap_err().contains("no file fits"));
+    for optional in ["IncludeOptional none/*", "IncludeOptional none.conf"] {
+        assert_eq!(load(optional, &files).unwrap().len(), 0);
+    }
     let files = folder(&[("loop", "Include loop")]);
     assert!(load("Include loop", &files).unwrap_err().contains("at most 8 deep"));
     let files = folder(&[("words", "# no phrase\nalpha beta\n\n")]);
     assert_eq!(load("SecRule ARGS \"@pmFromFile words\" id:1", &files).unwrap().len(), 1);
+}
+
+/// Bytes that were changed on the way would match something else.
+#[test]
+fn files_that_are_no_text_are_refused_with_their_line() {
+    let files = Everywhere(b"# one\n# two\nSecRule ARGS \"@contains \xe9\" id:1".to_vec());
+    let error = Rules::load(&[Source { name: "top.conf", text: "Include a.conf" }], &files).unwrap_err();
+    assert!(error.to_string().starts_with("a.conf:3: a byte that is not UTF-8"), "{error}");
 }
 
 /// As many files as anybody asks for, each with the same text.
@@ -198,4 +242,19 @@ fn rules_that_multiply_are_refused() {
     let list = |n: usize| format!("SecRule ARGS \"@pmFromFile f\" \"id:{n}\"\n");
     check(&many(&list, 20), &"a\n".repeat(1 << 19), "more than 16777216 bytes");
     check(&list(1), &many(&|n| format!("word{n}\n"), 300_000), "all lists together");
+}
+
+/// Rules of CRS 3 that run only where an operator asked for them: they load, and it is told that they do nothing.
+#[test]
+fn what_asks_a_list_or_a_database_never_matches_and_is_told() {
+    let rules = load(
+        "SecRule TX:real_ip \"@geoLookup\" \"id:1,chain\"\nSecRule GEO:COUNTRY_CODE \"@within DE\"\n\
+         SecRule TX:real_ip \"@rbl e.org\" \"id:2\"\nSecRule ARGS \"@rx a\" \"id:3\"",
+    )
+    .unwrap();
+    let told: Vec<&str> = rules.warnings().iter().filter_map(|told| told.split(" never").next()).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("own.conf:1: `@geoLookup`"), "{told:?}");
+    assert!(told[1].starts_with("own.conf:2: `GEO`"), "{told:?}");
+    assert!(told[2].starts_with("own.conf:3: `@rbl`"), "{told:?}");
 }

@@ -281,8 +281,8 @@ pub(crate) enum Honey {
 /// Where rules are.
 #[derive(Debug, Args)]
 pub(crate) struct RuleFiles {
-    /// The folder of rules: its `*.conf` files in the order of their names, what they name beside them; the rules in
-    /// the box where absent
+    /// The folder of rules: its `*.conf` files in the order of their names, what they name beside them; or one such
+    /// file; the rules in the box where absent
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Option<PathBuf>,
     /// Rules to read first; `crs-setup.conf` or `crs-setup.conf.example` in the folder or above where absent
@@ -305,8 +305,8 @@ pub(crate) struct ShieldTest {
 pub(crate) struct ShieldExplain {
     #[command(flatten)]
     pub(crate) files: RuleFiles,
-    /// CRS's paranoia level, from 1 to 4
-    #[arg(long, value_name = "LEVEL", default_value_t = 1)]
+    /// CRS's paranoia level, from 1 to 4; that of the rules' own set-up where absent
+    #[arg(long, value_name = "LEVEL")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=4))]
-    pub(crate) paranoia: u8,
+    pub(crate) paranoia: Option<u8>,
 }

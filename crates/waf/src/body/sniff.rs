@@ -29,6 +29,18 @@ pub fn look(body: &[u8]) -> Look {
     }
 }
 
+/// Whether a document of XML or JSON begins here in UTF-16 or UTF-32, by a byte order mark or without one.
+#[must_use]
+pub fn is_wide(body: &[u8]) -> bool {
+    let opens = |byte: u8| matches!(byte, b'<' | b'{' | b'[') || byte.is_ascii_whitespace();
+    match body {
+        [0, 0, 0xfe, 0xff, ..] | [0xff, 0xfe, 0, 0, ..] => true,
+        [0xfe, 0xff, 0, byte, ..] | [0xff, 0xfe, byte, 0, ..] => opens(*byte),
+        [0, 0, 0, byte, ..] | [0, byte, ..] | [byte, 0, ..] => opens(*byte),
+        _ => false,
+    }
+}
+
 /// A name of a field, then `=`; no white space anywhere, since a form encodes it.
 fn is_form(body: &[u8]) -> bool {
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%+$*~:".contains(byte);

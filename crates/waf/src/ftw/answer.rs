@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 
-use super::Raw;
+use super::{Raw, suite::Response, wire};
 use crate::body::{self, Bounds};
 
 /// An answer.
@@ -17,6 +17,16 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Vec<u8>,
+}
+
+/// What a test says that the server answers.
+pub(super) fn given(response: &Response) -> Result<Answer, String> {
+    let headers = response.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    let body = match &response.encoded_body {
+        Some(encoded) => wire::decoded("encoded_body", encoded)?,
+        None => response.body.clone().unwrap_or_default().into_bytes(),
+    };
+    Ok(Answer { status: response.status.unwrap_or(200), headers, body })
 }
 
 /// What the server answers.

@@ -3,7 +3,7 @@
 
 use data_encoding::BASE64;
 
-use super::Input;
+use super::{Input, suite::Scalar};
 
 /// A request taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,62 +22,128 @@ pub struct Raw {
     pub has_bare_return: bool,
 }
 
-/// The request of a test.
-pub(super) fn raw(input: &Input) -> Result<Raw, String> {
-    if let Some(encoded) = &input.encoded_request {
-        let bytes = BASE64.decode(encoded.trim().as_bytes());
-        return Ok(parse_request(&bytes.map_err(|e| format!("`encoded_request` is not Base64: {e}"))?));
+/// The requests of a stage: one, or one for each of its `uris`.
+pub(super) fn raws(input: &Input) -> Result<Vec<Raw>, String> {
+    if let Some(encoded) = input.encoded_request.as_deref().filter(|encoded| !encoded.is_empty()) {
+        return Ok(vec![parse_request(&decoded("encoded_request", encoded)?)]);
     }
-    if let Some(raw) = &input.raw_request {
-        return Ok(parse_request(raw.as_bytes()));
+    if let Some(raw) = input.raw_request.as_deref().filter(|raw| !raw.is_empty()) {
+        return Ok(vec![parse_request(raw.as_bytes())]);
     }
+    if input.uris.is_empty() {
+        return Ok(vec![made(input, input.uri.as_deref().unwrap_or("/"))?]);
+    }
+    input.uris.iter().map(|uri| made(input, uri)).collect()
+}
+
+/// Base64, in however many lines.
+pub(super) fn decoded(what: &str, text: &str) -> Result<Vec<u8>, String> {
+    let plain: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64.decode(&plain).map_err(|e| format!("`{what}` is not Base64: {e}"))
+}
+
+/// The request as go-ftw writes it (its `ftwhttp/request.go`).
+fn made(input: &Input, uri: &str) -> Result<Raw, String> {
+    let bytes_of = |name: &str, value: &Scalar| (name.as_bytes().to_vec(), value.0.clone().into_bytes());
     let mut headers: Vec<(Vec<u8>, Vec<u8>)> = if input.ordered_headers.is_empty() {
-        let pair = |(name, value): (&String, &super::suite::Scalar)| {
-            (name.clone().into_bytes(), value.0.clone().into_bytes())
-        };
-        input.headers.iter().map(pair).collect()
+        input.headers.iter().map(|(name, value)| bytes_of(name, value)).collect()
     } else {
-        let each = input.ordered_headers.iter();
-        each.map(|header| (header.name.clone().into_bytes(), header.value.0.clone().into_bytes())).collect()
+        input.ordered_headers.iter().map(|header| bytes_of(&header.name, &header.value)).collect()
     };
-    let data = input.data.clone().unwrap_or_default().into_bytes();
     let complete = input.autocomplete_headers.unwrap_or(!input.stop_magic.unwrap_or(false));
-    let has = |headers: &[(Vec<u8>, Vec<u8>)], name: &[u8]| {
-        headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
-    };
-    let body = data;
+    let method = input.method.as_deref().unwrap_or("GET");
+    let body = body_of(input, complete, &mut headers)?;
     if complete {
-        if !body.is_empty() && !has(&headers, b"content-type") {
-            headers.push((b"Content-Type".to_vec(), b"application/x-www-form-urlencoded".to_vec()));
-        }
-        let method = input.method.as_deref().unwrap_or("GET");
-        let empty_wants = body.is_empty() && matches!(method, "POST" | "PUT" | "PATCH");
-        if !has(&headers, b"content-length")
-            && !has(&headers, b"transfer-encoding")
-            && (!body.is_empty() || empty_wants)
-        {
-            headers.push((b"Content-Length".to_vec(), body.len().to_string().into_bytes()));
-        }
-        if !has(&headers, b"connection") {
-            headers.push((b"Connection".to_vec(), b"close".to_vec()));
+        add(&mut headers, "Connection", "close");
+        // go-ftw's pattern is `^POST|PUT|PATCH|DELETE$`, which is what it says.
+        let has_body = method.starts_with("POST") || method.contains("PUT");
+        if !body.is_empty() || has_body || method.contains("PATCH") || method.ends_with("DELETE") {
+            add(&mut headers, "Content-Length", &body.len().to_string());
         }
     }
-    let mut bytes = Vec::new();
-    let line = [
-        input.method.as_deref().unwrap_or("GET"),
-        " ",
-        input.uri.as_deref().unwrap_or("/"),
-        " ",
-        input.version.as_deref().unwrap_or("HTTP/1.1"),
-        "\r\n",
-    ];
-    bytes.extend_from_slice(line.concat().as_bytes());
+    let line = [method, " ", uri, " ", input.version.as_deref().unwrap_or("HTTP/1.1"), "\r\n"];
+    let mut bytes = line.concat().into_bytes();
     for (name, value) in &headers {
         bytes.extend_from_slice(&[name.as_slice(), b": ", value, b"\r\n"].concat());
     }
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&body);
     Ok(parse_request(&bytes))
+}
+
+/// Adds a header that is not there, or is empty.
+fn add(headers: &mut Vec<(Vec<u8>, Vec<u8>)>, name: &str, value: &str) {
+    let same = |known: &[u8]| known.eq_ignore_ascii_case(name.as_bytes());
+    if headers.iter().any(|(known, value)| same(known) && !value.is_empty()) {
+        return;
+    }
+    headers.retain(|(known, _)| !same(known));
+    headers.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+}
+
+fn body_of(input: &Input, complete: bool, headers: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<u8>, String> {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    if let Some(encoded) = &input.encoded_data {
+        let body = decoded("encoded_data", encoded)?;
+        if complete && !body.is_empty() {
+            add(headers, "Content-Type", "application/x-www-form-urlencoded");
+        }
+        return Ok(body);
+    }
+    let mut body = input.data.clone().unwrap_or_default().into_bytes();
+    if complete && !body.is_empty() {
+        add(headers, "Content-Type", "application/x-www-form-urlencoded");
+    }
+    let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
+    let media = named.map(|(_, value)| value.as_slice()).unwrap_or_default();
+    if complete && media == FORM && !body.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        body = form_encoded(&body);
+    }
+    if media.starts_with(b"multipart/form-data;") {
+        body = with_crlf(&body);
+    }
+    Ok(body)
+}
+
+/// The names and values of a form that was written without encoding.
+fn form_encoded(body: &[u8]) -> Vec<u8> {
+    let mut made = Vec::with_capacity(body.len());
+    let mut tokens: Vec<&[u8]> = body.split(|byte| *byte == b'&').collect();
+    // go-ftw drops a `&` at the end.
+    if tokens.last().is_some_and(|last| last.is_empty()) {
+        tokens.pop();
+    }
+    for (index, token) in tokens.iter().enumerate() {
+        if index > 0 {
+            made.push(b'&');
+        }
+        for (part, text) in token.splitn(2, |byte| *byte == b'=').enumerate() {
+            if part > 0 {
+                made.push(b'=');
+            }
+            for byte in text {
+                match byte {
+                    b' ' => made.push(b'+'),
+                    b'-' | b'_' | b'.' | b'~' => made.push(*byte),
+                    _ if byte.is_ascii_alphanumeric() => made.push(*byte),
+                    _ => made.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+                }
+            }
+        }
+    }
+    made
+}
+
+/// The lines of parts, which end in CRLF however YAML has them.
+fn with_crlf(body: &[u8]) -> Vec<u8> {
+    let mut made = Vec::with_capacity(body.len() + 32);
+    for byte in body {
+        if *byte == b'\n' && made.last() != Some(&b'\r') {
+            made.push(b'\r');
+        }
+        made.push(*byte);
+    }
+    made
 }
 
 /// Takes a request apart. Lines may end in LF; nothing is refused.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn matches(pattern: &str, text: &[u8]) -> bool {
-    Patterns::default().compile(pattern, false).unwrap().regex.is_match(text)
+    Patterns::default().compile(pattern, false).unwrap().is_match(text)
 }
 
 #[test]
@@ -35,11 +35,56 @@ fn patterns_mean_what_pcre_means() {
 }
 
 #[test]
-fn what_needs_backtracking_is_refused() {
-    for pattern in
-        [r"(?=a)", r"(?<!a)b", r"(a)\1", r"a++", r"(?>a)", r"\p{L}", r"a\Z", r"[a", r"(?R)", r"(*COMMIT)"]
-    {
+fn what_is_no_pattern_here_is_refused() {
+    for pattern in [
+        r"\p{L}",
+        r"a\G",
+        r"[a",
+        r"(?R)",
+        r"(*COMMIT)",
+        r"(a)\11",
+        r"(?<n>a)\k<n>",
+        r"(?<=a+)b(?=",
+        r"(?(1)a)",
+    ] {
         assert!(Patterns::default().compile(pattern, false).is_err(), "{pattern}");
+    }
+}
+
+/// What PCRE answers to what only a backtracking engine can match.
+#[test]
+fn lookaround_backreferences_and_atoms_mean_what_pcre_means() {
+    for (pattern, text, expect) in [
+        (r"<\?(?!xml)", b"<?php".as_slice(), true),
+        (r"<\?(?!xml)", b"<?xml", false),
+        (r"(?<!&amp|&lt);", b"a&amp;", false),
+        (r"(?<!&amp|&lt);", b"a;", true),
+        (r"(?<=\xe4)\xff", b"\xe4\xff", true),
+        (r"(?<=\xe4)\xff", b"\xe5\xff", false),
+        (r"(?i)\b(\w+)\b=\1", b"ab=AB", true),
+        (r"\b(\w+)\b=\1\b", b"ab=abc", false),
+        (r"\s*+;\s*+x", b"  ; x", true),
+        (r"a++a", b"aaa", false),
+        (r"(?>a|ab)c", b"abc", false),
+        (r"a.(?=c)", b"a\nc", true),
+        (r"a$(?!b)", b"a\n", false),
+        (r"a\Z", b"a\n", true),
+        (r"a\Z", b"a", true),
+        (r"a\Z", b"a\n\n", false),
+        (r"[^a](?=[\x80-\xff])", b"\x90\xf0", true),
+    ] {
+        assert_eq!(matches(pattern, text), expect, "{pattern}");
+    }
+}
+
+/// A search that goes back too often is given up, and says so.
+#[test]
+fn backtracking_is_bounded() {
+    let pattern = Patterns::default().compile(r"(a|a)*(?=b)c", false).unwrap();
+    assert_eq!(pattern.search(&[b'a'; 5000]), Err(Exceeded));
+    assert_eq!(pattern.search(b"aab"), Ok(false));
+    for large in [r"(?=(a{1000}){1000})x", r"(?=((a{1000}){1000}){1000})x", r"(?:(a)(?=b)){1000}{1000}"] {
+        assert!(Patterns::default().compile(large, false).is_err(), "{large}");
     }
 }
 

@@ -8,12 +8,22 @@ pub(super) type Refusal = &'static str;
 struct Writer<'a> {
     input: Peekable<Bytes<'a>>,
     out: String,
+    backtracks: bool,
+}
+
+/// A pattern rewritten.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Translated {
+    pub(super) text: String,
+    /// It has what only a backtracking engine can match: lookaround, backreferences, atomic groups, possessive
+    /// quantifiers.
+    pub(super) backtracks: bool,
 }
 
 /// Rewrites a pattern.
-pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
-    let mut writer =
-        Writer { input: pattern.bytes().peekable(), out: String::with_capacity(pattern.len() + 8) };
+pub(super) fn translate(pattern: &str) -> Result<Translated, Refusal> {
+    let out = String::with_capacity(pattern.len() + 8);
+    let mut writer = Writer { input: pattern.bytes().peekable(), out, backtracks: false };
     let mut quantified = false;
     while let Some(byte) = writer.input.next() {
         let before = std::mem::take(&mut quantified);
@@ -22,7 +32,10 @@ pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
             b'[' => writer.class()?,
             b'(' => writer.group()?,
             b'{' => quantified = writer.braces(before)?,
-            b'+' if before => return Err("possessive quantifiers need a backtracking engine"),
+            b'+' if before => {
+                writer.out.push('+');
+                writer.backtracks = true;
+            }
             b'*' | b'+' | b'?' => {
                 writer.out.push(char::from(byte));
                 quantified = !before;
@@ -31,7 +44,7 @@ pub(super) fn translate(pattern: &str) -> Result<String, Refusal> {
             _ => writer.hex(byte),
         }
     }
-    Ok(writer.out)
+    Ok(Translated { text: writer.out, backtracks: writer.backtracks })
 }
 
 impl Writer<'_> {
@@ -58,11 +71,16 @@ impl Writer<'_> {
                 self.out.push('\\');
                 self.out.push(char::from(byte));
             }
-            b'Z' | b'G' | b'K' | b'X' | b'C' => {
-                return Err("`\\Z`, `\\G`, `\\K`, `\\X` and `\\C` are not taken");
-            }
+            // The end, or before a line end that is the last byte.
+            b'Z' => self.out.push_str("(?:\\x0a?\\z)"),
+            b'G' | b'K' | b'X' | b'C' => return Err("`\\G`, `\\K`, `\\X` and `\\C` are not taken"),
             b'p' | b'P' => return Err("Unicode's properties are not taken: patterns are over bytes"),
-            b'1'..=b'9' | b'g' | b'k' => return Err("backreferences need a backtracking engine"),
+            b'1'..=b'9' if !self.input.peek().is_some_and(u8::is_ascii_digit) => {
+                self.out.push('\\');
+                self.out.push(char::from(byte));
+                self.backtracks = true;
+            }
+            b'1'..=b'9' | b'g' | b'k' => return Err("of backreferences `\\1` to `\\9` are taken"),
             _ => {
                 let value = self.value(byte)?;
                 self.hex(value);
@@ -137,13 +155,18 @@ impl Writer<'_> {
                 }
                 Err("a comment is not closed")
             }
-            [b'?', b'=' | b'!', ..] | [b'?', b'<', b'=' | b'!'] => {
-                Err("lookaround needs a backtracking engine")
+            [b'?', b'=' | b'!' | b'>', ..] => {
+                self.opened(2);
+                Ok(())
             }
-            [b'?', b'>' | b'|' | b'&' | b'R' | b'(' | b'0'..=b'9', ..] => {
-                Err("atomic and conditional groups and recursion need a backtracking engine")
+            [b'?', b'<', b'=' | b'!'] => {
+                self.opened(3);
+                Ok(())
             }
-            [b'*', ..] => Err("verbs need a backtracking engine"),
+            [b'?', b'|' | b'&' | b'R' | b'(' | b'0'..=b'9', ..] => {
+                Err("conditional groups and recursion are not taken")
+            }
+            [b'*', ..] => Err("verbs are not taken"),
             [b'?', ..] => {
                 self.input.next();
                 self.out.push_str("(?");
@@ -153,6 +176,15 @@ impl Writer<'_> {
                 self.out.push('(');
                 Ok(())
             }
+        }
+    }
+
+    /// A group that only a backtracking engine has, by the bytes after its bracket.
+    fn opened(&mut self, bytes: usize) {
+        self.backtracks = true;
+        self.out.push('(');
+        for byte in self.input.by_ref().take(bytes) {
+            self.out.push(char::from(byte));
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     pattern::literals::{self, Requirement},
     rules::{Check, Link, Outcome, Rule, Rules, TextTest, matching},
     seclang::{
+        Setting,
         action::{Ctl, Effect, RuleEngine, Sanitise, SetVar, SetVarValue},
         operator::{Piece, Template},
         variable::{Collection, Selector, Target},
@@ -125,7 +126,13 @@ impl<'a> Compiler<'a> {
             links.push(self.link(index, number, rule, link, state)?);
         }
         let message = rule.message.as_ref().map(|text| self.text(text, state)).transpose()?;
-        Ok(Step { rule: index, links, outcome, jump, message })
+        let mut tags = Vec::new();
+        if rule.tags.iter().any(Template::has_macro) {
+            for tag in &rule.tags {
+                tags.push(self.text(tag, state)?);
+            }
+        }
+        Ok(Step { rule: index, links, outcome, jump, message, tags })
     }
 
     fn link(
@@ -340,9 +347,18 @@ impl<'a> Compiler<'a> {
             engine,
             limits,
             reads: self.reads,
+            web_app_id: web_app_id(&self.rules.settings),
             pool: Mutex::new(Vec::new()),
         })
     }
+}
+
+fn web_app_id(settings: &[Setting]) -> String {
+    let named = settings.iter().rev().find_map(|setting| match setting {
+        Setting::WebAppId(name) => Some(name.clone()),
+        _ => None,
+    });
+    named.unwrap_or_else(|| "default".to_owned())
 }
 
 /// The collections in which a value of `collection` is kept first.

@@ -18,6 +18,8 @@ pub(crate) struct Step {
     /// The step of the same phase that is next after a match; the one behind where there is none.
     pub(crate) jump: Option<usize>,
     pub(crate) message: Option<Text>,
+    /// The tags, where one of them has a macro; else none, and the rule's own hold.
+    pub(crate) tags: Vec<Text>,
 }
 
 /// What a match leads to.

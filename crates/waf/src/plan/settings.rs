@@ -24,7 +24,13 @@ impl Settings {
     #[must_use]
     pub fn paranoia(level: u8) -> Self {
         let level = level.clamp(1, 4).to_string();
-        let names = ["blocking_paranoia_level", "detection_paranoia_level"];
+        // CRS 4 reads the first two, CRS 3 the others.
+        let names = [
+            "blocking_paranoia_level",
+            "detection_paranoia_level",
+            "paranoia_level",
+            "executing_paranoia_level",
+        ];
         Self { tx: names.map(|name| (name.to_owned(), level.clone())).to_vec(), ..Self::default() }
     }
 

@@ -1,13 +1,17 @@
 //! Operators at work: one text against what was made ready, and what of it matched. Macros are expanded before.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use crate::{
     injection,
     operator::{self, AddressSet, ByteRange, number},
-    pattern::Pattern,
+    pattern::{Exceeded, Pattern, Patterns},
     seclang::Reason,
 };
 
@@ -18,6 +22,8 @@ pub(crate) enum Check {
     Never,
     Pattern(Arc<Pattern>),
     PatternGlobal(Arc<Pattern>),
+    /// A pattern with macros, compiled when they are known.
+    PatternMade(Arc<MadePatterns>),
     Phrases(Arc<Phrases>),
     Text(TextTest),
     Number(Comparison),
@@ -111,13 +117,30 @@ impl Check {
     }
 
     /// Whether the operator (not negated) holds, and with `capture` what of the text matched.
-    pub(crate) fn holds(&self, text: &[u8], argument: &[u8], capture: Option<&mut Captures>) -> bool {
-        match self {
+    ///
+    /// # Errors
+    /// Where a search was given up.
+    pub(crate) fn holds(
+        &self,
+        text: &[u8],
+        argument: &[u8],
+        capture: Option<&mut Captures>,
+    ) -> Result<bool, Exceeded> {
+        Ok(match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Pattern(pattern) | Self::PatternGlobal(pattern) => match capture {
-                None => pattern.regex.is_match(text),
-                Some(captures) => match_pattern(pattern, text, captures),
+            Self::Pattern(pattern) => match capture {
+                None => pattern.search(text)?,
+                Some(captures) => match_pattern(pattern, text, captures)?,
+            },
+            Self::PatternGlobal(pattern) => match capture {
+                None => pattern.search(text)?,
+                Some(captures) => match_all(pattern, text, captures)?,
+            },
+            Self::PatternMade(patterns) => match (patterns.of(argument), capture) {
+                (None, _) => return Ok(false),
+                (Some(pattern), None) => pattern.search(text)?,
+                (Some(pattern), Some(captures)) => match_pattern(&pattern, text, captures)?,
             },
             Self::Phrases(phrases) => {
                 let found = phrases.automaton.find(text);
@@ -147,28 +170,84 @@ impl Check {
                 found
             }
             Self::Digits(kind, pattern) => {
-                let found = pattern.regex.find_iter(text).find(|found| kind.holds(found.as_bytes()));
+                let found = first_digits(*kind, pattern, text)?;
+                let holds = found.is_some();
                 if let (Some(found), Some(captures)) = (found, capture) {
-                    captures.push(Capture::Within(found.range()));
+                    captures.push(Capture::Within(found));
                 }
-                found.is_some()
+                holds
             }
-        }
+        })
     }
 }
 
-fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> bool {
+/// `TX:0` to `TX:9`
+const CAPTURES_MAX: usize = 10;
+
+fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> Result<bool, Exceeded> {
     // Most texts do not match, which is known for less than what groups hold; a long one is not read twice.
-    if text.len() < 4096 && !pattern.regex.is_match(text) {
-        return false;
+    if text.len() < 4096 && !pattern.search(text)? {
+        return Ok(false);
     }
-    let Some(found) = pattern.regex.captures(text) else { return false };
-    let part = |part: Option<regex::bytes::Match<'_>>| match part {
-        Some(part) => Capture::Within(part.range()),
-        None => Capture::Absent,
-    };
-    captures.extend(found.iter().take(10).map(part));
-    true
+    let Some(found) = pattern.groups(text, 0)? else { return Ok(false) };
+    let part = |part: Option<Range<usize>>| part.map_or(Capture::Absent, Capture::Within);
+    captures.extend(found.into_iter().take(CAPTURES_MAX).map(part));
+    Ok(true)
+}
+
+/// All matches of a pattern, each with its groups, one after the other.
+fn match_all(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> Result<bool, Exceeded> {
+    let mut start = 0;
+    while start <= text.len() && captures.len() < CAPTURES_MAX {
+        let Some(found) = pattern.groups(text, start)? else { break };
+        let Some(Some(whole)) = found.first().cloned() else { break };
+        let part = |part: Option<Range<usize>>| part.map_or(Capture::Absent, Capture::Within);
+        captures.extend(found.into_iter().take(CAPTURES_MAX - captures.len()).map(part));
+        start = if whole.is_empty() { whole.end + 1 } else { whole.end };
+    }
+    Ok(!captures.is_empty())
+}
+
+/// The first match whose check digits are right.
+fn first_digits(kind: Digits, pattern: &Pattern, text: &[u8]) -> Result<Option<Range<usize>>, Exceeded> {
+    let mut start = 0;
+    while start <= text.len() {
+        let Some(found) = pattern.groups(text, start)? else { break };
+        let Some(Some(whole)) = found.first().cloned() else { break };
+        if text.get(whole.clone()).is_some_and(|digits| kind.holds(digits)) {
+            return Ok(Some(whole));
+        }
+        start = if whole.is_empty() { whole.end + 1 } else { whole.end };
+    }
+    Ok(None)
+}
+
+/// Patterns of one rule whose macros were known only when a request came, each compiled once.
+#[derive(Debug, Default)]
+pub(crate) struct MadePatterns {
+    known: Mutex<HashMap<Vec<u8>, Option<Arc<Pattern>>>>,
+}
+
+/// How many of them are kept.
+const MADE_MAX: usize = 32;
+/// Bytes of one of them.
+const MADE_BYTES_MAX: usize = 4096;
+
+impl MadePatterns {
+    /// The pattern of that text; none where it is none, or is too long.
+    fn of(&self, text: &[u8]) -> Option<Arc<Pattern>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(text) {
+            return known.clone();
+        }
+        let written = std::str::from_utf8(text).ok().filter(|text| text.len() <= MADE_BYTES_MAX);
+        let made = written.and_then(|text| Patterns::default().compile(text, false).ok());
+        if known.len() >= MADE_MAX {
+            known.clear();
+        }
+        known.insert(text.to_vec(), made.clone());
+        made
+    }
 }
 
 impl TextTest {

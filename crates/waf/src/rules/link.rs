@@ -32,7 +32,8 @@ impl Compiler {
         let text = test.text.as_str();
         Ok(match test.operator {
             Operator::UnconditionalMatch => Check::Always,
-            Operator::NoMatch => Check::Never,
+            Operator::NoMatch | Operator::Rbl | Operator::GeoLookup => Check::Never,
+            Operator::Rx if test.argument.has_macro() => Check::PatternMade(Arc::default()),
             Operator::Rx => Check::Pattern(self.patterns.compile(text, false)?),
             Operator::RxGlobal => Check::PatternGlobal(self.patterns.compile(text, false)?),
             Operator::Pm => Check::Phrases(self.phrases(words(text))?),

@@ -20,11 +20,11 @@ pub(crate) fn matching(rules: &[Rule], selector: &RuleSelector) -> Result<Vec<us
         }
         RuleSelector::Tag(pattern) => {
             let pattern = Patterns::default().compile(pattern, false)?;
-            named(&|rule| rule.tags.iter().any(|tag| pattern.regex.is_match(text(tag).as_bytes())))
+            named(&|rule| rule.tags.iter().any(|tag| pattern.is_match(text(tag).as_bytes())))
         }
         RuleSelector::Message(pattern) => {
             let pattern = Patterns::default().compile(pattern, false)?;
-            named(&|rule| rule.message.iter().any(|m| pattern.regex.is_match(text(m).as_bytes())))
+            named(&|rule| rule.message.iter().any(|m| pattern.is_match(text(m).as_bytes())))
         }
     })
 }

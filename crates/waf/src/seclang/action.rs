@@ -82,6 +82,21 @@ pub struct Actions {
     pub effects: Vec<Effect>,
 }
 
+/// Actions without an argument.
+const FLAGS: [&str; 11] = [
+    "pass",
+    "block",
+    "deny",
+    "drop",
+    "capture",
+    "multimatch",
+    "chain",
+    "log",
+    "nolog",
+    "auditlog",
+    "noauditlog",
+];
+
 const REFUSED: [(&str, &str); 7] = [
     ("append", "answers are inspected, never rewritten"),
     ("prepend", "answers are inspected, never rewritten"),
@@ -108,6 +123,10 @@ impl Actions {
     fn take(&mut self, name: &str, argument: Option<&str>) -> Result<(), Reason> {
         let lower = name.to_ascii_lowercase();
         let value = argument.unwrap_or_default();
+        let is_flag = FLAGS.contains(&lower.as_str());
+        if let Some(argued) = argument.filter(|_| is_flag) {
+            return Err(self::argument(name, "no argument is expected", argued));
+        }
         match lower.as_str() {
             "id" => self.id = Some(number(name, value)?),
             "phase" => self.phase = Some(phase(value)?),
@@ -130,6 +149,9 @@ impl Actions {
             "skip" => self.skip = Some(number(name, value)?),
             "skipafter" => self.skip_after = Some(value.to_owned()),
             "pass" | "block" | "deny" | "drop" | "allow" | "redirect" => {
+                if self.disruptive.is_some() {
+                    return Err(self::argument(name, "one disruptive action is expected", "a second one"));
+                }
                 self.disruptive = Some(disruptive(&lower, value)?);
             }
             _ => self.effects.push(effect::parse(&lower, value)?.ok_or_else(|| unknown(name, &lower))?),

@@ -18,6 +18,8 @@ pub enum Directive {
     DefaultAction(Box<Actions>),
     /// `Include`
     Include(String),
+    /// `IncludeOptional`: what is not there is no fault.
+    IncludeOptional(String),
     /// `SecRuleRemoveById`, `…ByTag`, `…ByMsg`
     Remove(RuleSelector),
     /// `SecRuleUpdateTargetById`, `…ByTag`, `…ByMsg`, `SecRuleUpdateActionById`
@@ -43,7 +45,7 @@ impl RuleSelector {
     /// Reads ids and ranges: `1`, `1-9`, `"1,5-7"`.
     ///
     /// # Errors
-    /// What is no number.
+    /// What is no number, a range that ends before it begins, none at all.
     pub fn ids<S: AsRef<str>>(words: &[S]) -> Result<Self, Reason> {
         let mut ranges = Vec::new();
         for word in words.iter().flat_map(|word| word.as_ref().split([',', ' '])) {
@@ -54,7 +56,14 @@ impl RuleSelector {
             let (first, last) = word.split_once('-').unwrap_or((word, word));
             // `942100:1` names a link of a chain: the whole chain is meant.
             let strip = |id: &str| id.split(':').next().unwrap_or_default().to_owned();
-            ranges.push((number("id", &strip(first))?, number("id", &strip(last))?));
+            let (first, last) = (number("id", &strip(first))?, number("id", &strip(last))?);
+            if last < first {
+                return Err(argument("id", "a range that ends behind its begin is expected", word));
+            }
+            ranges.push((first, last));
+        }
+        if ranges.is_empty() {
+            return Err(argument("id", "an id or a range of ids is expected", ""));
         }
         Ok(Self::Ids(ranges))
     }
@@ -189,7 +198,8 @@ pub(super) fn parse(words: &[String]) -> Result<Directive, Reason> {
         }
         "secmarker" => Directive::Marker(one()?.to_owned()),
         "secdefaultaction" => Directive::DefaultAction(Box::new(default_action(one()?)?)),
-        "include" | "includeoptional" => Directive::Include(one()?.to_owned()),
+        "include" => Directive::Include(one()?.to_owned()),
+        "includeoptional" => Directive::IncludeOptional(one()?.to_owned()),
         "secruleremovebyid" => Directive::Remove(RuleSelector::ids(words)?),
         "secruleremovebytag" => Directive::Remove(RuleSelector::Tag(one()?.to_owned())),
         "secruleremovebymsg" => Directive::Remove(RuleSelector::Message(one()?.to_owned())),
@@ -233,8 +243,12 @@ fn rule(name: &str, words: &[String]) -> Result<Directive, Reason> {
 
 fn default_action(text: &str) -> Result<Actions, Reason> {
     let actions = Actions::parse(text)?;
-    if actions.id.is_some() || actions.chain || actions.skip.is_some() || actions.skip_after.is_some() {
-        let why = "a phase, transformations, a disruptive action and logging are expected";
+    let names = actions.id.is_some() || actions.message.is_some() || actions.data.is_some();
+    let tells = actions.severity.is_some() || actions.version.is_some() || actions.revision.is_some();
+    let skips = actions.chain || actions.skip.is_some() || actions.skip_after.is_some();
+    let does = actions.capture || actions.multi_match || !actions.effects.is_empty();
+    if names || tells || skips || does {
+        let why = "a phase, transformations, a disruptive action, logging and tags are expected";
         return Err(argument("SecDefaultAction", why, text));
     }
     Ok(actions)
@@ -256,6 +270,10 @@ fn update_targets(
 
 fn setting(name: &str, lower: &str, words: &[String]) -> Result<Option<Setting>, Reason> {
     let value = words.first().map(String::as_str).unwrap_or_default();
+    let is_list = matches!(lower, "secresponsebodymimetype" | "secresponsebodymimetypesclear");
+    if lower.starts_with("sec") && words.len() != 1 && !is_list && is_setting(lower) {
+        return Err(Reason::Words { directive: name.to_owned(), expected: "one argument" });
+    }
     let on = || match value.to_ascii_lowercase().as_str() {
         "on" => Ok(true),
         "off" => Ok(false),
@@ -289,10 +307,79 @@ fn setting(name: &str, lower: &str, words: &[String]) -> Result<Option<Setting>,
     }))
 }
 
+/// Settings that have one argument.
+fn is_setting(lower: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "secruleengine",
+        "secrequestbodyaccess",
+        "secresponsebodyaccess",
+        "secrequestbodylimit",
+        "secrequestbodynofileslimit",
+        "secrequestbodylimitaction",
+        "secresponsebodylimit",
+        "secresponsebodylimitaction",
+        "secargumentseparator",
+        "secargumentslimit",
+        "secrequestbodyjsondepthlimit",
+        "seccollectiontimeout",
+        "secwebappid",
+    ];
+    NAMES.contains(&lower)
+}
+
+/// Checks the argument of what is accepted without effect: a wrong word is a mistake all the same.
+fn check_nothing(name: &str, lower: &str, words: &[String]) -> Result<(), Reason> {
+    let Some(value) = words.first() else {
+        return Err(Reason::Words { directive: name.to_owned(), expected: "an argument" });
+    };
+    let one_of = |known: &[&str], why| {
+        let found = known.iter().any(|known| value.eq_ignore_ascii_case(known)) && words.len() == 1;
+        if found { Ok(()) } else { Err(argument(name, why, &words.join(" "))) }
+    };
+    match lower {
+        "secauditengine" | "secuploadkeepfiles" => {
+            one_of(&["On", "Off", "RelevantOnly"], "`On`, `Off` or `RelevantOnly` is expected")
+        }
+        "secconnengine" => {
+            one_of(&["On", "Off", "DetectionOnly"], "`On`, `Off` or `DetectionOnly` is expected")
+        }
+        "secstatusengine" | "secinterceptonerror" | "sectmpsaveuploadedfiles" | "secruleinheritance" => {
+            one_of(&["On", "Off"], "`On` or `Off` is expected")
+        }
+        "secauditlogtype" => {
+            one_of(&["Serial", "Concurrent", "HTTPS"], "`Serial`, `Concurrent` or `HTTPS` is expected")
+        }
+        "secauditlogformat" => one_of(&["JSON", "Native"], "`JSON` or `Native` is expected"),
+        "secdebugloglevel"
+        | "secpcrematchlimit"
+        | "secpcrematchlimitrecursion"
+        | "secrequestbodyinmemorylimit"
+        | "secruleperftime"
+        | "secuploadfilelimit"
+        | "seccollectionrequestlimit" => number::<u64>(name, value).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn other(name: &str, lower: &str, words: &[String]) -> Result<Directive, Reason> {
     let value = words.first().map(String::as_str).unwrap_or_default();
     let refused = |why| Reason::Refused { what: "directive", name: name.to_owned(), why };
     if NOTHING.contains(&lower) {
+        check_nothing(name, lower, words)?;
+        return Ok(Directive::Nothing);
+    }
+    // What is refused when it is on is what this engine is when it is off.
+    const OFF: [&str; 6] = [
+        "sechashengine",
+        "seccontentinjection",
+        "secstreaminbodyinspection",
+        "secstreamoutbodyinspection",
+        "secdisablebackendcompression",
+        "secremoterulesfailaction",
+    ];
+    let fails = lower == "secremoterulesfailaction"
+        && ["warn", "abort"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    if OFF.contains(&lower) && (value.eq_ignore_ascii_case("off") || fails) {
         return Ok(Directive::Nothing);
     }
     match lower {

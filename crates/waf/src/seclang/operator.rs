@@ -36,6 +36,12 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// Whether it has a macro.
+    #[must_use]
+    pub fn has_macro(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Macro(_)))
+    }
+
     /// The text, where it has no macro.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
@@ -59,6 +65,7 @@ pub enum Operator {
     EndsWith,
     Eq,
     Ge,
+    GeoLookup,
     Gt,
     IpMatch,
     IpMatchFromFile,
@@ -67,6 +74,7 @@ pub enum Operator {
     NoMatch,
     Pm,
     PmFromFile,
+    Rbl,
     Rx,
     RxGlobal,
     StrEq,
@@ -82,7 +90,7 @@ pub enum Operator {
     Within,
 }
 
-const NAMES: [(&str, Operator); 31] = [
+const NAMES: [(&str, Operator); 33] = [
     ("beginswith", Operator::BeginsWith),
     ("contains", Operator::Contains),
     ("containsword", Operator::ContainsWord),
@@ -91,6 +99,7 @@ const NAMES: [(&str, Operator); 31] = [
     ("endswith", Operator::EndsWith),
     ("eq", Operator::Eq),
     ("ge", Operator::Ge),
+    ("geolookup", Operator::GeoLookup),
     ("gt", Operator::Gt),
     ("ipmatch", Operator::IpMatch),
     ("ipmatchfromfile", Operator::IpMatchFromFile),
@@ -101,6 +110,7 @@ const NAMES: [(&str, Operator); 31] = [
     ("pm", Operator::Pm),
     ("pmfromfile", Operator::PmFromFile),
     ("pmf", Operator::PmFromFile),
+    ("rbl", Operator::Rbl),
     ("rx", Operator::Rx),
     ("rxglobal", Operator::RxGlobal),
     ("streq", Operator::StrEq),
@@ -116,10 +126,8 @@ const NAMES: [(&str, Operator); 31] = [
     ("within", Operator::Within),
 ];
 
-const REFUSED: [(&str, &str); 10] = [
-    ("geolookup", "it holds no database of places"),
+const REFUSED: [(&str, &str); 8] = [
     ("gsblookup", "no list is asked over a network while a request waits"),
-    ("rbl", "no list is asked over a network while a request waits"),
     ("inspectfile", "uploads are never written to files, and nothing is started for a request"),
     ("fuzzyhash", "uploads are not compared by similarity; use FILES_TMP_CONTENT with @rx or @pm"),
     ("rsub", "bodies are inspected, never rewritten"),
@@ -157,8 +165,18 @@ impl Test {
             }
         };
         let is_pattern = matches!(operator, Operator::Rx | Operator::RxGlobal);
-        let argument =
-            if is_pattern { Template(vec![Piece::Text(text.to_owned())]) } else { Template::parse(text)? };
+        let written = || Template(vec![Piece::Text(text.to_owned())]);
+        // `%{` may stand in a pattern that has no macro.
+        let argument = match Template::parse(text) {
+            Ok(made) if !is_pattern || made.has_macro() => made,
+            Err(wrong) if !is_pattern => return Err(wrong),
+            _ => written(),
+        };
+        let asks_nobody = matches!(operator, Operator::Rbl | Operator::GeoLookup);
+        if asks_nobody && negated {
+            let why = "no list or database is asked, so that this would always match";
+            return Err(Reason::Refused { what: "operator", name: rest.to_owned(), why });
+        }
         let fixed = matches!(
             operator,
             Operator::Pm
@@ -171,9 +189,8 @@ impl Test {
                 | Operator::VerifySsn
                 | Operator::VerifySvnr
         );
-        let has_macro =
-            is_pattern && Template::parse(text).is_ok_and(|t| t.as_text().is_none() && !t.0.is_empty());
-        if has_macro || (fixed && argument.as_text().is_none()) {
+        let is_made = operator == Operator::RxGlobal && argument.has_macro();
+        if is_made || (fixed && argument.as_text().is_none()) {
             let why = "text without macros is expected, so that it is compiled once";
             return Err(Reason::Argument { what: "operator".to_owned(), why, value: text.to_owned() });
         }

@@ -31,7 +31,7 @@ collections! {
     ArgsCombinedSize = "ARGS_COMBINED_SIZE", AuthType = "AUTH_TYPE", Duration = "DURATION", Env = "ENV",
     Files = "FILES", FilesCombinedSize = "FILES_COMBINED_SIZE", FilesNames = "FILES_NAMES",
     FilesSizes = "FILES_SIZES", FilesTmpContent = "FILES_TMP_CONTENT", FullRequest = "FULL_REQUEST",
-    FullRequestLength = "FULL_REQUEST_LENGTH", Global = "GLOBAL", HighestSeverity = "HIGHEST_SEVERITY",
+    FullRequestLength = "FULL_REQUEST_LENGTH", Geo = "GEO", Global = "GLOBAL", HighestSeverity = "HIGHEST_SEVERITY",
     InboundDataError = "INBOUND_DATA_ERROR", Ip = "IP", MatchedVar = "MATCHED_VAR",
     MatchedVars = "MATCHED_VARS", MatchedVarName = "MATCHED_VAR_NAME",
     MatchedVarsNames = "MATCHED_VARS_NAMES", ModsecBuild = "MODSEC_BUILD",
@@ -70,8 +70,7 @@ collections! {
 }
 
 /// Names of the reference manual that this engine has no value for, and why.
-const REFUSED: [(&str, &str); 16] = [
-    ("GEO", "it holds no database of places"),
+const REFUSED: [(&str, &str); 15] = [
     ("FILES_TMPNAMES", "uploads are never written to files"),
     ("PERF_ALL", "timings are in the report of `casemate shield explain`"),
     ("PERF_COMBINED", "timings are in the report of `casemate shield explain`"),
@@ -131,6 +130,7 @@ impl Collection {
                 | C::Env
                 | C::Files
                 | C::FilesNames
+                | C::Geo
                 | C::FilesSizes
                 | C::FilesTmpContent
                 | C::MatchedVars
@@ -219,7 +219,15 @@ impl Target {
         let (name, key) = part.split_once([':', '.']).map_or((part, None), |(name, key)| (name, Some(key)));
         let collection = Collection::parse(name)?;
         let selector = match key {
-            None | Some("") => Selector::All,
+            None => Selector::All,
+            Some("" | "''") => {
+                let why = "a name is expected after the `:` or `.`";
+                return Err(Reason::Argument {
+                    what: collection.name().to_owned(),
+                    why,
+                    value: part.to_owned(),
+                });
+            }
             Some(key) => selector(collection, key, part)?,
         };
         if collection == Collection::Xml && selector == Selector::All {

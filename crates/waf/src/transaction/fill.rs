@@ -42,12 +42,18 @@ impl Transaction<'_> {
         self.body.urlencoded_error |= parsed.invalid_encoding;
         self.arguments(C::ArgsGet, C::ArgsGetNames, &parsed.pairs);
         if parsed.truncated {
-            self.body.error = Some(format!("more than {} arguments", self.plan.limits.values_max));
+            self.fault(format!("more than {} arguments", self.plan.limits.values_max));
         }
+    }
+
+    /// Notes what is wrong with the request. The first fault stays: nothing that is read later takes it back.
+    fn fault(&mut self, why: String) {
+        self.body.error.get_or_insert(why);
     }
 
     fn headers(&mut self, head: &Head<'_>) {
         let most = self.plan.limits.values_max;
+        let mut typed = false;
         for (name, value) in head.headers.iter().take(most) {
             let (key, text) = (self.scratch.push(name), self.scratch.push(value));
             self.sizes.head += name.len() + value.len() + 4;
@@ -61,12 +67,19 @@ impl Transaction<'_> {
             } else if name.eq_ignore_ascii_case(b"authorization") {
                 let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
                 self.text(C::AuthType, scheme);
-            } else if name.eq_ignore_ascii_case(b"content-type") && self.body.processor.is_none() {
-                self.body.processor = self.processor(value).map(str::to_owned);
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                // Two readers may take different ones.
+                if typed || names_several(value) {
+                    self.fault("more than one media type is named".to_owned());
+                }
+                typed = true;
+                if self.body.processor.is_none() {
+                    self.body.processor = self.processor(value).map(str::to_owned);
+                }
             }
         }
         if head.headers.len() > most {
-            self.body.error = Some(format!("more than {most} headers"));
+            self.fault(format!("more than {most} headers"));
         }
     }
 
@@ -95,7 +108,10 @@ impl Transaction<'_> {
     /// Cookies of version 0: by `;`, the name up to the first `=`.
     fn cookies(&mut self, header: &[u8]) {
         let most = self.plan.limits.values_max;
-        for pair in header.split(|byte| *byte == b';').take(most) {
+        for (count, pair) in header.split(|byte| *byte == b';').enumerate() {
+            if count >= most {
+                return self.fault(format!("more than {most} cookies"));
+            }
             let pair = pair.trim_ascii_start();
             if pair.is_empty() {
                 continue;
@@ -122,7 +138,7 @@ impl Transaction<'_> {
             self.scratch.add(names, name, name);
         }
         if pairs.len().saturating_add(known) > most {
-            self.body.error = Some(format!("more than {most} arguments"));
+            self.fault(format!("more than {most} arguments"));
         }
     }
 
@@ -148,9 +164,17 @@ impl Transaction<'_> {
             Some("MULTIPART") => self.multipart(body),
             Some("SNIFF") => self.sniff(body),
             Some(_) => self.text(C::RequestBody, body),
+            None if self.is_other_xml() => self.xml(body),
             None if self.body.force => self.text(C::RequestBody, body),
             None => {}
         }
+    }
+
+    /// Whether the media type is one of XML that no rule has taken otherwise, such as a picture (`image/svg+xml`).
+    fn is_other_xml(&self) -> bool {
+        let media = self.header(b"content-type").unwrap_or_default().to_ascii_lowercase();
+        let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        self.plan.limits.processors && media.ends_with(b"+xml")
     }
 
     /// Whether the head says that a body follows, be it an empty one.
@@ -163,7 +187,7 @@ impl Transaction<'_> {
     }
 
     /// The first header of that name.
-    fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
         let headers = self.scratch.list(C::RequestHeaders).iter();
         let mut values = headers.filter_map(|index| self.scratch.value(*index));
         let named = values.find(|value| self.scratch.bytes(value.name).eq_ignore_ascii_case(name))?;
@@ -179,7 +203,7 @@ impl Transaction<'_> {
         match body::decompress(&encoding, body, &self.bounds()) {
             Ok(plain) => Some(plain),
             Err(error) => {
-                self.body.error = Some(error.to_string());
+                self.fault(error.to_string());
                 None
             }
         }
@@ -190,7 +214,7 @@ impl Transaction<'_> {
         self.body.urlencoded_error |= parsed.invalid_encoding;
         self.arguments(C::ArgsPost, C::ArgsPostNames, &parsed.pairs);
         if parsed.truncated {
-            self.body.error = Some(format!("more than {} arguments", self.plan.limits.values_max));
+            self.fault(format!("more than {} arguments", self.plan.limits.values_max));
         }
         self.text(C::RequestBody, body);
     }
@@ -205,8 +229,9 @@ impl Transaction<'_> {
     /// Notes what is wrong with a document, unless that is the place at which it was cut.
     fn wrong(&mut self, error: Option<BodyError>, length: usize) {
         let is_cut = |error: &BodyError| self.body.truncated && error.is_of_end(length);
-        let error = error.filter(|error| !is_cut(error));
-        self.body.error = error.map(|error| error.to_string());
+        if let Some(error) = error.filter(|error| !is_cut(error)) {
+            self.fault(error.to_string());
+        }
     }
 
     /// A body whose media type says nothing, or that it is a form: read as what it looks like. What cannot be read so is
@@ -214,6 +239,9 @@ impl Transaction<'_> {
     fn sniff(&mut self, body: &[u8]) {
         let is_form = self.header(b"content-type").is_some_and(|value| is_form(&value));
         let look = body::look(body);
+        if body::is_wide(body) {
+            self.fault(WIDE.to_owned());
+        }
         let (parsed, wrong) = match look {
             Look::Json => body::json(body, &self.bounds()),
             Look::Xml => body::xml(body, &self.bounds()),
@@ -251,6 +279,9 @@ impl Transaction<'_> {
     }
 
     fn xml(&mut self, body: &[u8]) {
+        if body::is_wide(body) {
+            self.fault(WIDE.to_owned());
+        }
         let (parsed, error) = body::xml(body, &self.bounds());
         self.pairs(C::Xml, &parsed.pairs);
         self.wrong(error, body.len());
@@ -286,7 +317,7 @@ impl Transaction<'_> {
         let is_cut = |error: &&str| self.body.truncated && body::is_of_end(error);
         if let Some(error) = parsed.error.filter(|error| !is_cut(error)) {
             self.body.multipart_error = true;
-            self.body.error = Some(error.to_owned());
+            self.fault(error.to_owned());
         }
         if self.body.error.is_some() || self.body.force {
             self.text(C::RequestBody, body);
@@ -346,6 +377,18 @@ impl Transaction<'_> {
     fn single(&mut self, collection: C, text: Span) {
         self.scratch.add(collection, Span::default(), text);
     }
+}
+
+const WIDE: &str = "the body is a document in UTF-16 or UTF-32, which is not read here";
+
+/// Whether a Content-Type is a list: `image/png, application/json`. A comma of a parameter is none.
+fn names_several(content_type: &[u8]) -> bool {
+    let behind = content_type.split(|byte| *byte == b',').skip(1);
+    let is_media = |part: &[u8]| {
+        let name = part.split(|byte| matches!(byte, b';' | b'=' | b'"')).next().unwrap_or_default();
+        name.contains(&b'/')
+    };
+    behind.into_iter().any(is_media)
 }
 
 fn is_form(content_type: &[u8]) -> bool {

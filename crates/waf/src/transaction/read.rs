@@ -79,7 +79,7 @@ impl<'p> Transaction<'p> {
         match &read.select {
             Select::All => true,
             Select::Key(key) => self.scratch.bytes(name).eq_ignore_ascii_case(key),
-            Select::Pattern(pattern) => pattern.regex.is_match(self.scratch.bytes(name)),
+            Select::Pattern(pattern) => pattern.is_match(self.scratch.bytes(name)),
             Select::Slot(_) => false,
         }
     }
@@ -173,7 +173,7 @@ impl<'p> Transaction<'p> {
         for (at, name) in plan.names.iter().enumerate() {
             let value = self.scratch.tx.get(at).copied().unwrap_or_default();
             let selected = match &read.select {
-                Select::Pattern(pattern) => pattern.regex.is_match(name),
+                Select::Pattern(pattern) => pattern.is_match(name),
                 _ => true,
             };
             if let Some(text) = self.tx_text(value).filter(|_| selected) {
@@ -293,9 +293,20 @@ impl<'p> Transaction<'p> {
                 let named = self.collections.iter().find(|(one, _)| *one == kind);
                 Some(named.map(|(_, key)| key.clone()).unwrap_or_default())
             }
-            C::PathInfo | C::RemoteUser | C::WebAppId => Some(Vec::new()),
+            C::PathInfo => Some(Vec::new()),
+            C::RemoteUser => Some(self.user().unwrap_or_default()),
+            C::WebAppId => Some(self.plan.web_app_id.clone().into_bytes()),
             _ => self.time(collection).map(|text| text.into_bytes()),
         }
+    }
+
+    /// The name of HTTP's Basic authentication (RFC 7617); nobody has looked at its password.
+    fn user(&self) -> Option<Vec<u8>> {
+        let value = self.header(b"authorization")?;
+        let (scheme, rest) = value.split_at_checked(5)?;
+        let encoded = rest.strip_prefix(b" ").filter(|_| scheme.eq_ignore_ascii_case(b"basic"))?;
+        let pair = data_encoding::BASE64.decode(encoded.trim_ascii()).ok()?;
+        pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec)
     }
 
     fn full_request(&self) -> Vec<u8> {

@@ -68,14 +68,16 @@ const TEXT_MAX: usize = 2048;
 
 impl<'p> Transaction<'p> {
     pub(super) fn report(&mut self) -> Report {
-        let score = |name: &str| {
+        // The last name is CRS 3's.
+        let score = |name: &str, old: &str| {
             self.tx(&format!("detection_{name}_anomaly_score"))
                 .or_else(|| self.tx(&format!("{name}_anomaly_score")))
+                .or_else(|| self.tx(old))
                 .map_or(0, |text| crate::rules::number(&text))
         };
         Report {
-            inbound_score: score("inbound"),
-            outbound_score: score("outbound"),
+            inbound_score: score("inbound", "anomaly_score"),
+            outbound_score: score("outbound", "outbound_anomaly_score"),
             decision: self.decision.clone(),
             would_refuse: self.would_refuse,
             matched_rules: self.matched_rules,
@@ -108,6 +110,11 @@ impl<'p> Transaction<'p> {
         let message = message.map(|text| self.line(text, hidden)).unwrap_or_default();
         let data = data.map(|text| self.line(text, hidden)).unwrap_or_default();
         let tag = |piece: &Piece| if let Piece::Text(text) = piece { text.clone() } else { String::new() };
+        let tags = if step.tags.is_empty() {
+            rule.tags.iter().map(|text| text.0.iter().map(tag).collect()).collect()
+        } else {
+            step.tags.iter().map(|text| self.line(text, hidden)).collect()
+        };
         self.matches.push(Match {
             rule: rule.id,
             phase: rule.phase,
@@ -116,7 +123,7 @@ impl<'p> Transaction<'p> {
             message,
             data,
             severity: rule.severity,
-            tags: rule.tags.iter().map(|text| text.0.iter().map(tag).collect()).collect(),
+            tags,
             version: rule.version.clone(),
             variable,
             value,

@@ -213,6 +213,10 @@ impl<'p> Transaction<'p> {
         if text.len() > LONG {
             self.spend(LONG);
         }
+        let Ok(holds) = holds else {
+            self.exhausted = true;
+            return false;
+        };
         if holds == link.negated {
             return false;
         }

@@ -215,7 +215,9 @@ fn read(from: &mut impl Read, path: &Path) -> Result<String, Failure> {
         let why = format!("`{}` has more than {FILE_BYTES_MAX} bytes", PathBuf::from(path).display());
         return Err(Failure::new(Exit::Invalid, why));
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    // Bytes that were changed would match something else.
+    let text = waf::seclang::text(&path.display().to_string(), &bytes);
+    Ok(text.map_err(|e| Failure::new(Exit::Invalid, e))?.to_owned())
 }
 
 #[cfg(test)]

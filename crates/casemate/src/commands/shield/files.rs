@@ -7,11 +7,16 @@ use std::{
 
 use crate::exit::{Exit, Failure};
 
+/// Where Debian's `modsecurity-crs` has its rules and, elsewhere, their set-up.
+const DEBIAN: (&str, &str) = ("/usr/share/modsecurity-crs", "/etc/modsecurity/crs/crs-setup.conf");
 /// Names that CRS gives the file to be read first.
 const SETUPS: [&str; 2] = ["crs-setup.conf", "crs-setup.conf.example"];
 
-/// The files of a folder of rules, the set-up first.
+/// The files of a folder of rules, the set-up first; a file alone is the only one.
 pub(super) fn of(folder: &Path, setup: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    if folder.is_file() {
+        return Ok(setup.into_iter().chain([folder]).map(Path::to_owned).collect());
+    }
     let mut found = sorted(folder)?;
     found.retain(|path| path.extension().is_some_and(|end| end == "conf"));
     if found.is_empty() {
@@ -27,7 +32,9 @@ pub(super) fn of(folder: &Path, setup: Option<&Path>) -> Result<Vec<PathBuf>, Fa
         None => {
             let folders = [Some(folder.to_owned()), Some(folder.join(".."))];
             let named = |folder: PathBuf| SETUPS.map(|name| folder.join(name));
-            folders.into_iter().flatten().flat_map(named).find(|path| path.is_file())
+            let debian = folder.starts_with(DEBIAN.0).then(|| PathBuf::from(DEBIAN.1));
+            let beside = folders.into_iter().flatten().flat_map(named);
+            beside.chain(debian).find(|path| path.is_file())
         }
     };
     if let Some(setup) = setup {

@@ -68,6 +68,9 @@ async fn add(context: &Context, args: &cli::AddRules) -> Result<(), Failure> {
         let why = format!("the files are `{digest}`, not `{expected}`");
         return Err(Failure::new(Exit::Invalid, why).next("get them anew, or look at what was changed"));
     }
+    for warning in plain(&files)?.warnings() {
+        out.note(format!("warning: {}", harmless(warning)));
+    }
     let tests = run_tests(&bundle, &files)?;
     if let Some(tests) = tests.as_ref().filter(|tests| !tests.failed.is_empty() && !args.accept_failures) {
         let some: Vec<&str> = tests.failed.iter().take(5).map(String::as_str).collect();
@@ -111,14 +114,18 @@ fn run_tests(bundle: &Bundle, files: &api::RuleFiles) -> Result<Option<Tests>, F
     Ok(all)
 }
 
-/// The rules as their tests expect them: without what a node reads before.
+/// The rules as their tests expect them.
 fn tested_plan(files: &api::RuleFiles) -> Result<Plan, Failure> {
+    super::plan(&Arc::new(plain(files)?), &ftw::settings())
+}
+
+/// The rules without what a node reads before.
+fn plain(files: &api::RuleFiles) -> Result<Rules, Failure> {
     let given: Vec<shield::added::RuleFile<'_>> =
         files.files.iter().map(|(name, text)| shield::added::RuleFile { name, text }).collect();
-    let rules: Rules = shield::added::plain_rules(&files.read, &given).map_err(|e| {
+    shield::added::plain_rules(&files.read, &given).map_err(|e| {
         Failure::new(Exit::Invalid, e).next("docs/waf.md says what is taken, and what is refused and why")
-    })?;
-    super::plan(&Arc::new(rules), &ftw::settings())
+    })
 }
 
 fn table(out: &Output, sets: &[api::RuleSet]) -> String {

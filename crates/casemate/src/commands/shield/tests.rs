@@ -33,13 +33,13 @@ fn files(folder: &tempfile::TempDir) -> cli::RuleFiles {
 #[test]
 fn tests_of_a_folder_are_run_and_told_per_file() {
     let folder = folder();
-    let rules = load(&files(&folder)).unwrap();
+    let rules = read(&files(&folder)).unwrap();
     assert_eq!(rules.len(), 3);
     let plan = plan(&rules, &ftw::settings()).unwrap();
     let mut found = Vec::new();
     files::tests(&folder.path().join("tests"), &mut found).unwrap();
     assert_eq!(found.len(), 1);
-    let tested = test_file(&plan, &folder.path().join("tests"), &found[0]).unwrap();
+    let tested = test_file(&plan, &folder.path().join("tests"), &found[0]);
     assert_eq!(tested.file, Path::new("inner/1.yaml"));
     assert_eq!((tested.passed, tested.not_asked.len()), (1, 1));
     let failed: Vec<u64> = tested.failed.iter().map(|one| one.test).collect();
@@ -49,9 +49,10 @@ fn tests_of_a_folder_are_run_and_told_per_file() {
 #[test]
 fn a_request_is_explained() {
     let folder = folder();
-    let rules = load(&files(&folder)).unwrap();
-    let plan = plan(&rules, &Settings::paranoia(1).detection_only()).unwrap();
-    let explained = explained(&plan, b"GET /?a=forbidden HTTP/1.1\nHost: h\n\n");
+    let rules = read(&files(&folder)).unwrap();
+    let request = request::read(b"GET /?a=forbidden HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let explained = explain::explained(&rules, None, request).unwrap();
+    assert_eq!(explained.refused_before, None);
     assert_eq!(explained.refused_by, Some(1));
     let matched: Vec<(u64, &str)> =
         explained.matches.iter().map(|one| (one.rule, one.variable.as_str())).collect();
@@ -59,13 +60,50 @@ fn a_request_is_explained() {
     assert!(explained.time_us > 0.0);
 }
 
+/// What the set-up says of the engine holds in what is printed.
+#[test]
+fn a_setup_that_only_tells_or_allows_is_honoured() {
+    let folder = folder();
+    for (line, by, would) in [
+        ("", Some(1), Some(1)),
+        ("SecRuleEngine DetectionOnly", None, Some(1)),
+        ("SecRuleEngine Off", None, Some(1)),
+        ("SecAction \"id:8,phase:1,allow,nolog\"", None, Some(1)),
+        ("SecRequestBodyLimit 3", Some(0), Some(1)),
+    ] {
+        fs::write(folder.path().join("rules/00.conf"), line).unwrap();
+        let rules = read(&files(&folder)).unwrap();
+        let typed = b"POST /?a=forbidden HTTP/1.1\nHost: h\nContent-Type: text/plain\n\nlong";
+        let request = request::read(typed).unwrap();
+        let explained = explain::explained(&rules, None, request).unwrap();
+        assert_eq!(explained.would_refuse, would, "{line}");
+        let refused = if line.contains("Limit") { Some(1) } else { by };
+        assert_eq!(explained.refused_by, refused, "{line}");
+        assert_eq!(explained.body_over_limit, line.contains("Limit"), "{line}");
+    }
+}
+
+/// A file that cannot be read is a failure of that file alone.
+#[test]
+fn a_file_that_is_none_of_tests_is_named() {
+    let folder = folder();
+    let rules = read(&files(&folder)).unwrap();
+    let plan = plan(&rules, &ftw::settings()).unwrap();
+    for text in ["", "rule_id: 1\ntests: []", "tests:\n- stages: [{input: {uris: [1}}]", "a: 1\n---\nb: 2"] {
+        let file = folder.path().join("942100.yaml");
+        fs::write(&file, text).unwrap();
+        assert!(test_file(&plan, folder.path(), &file).error.is_some(), "{text}");
+    }
+    assert_eq!(digits(Path::new("tests/942100.yaml")), 942_100);
+}
+
 #[test]
 fn what_is_wrong_with_rules_names_the_file_and_the_line() {
     let folder = folder();
     fs::write(folder.path().join("rules/20.conf"), "\nSecRule ARGS \"@nosuch x\" \"id:3\"").unwrap();
-    let failure = load(&files(&folder)).unwrap_err();
+    let failure = read(&files(&folder)).unwrap_err();
     assert_eq!(failure.exit, Exit::Invalid);
     assert!(failure.message.contains("20.conf:2: there is no operator `@nosuch`"), "{}", failure.message);
     let none = cli::RuleFiles { rules: Some(folder.path().join("tests")), setup: None };
-    assert!(load(&none).unwrap_err().message.contains("there is no `.conf` file"));
+    assert!(read(&none).unwrap_err().message.contains("there is no `.conf` file"));
 }

@@ -58,6 +58,9 @@ pub enum Ctl {
 pub(super) fn parse(text: &str) -> Result<Ctl, Reason> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| argument("ctl", "`option=value` is expected", text))?;
+    if value.contains("%{") {
+        return Err(argument(name, "text without macros is expected", value));
+    }
     let on = || match value.to_ascii_lowercase().as_str() {
         "on" => Ok(true),
         "off" => Ok(false),
