@@ -191,7 +191,7 @@ fn an_attack_in_a_header_is_refused_at_its_level() {
 }
 
 /// Attacks that only a body has: level, media type, body.
-const BODIES: [(usize, &str, &[u8]); 50] = [
+const BODIES: [(usize, &str, &[u8]); 52] = [
     (1, "application/json", b"{\"user\":{\"$ne\":null},\"password\":{\"$ne\":null}}"),
     (1, "application/json", b"{\"user\":\"a\",\"password\":{\"$gt\":\"\"}}"),
     (1, "application/json", b"{\"$where\":\"sleep(1000)\"}"),
@@ -234,6 +234,18 @@ const BODIES: [(usize, &str, &[u8]); 50] = [
         1,
         "multipart/form-data; boundary=b",
         b"more\r\n--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"\r\n--c\r\nContent-Disposition: form-data; name=\"z\"\r\n\r\n1\r\n--b\r\nContent-Disposition: \
+          form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n\r\n--b\r\nContent-Disposition: \
+          form-data; name=\"z\"\r\n\r\n1\r\n--b--\r\n",
     ),
     (1, "application/graphql", b"{ user(id: \"1' OR '1'='1\") { name } }"),
     (1, "text/csv", b"a,b\n=cmd|' /C calc'!A0,1\n"),

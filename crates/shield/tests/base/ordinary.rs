@@ -214,6 +214,8 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("csv by semicolons", "text/csv", "name;id;email\n1;2;3\n"),
         ("script of a shell", "text/plain", "#!/bin/bash\necho hi\n"),
         ("part with its length", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n--b--\r\n"),
+        ("empty lines around parts", "multipart/form-data; boundary=b", "\r\n--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b--\r\n\r\n"),
+        ("paging", FORM, "age[gte]=3&$limit=10&$sort[createdAt]=-1"),
         ("picture as a part", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.svg\"\r\n\r\n<?xml version=\"1.0\"?>\n<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" \"http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd\">\n<svg><path d=\"M0 0\"/></svg>\r\n--b--\r\n"),
         ("page as a part", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.html\"\r\n\r\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\"><html><script>a()</script></html>\r\n--b--\r\n"),
         ("prometheus", "text/plain", "# HELP a b\n# TYPE a counter\na{b=\"c\",d=\"e's\"} 1 1700000000\n"),
