@@ -191,7 +191,7 @@ fn an_attack_in_a_header_is_refused_at_its_level() {
 }
 
 /// Attacks that only a body has: level, media type, body.
-const BODIES: [(usize, &str, &[u8]); 52] = [
+const BODIES: [(usize, &str, &[u8]); 55] = [
     (1, "application/json", b"{\"user\":{\"$ne\":null},\"password\":{\"$ne\":null}}"),
     (1, "application/json", b"{\"user\":\"a\",\"password\":{\"$gt\":\"\"}}"),
     (1, "application/json", b"{\"$where\":\"sleep(1000)\"}"),
@@ -247,6 +247,9 @@ const BODIES: [(usize, &str, &[u8]); 52] = [
         b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n\r\n--b\r\nContent-Disposition: \
           form-data; name=\"z\"\r\n\r\n1\r\n--b--\r\n",
     ),
+    (1, "text/plain", b"\xff\xfe{\0\"\0a\0\"\0:\0\"\0'\0o\0r\0\"\0}\0"),
+    (1, "application/octet-stream", b"\0{\0\"\0a\0\"\0:\01\0}"),
+    (1, "text/plain", b"<\0\0\0!\0\0\0D\0\0\0O\0\0\0"),
     (1, "application/graphql", b"{ user(id: \"1' OR '1'='1\") { name } }"),
     (1, "text/csv", b"a,b\n=cmd|' /C calc'!A0,1\n"),
     (1, "application/json", b"{\"a\":\"{\\\"user\\\":{\\\"$ne\\\":null}}\"}"),

@@ -225,6 +225,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     .collect();
     all.push(("embedding", json, format!("{{\"embedding\":[{}]}}", numbers.join(",")).into_bytes()));
     all.push(("picture", "image/png", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &picture].concat()));
+    all.push(("table in UTF-16", "text/csv", b"\xff\xfen\0a\0m\0e\0\r\0\n\0".to_vec()));
     all.push(("bytes", "application/octet-stream", picture.clone()));
     all.push(("protobuf", "application/x-protobuf", picture.iter().copied().skip(99).take(900).collect()));
     all.push(("upload", "multipart/form-data; boundary=b", upload.clone()));
