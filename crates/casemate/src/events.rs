@@ -39,7 +39,7 @@ fn place(place: &SinkPlace, domain: &str) -> Result<(&'static str, Box<dyn Sink>
     Ok(match place {
         SinkPlace::File { path, bytes_max, keep } => {
             let config = FileConfig { path: path.clone(), bytes_max: *bytes_max, keep: *keep };
-            ("file", Box::new(FileSink::new(config)))
+            ("file", Box::new(FileSink::new(config).map_err(|e| not_started(&e))?))
         }
         SinkPlace::Syslog { host, port, ca, identity } => {
             let identity = match identity {
