@@ -371,9 +371,14 @@ impl Platform {
 
     /// Records something that was refused anyway: where the record is full, the refusal stands. The last
     /// quarter of the queue is kept for what is permitted, so that a flood of refusals cannot stop those who
-    /// may; how many were left out is recorded with the next that is not.
+    /// may; how many were left out is recorded with the next that is not. Half of that quarter is open to signals and
+    /// actions, which tell of the flood: they are few, and nothing else says what was done.
     pub(crate) fn note(&self, event: &Event) {
-        if self.recorder.waiting() >= limits::LEDGER_QUEUE / 4 * 3 {
+        let most = match event.kind {
+            Kind::Signal | Kind::Action => limits::LEDGER_QUEUE / 8 * 7,
+            _ => limits::LEDGER_QUEUE / 4 * 3,
+        };
+        if self.recorder.waiting() >= most {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -37,9 +37,16 @@ pub(super) async fn shield(context: &Context, args: Shield) -> Result<(), Failur
             let new = NewShieldAction { function: Some(function), ..asked(act) };
             done(out, &client.shield_act(false, &new).await?);
         }
-        Shield::Unblock { which, of } => {
-            let undone = client.shield_undo(of.of_node, &which).await?;
+        Shield::Unblock { which, automatic, of, .. } => {
+            let query = match which {
+                Some(which) => format!("which={which}"),
+                None => format!("all={}", if automatic { "automatic" } else { "any" }),
+            };
+            let undone = client.shield_undo(of.of_node, &query).await?;
             out.answer(&undone, |undone| {
+                if undone.undone.is_empty() {
+                    return "there was nothing to undo".to_owned();
+                }
                 let lines = undone.undone.iter().map(|one| format!("undone: {}", line(one)));
                 lines.collect::<Vec<_>>().join("\n")
             });
