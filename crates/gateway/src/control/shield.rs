@@ -43,7 +43,7 @@ pub(super) fn report(call: &Call<'_>) -> Answer {
 pub(super) async fn why(call: &Call<'_>) -> Answer {
     let tenant = whose(call)?;
     let id: String = call.parameter("id")?;
-    let Story { signals, actions, events } =
+    let Story { signals, actions, events, gathered } =
         call.plane.platform.story(call.ctx, tenant.as_ref(), &id).await?;
     answer(
         200,
@@ -51,6 +51,7 @@ pub(super) async fn why(call: &Call<'_>) -> Answer {
             signals: signals.into_iter().map(signal).collect(),
             actions: actions.iter().map(action).collect(),
             events: events.iter().map(record).collect(),
+            gathered,
         },
     )
 }
