@@ -106,8 +106,11 @@ impl Platform {
             let own = signals.iter().rev().filter(|one| one.tenant.as_ref() == tenant);
             own.cloned().collect()
         };
-        let past = self.defence.past.lock();
-        let past = past.iter().rev().filter(|one| one.tenant.as_ref() == tenant).cloned().collect();
+        // One lock at a time: whoever forgets takes that of signals first.
+        let past = {
+            let past = self.defence.past.lock();
+            past.iter().rev().filter(|one| one.tenant.as_ref() == tenant).cloned().collect()
+        };
         let mut profiles = Vec::new();
         if let Some(home) = tenant.and_then(|tenant| self.catalog.home(tenant)) {
             for (name, placed) in &home.view().functions {
@@ -332,7 +335,11 @@ impl Platform {
         let (until, reason) = (action.until, &action.reason);
         let control = if action.control { ", at the control API too" } else { "" };
         let strangers = if action.measure == Measure::BlockStrangers { ", strangers alone" } else { "" };
-        event.detail = format!("`{}` until {until}{strangers}{control}: {reason}", action.id).into();
+        let number = match &action.subject {
+            Subject::Revision(_, number) => format!(", {number}"),
+            _ => String::new(),
+        };
+        event.detail = format!("`{}` until {until}{number}{strangers}{control}: {reason}", action.id).into();
         event
     }
 
