@@ -372,6 +372,12 @@ fn next_of(status: StatusCode, code: &str, message: &str, request_id: Option<&st
         StatusCode::NOT_FOUND if message.contains(" no token ") => {
             "`casemate token list` shows them all".to_owned()
         }
+        StatusCode::NOT_FOUND if message.contains(" no action ") || message.contains(" no signal, action ") => {
+            "`casemate shield status` shows them all; `--of-node` those of the node".to_owned()
+        }
+        StatusCode::NOT_FOUND if message.contains(" no bait ") => {
+            "`casemate shield honey list` shows it all".to_owned()
+        }
         StatusCode::NOT_FOUND => "`casemate list` shows what there is".to_owned(),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "try again in a moment".to_owned(),
         status if status.is_server_error() => "the node's log has more under the request's id".to_owned(),

@@ -20,6 +20,15 @@ pub(crate) fn sinks(config: &Config) -> Result<Vec<SinkOrder>, Failure> {
     config.sinks.iter().map(|sink| order(sink, &config.domain)).collect()
 }
 
+/// Refuses what can be seen without a key: a sink's file that is none.
+///
+/// # Errors
+/// Which sink, and why.
+pub(crate) fn check_files(config: &Config) -> Result<(), Failure> {
+    let files = config.sinks.iter().filter(|sink| matches!(sink.to, SinkPlace::File { .. }));
+    files.map(|sink| order(sink, &config.domain)).try_for_each(|made| made.map(drop))
+}
+
 fn order(config: &SinkConfig, domain: &str) -> Result<SinkOrder, Failure> {
     let (kind, sink) = place(&config.to, domain).map_err(|failure| Failure {
         message: format!("the sink `{}`: {}", config.name, failure.message),
@@ -39,7 +48,7 @@ fn place(place: &SinkPlace, domain: &str) -> Result<(&'static str, Box<dyn Sink>
     Ok(match place {
         SinkPlace::File { path, bytes_max, keep } => {
             let config = FileConfig { path: path.clone(), bytes_max: *bytes_max, keep: *keep };
-            ("file", Box::new(FileSink::new(config)))
+            ("file", Box::new(FileSink::new(config).map_err(|e| not_started(&e))?))
         }
         SinkPlace::Syslog { host, port, ca, identity } => {
             let identity = match identity {

@@ -80,6 +80,7 @@ impl Ocsf {
             Kind::Session => authentication(&mut out, event),
             Kind::Token | Kind::Policy | Kind::Identity | Kind::Tenant => entity(&mut out, event),
             Kind::Signal => finding(&mut out, event, &self.uid(sequence)),
+            Kind::Action if bait(event).is_some() => entity(&mut out, event),
             Kind::Action => remediation(&mut out, event, &self.uid(sequence)),
         }
         let unmapped = objects::unmapped(event);
@@ -113,7 +114,7 @@ impl Ocsf {
             put(&mut out, "disposition_id", disposition);
             profiles.push("security_control");
         }
-        if class.uid == 6002 {
+        if matches!(class.uid, 6002 | 7001) {
             // Who did it stands in the profile `host`.
             profiles.push("host");
         }
@@ -151,7 +152,7 @@ impl Ocsf {
         };
         out.insert("app".into(), app);
         out.insert("actor".into(), objects::actor(event));
-        objects::observed(out, event);
+        objects::observe_source(out, event);
     }
 }
 
@@ -160,8 +161,8 @@ impl Class {
         let (uid, activity) = match event.kind {
             Kind::Decision => (6003, api(&event.action)),
             Kind::Run => (6003, OTHER),
-            Kind::Refusal if event.request.is_some() => (4002, 0),
-            Kind::Refusal => (4001, 5),
+            Kind::Refusal if is_of_connection(event) => (4001, 5),
+            Kind::Refusal => (4002, 0),
             Kind::Deploy => (6002, 1),
             Kind::Remove => (6002, 2),
             Kind::Rollback => (6002, 8),
@@ -173,7 +174,10 @@ impl Class {
             Kind::Session => (3002, if event.action == "login" { 1 } else { 2 }),
             Kind::Token | Kind::Policy | Kind::Identity | Kind::Tenant => (3004, managed(event)),
             Kind::Signal => (2004, 1),
-            Kind::Action => (7001, countermeasure(&event.action)),
+            Kind::Action => match bait(event) {
+                Some(activity) => (3004, activity),
+                None => (7001, countermeasure(&event.action)),
+            },
         };
         let name = if event.kind == Kind::Run { "run" } else { &event.action };
         let name = if name.is_empty() { event.kind.as_str() } else { name };
@@ -186,9 +190,9 @@ fn api(action: &str) -> u64 {
     match action {
         "deploy" | "breakGlass" => 1,
         "inspect" | "readLogs" | "list" | "readRecord" | "readPolicy" | "listTokens" | "listTenants"
-        | "readMetrics" | "readNode" => 2,
+        | "readMetrics" | "readNode" | "readShield" => 2,
         "rollback" | "managePolicy" | "acceptWidening" | "approveWidening" | "manageTokens"
-        | "manageTenants" => 3,
+        | "manageTenants" | "manageShield" | "loosenShield" => 3,
         "remove" => 4,
         _ => OTHER,
     }
@@ -215,12 +219,41 @@ fn countermeasure(action: &str) -> u64 {
     }
 }
 
+/// `activity_id` of Entity Management for bait, which is laid and taken away and does nothing to anybody: Create, Delete.
+fn bait(event: &Event) -> Option<u64> {
+    match (event.kind, &*event.action) {
+        (Kind::Action, "lay-bait") => Some(1),
+        (Kind::Action, "take-bait") => Some(4),
+        _ => None,
+    }
+}
+
+/// Whether a connection was refused, on which nothing was asked yet. Requests that were counted together have no id either,
+/// and are told from those by their code.
+fn is_of_connection(event: &Event) -> bool {
+    let whole = [
+        "address-refused",
+        "connection-rate",
+        "no-application-protocol",
+        "plain-http",
+        "proxy-header",
+        "too-many-connections",
+    ];
+    let begun = ["client-certificate-", "handshake-", "server-name-"];
+    let code = &*event.code;
+    match code.is_empty() {
+        true => event.request.is_none(),
+        false => whole.contains(&code) || begun.iter().any(|begun| code.starts_with(begun)),
+    }
+}
+
 /// `action_id` and `disposition_id`, where something was decided about what was asked.
 fn control(event: &Event) -> Option<(u64, u64)> {
     match event.kind {
         Kind::Decision => Some(if event.allowed { (1, 1) } else { (2, 2) }),
         Kind::Refusal => Some((2, 2)),
         Kind::Signal => Some(if event.allowed { (1, 15) } else { (2, 2) }),
+        Kind::Action if bait(event).is_some() => None,
         Kind::Action => match event.action.split('-').next().unwrap_or_default() {
             "block" | "refuse" => Some((2, 2)),
             "quarantine" => Some((2, 3)),
@@ -238,6 +271,7 @@ fn severity(event: &Event) -> u64 {
     let grave = ["honey-", "transition-"].iter().any(|code| event.code.starts_with(code));
     match event.kind {
         Kind::Signal if grave => 4,
+        Kind::Action if bait(event).is_some() => 1,
         Kind::Signal | Kind::Action => 3,
         Kind::Node if !event.allowed => 3,
         _ if !event.allowed => 2,
@@ -272,8 +306,15 @@ fn network(out: &mut Map<String, Value>, event: &Event) {
     let name = if event.resource.is_empty() { SERVICE } else { &event.resource };
     out.insert("dst_endpoint".into(), json!({ "svc_name": name }));
     objects::source(out, event);
-    if let Some(request) = event.request {
-        out.insert("http_request".into(), json!({ "uid": request.to_string() }));
+    match event.request {
+        Some(request) => {
+            out.insert("http_request".into(), json!({ "uid": request.to_string() }));
+        }
+        // Of requests that were counted together nothing more is known; the class wants it all the same.
+        None if !is_of_connection(event) => {
+            out.insert("http_request".into(), json!({}));
+        }
+        None => {}
     }
 }
 
@@ -288,7 +329,8 @@ fn authentication(out: &mut Map<String, Value>, event: &Event) {
 /// Entity Management (3004): something that says who may do what was changed.
 fn entity(out: &mut Map<String, Value>, event: &Event) {
     let name = if event.resource.is_empty() { SERVICE } else { &event.resource };
-    out.insert("entity".into(), json!({ "name": name, "type": event.kind.as_str() }));
+    let kind = if bait(event).is_some() { "bait" } else { event.kind.as_str() };
+    out.insert("entity".into(), json!({ "name": name, "type": kind }));
     put_text(out, "comment", &event.detail);
     out.insert("actor".into(), objects::actor(event));
     objects::source(out, event);
@@ -318,7 +360,9 @@ fn remediation(out: &mut Map<String, Value>, event: &Event, uid: &str) {
     put_text(out, "command_uid", uid);
     let said = if event.detail.is_empty() { objects::operation(event) } else { &*event.detail };
     out.insert("remediation".into(), json!({ "desc": said }));
-    objects::observed(out, event);
+    // Who did it stands in the profile `host`.
+    out.insert("actor".into(), objects::actor(event));
+    objects::observe_target(out, event);
 }
 
 fn put(out: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {

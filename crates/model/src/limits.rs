@@ -376,10 +376,20 @@ pub const WATCHED_MAX: usize = 16_384;
 pub const SIGNAL_AGAIN_MS: u64 = 600_000;
 /// Signals of a node that are kept to be shown; the record has all.
 pub const SIGNALS_KEPT: usize = 1_024;
+/// Signals of one tenant among them, and actions of one that are over: those of others stay, whatever it comes to.
+pub const SIGNALS_OF_TENANT: usize = 256;
 /// How long they are shown, in hours.
 pub const SIGNALS_HOURS: u64 = 24;
 /// Actions of the shield in force at once, of a node.
 pub const ACTIONS_MAX: usize = 4_096;
+/// Of those, what the node itself may do against somebody. The rest is for operators, whoever attacks.
+pub const ACTIONS_BY_ITSELF_MAX: usize = 1_024;
+/// Of those, for one tenant. Where there are as many, the one that ends the soonest gives way.
+pub const ACTIONS_BY_ITSELF_OF_TENANT: usize = 256;
+/// What operators of one tenant may have in force at once.
+pub const ACTIONS_OF_TENANT: usize = 1_024;
+/// What no tenant can take of the actions of a node: for its own operators.
+pub const ACTIONS_OF_NODE: usize = 512;
 /// The longest that an action of the shield lasts, in minutes.
 pub const ACTION_MINUTES_MAX: u64 = 43_200;
 /// How long an action of the shield itself lasts, in minutes, unless the node's configuration says otherwise.

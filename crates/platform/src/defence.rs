@@ -1,5 +1,5 @@
 //! What was found suspicious, of those who ask and of runs, told in the record, and what the node does about it by itself.
-//! It never does anything that has no end, and nothing that is not in the record first.
+//! It never does anything that has no end, and nothing that is not in the record.
 
 mod actions;
 mod bait;
@@ -10,6 +10,7 @@ mod why;
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use http::request::Parts;
+use identity::ProofKind;
 use ledger::Kind;
 use model::{FunctionName, PrincipalKind, RequestId, RevisionNumber, TenantId, Timestamp, TokenId, limits};
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use shield::{
 };
 use tokio::sync::watch;
 
-pub use actions::{Against, NewAction, ShieldView};
+pub use actions::{Against, NewAction, ShieldView, Which};
 pub use bait::{Bait, MadeBait};
 pub use profiles::ProfileView;
 pub use why::Story;
@@ -117,9 +118,8 @@ impl Defence {
 
     fn keep(&self, noticed: Noticed) {
         let mut signals = self.signals.lock();
-        if signals.len() >= limits::SIGNALS_KEPT
-            && let Some(oldest) = signals.pop_front()
-        {
+        let most = (limits::SIGNALS_OF_TENANT, limits::SIGNALS_KEPT);
+        if let Some(oldest) = kept::make_room(&mut signals, &noticed.tenant, |one| &one.tenant, most) {
             self.unsaved.lock().gone(&oldest);
         }
         self.unsaved.lock().signal(noticed.clone());
@@ -148,13 +148,21 @@ impl Platform {
         }
     }
 
+    /// Tells of a bait token wherever a request presents one: whatever answers it, and whether or not anybody asks who
+    /// sent it.
+    pub fn note_bait(&self, id: RequestId, head: &Parts, peer: &Peer) {
+        let Some((tenant, token)) = self.defence.baits.token_in(head) else { return };
+        let around = Around { request: Some(id), tenant: Some(&tenant), ..Around::default() };
+        self.note_sign_of(around, peer.address.ip(), Sign::HoneyToken(&token));
+    }
+
     /// Counts a request that no function answers; a bait route among them.
     pub fn note_miss(&self, id: RequestId, host: &str, path: &str, peer: &Peer) {
         let home = self.catalog.of_host(host);
         let tenant = home.as_ref().map(|home| &home.tenant.id);
         let around = Around { request: Some(id), tenant, ..Around::default() };
-        let is_bait = tenant.is_some_and(|tenant| self.defence.baits.is_route(tenant, path));
-        let sign = if is_bait { Sign::HoneyRoute(path) } else { Sign::NotFound(path) };
+        let bait = tenant.and_then(|tenant| self.defence.baits.route_at(tenant, path));
+        let sign = bait.as_deref().map_or(Sign::NotFound(path), Sign::HoneyRoute);
         self.note_sign_of(around, peer.address.ip(), sign);
     }
 
@@ -163,10 +171,12 @@ impl Platform {
         if !self.defence.baits.is_any() {
             return false;
         }
-        self.catalog.of_host(host).is_some_and(|home| self.defence.baits.is_route(&home.tenant.id, path))
+        let home = self.catalog.of_host(host);
+        home.is_some_and(|home| self.defence.baits.route_at(&home.tenant.id, path).is_some())
     }
 
-    /// Counts a credential that proves nothing, and says under which code it goes into the record: bait is no unknown token.
+    /// Counts a credential that proves nothing, and says under which code it goes into the record: bait is bait, whatever
+    /// else is wrong with it where it is presented.
     pub(crate) fn note_credential(
         &self,
         around: Around<'_>,
@@ -175,13 +185,12 @@ impl Platform {
         claimed: Option<&str>,
         code: &'static str,
     ) -> &'static str {
-        let text = head.headers.get(http::header::AUTHORIZATION);
-        let bait = text.filter(|_| code == bait::UNKNOWN).and_then(|text| self.defence.baits.token_of(text));
-        if let Some((tenant, id)) = bait {
+        if let Some((tenant, id)) = self.defence.baits.token_in(head) {
             let around = Around { tenant: Some(&tenant), ..around };
             self.note_sign_of(around, source, Sign::HoneyToken(&id));
             return bait::TOUCHED;
         }
+        let text = head.headers.get(http::header::AUTHORIZATION);
         // Each message that a stale secret signs has a signature of its own, which is no guess of its source.
         if let Some(text) = text {
             self.note_sign_of(around, source, Sign::BadCredential(text.as_bytes()));
@@ -195,21 +204,40 @@ impl Platform {
         code
     }
 
-    /// Why a credential that holds is not taken all the same, if it is not; and counts the places that it comes from.
+    /// Why a credential that holds is not taken all the same, if it is not; and counts the places that it comes from: a
+    /// token and a session by their id, access tokens, of which each hour may have another, by whose they are. What a
+    /// sender or a machine proves by a key of its own has no places.
     pub(crate) fn suspended(
         &self,
         around: Around<'_>,
         caller: &identity::Caller,
         source: IpAddr,
     ) -> Option<String> {
-        let token = caller.token()?;
-        if let Some(action) = self.defence.standing.of_token(token, self.clock.now()) {
-            return Some(format!("token `{token}` is suspended by `{}` until {}", action.id, action.until));
+        let session =
+            || caller.proof().filter(|proof| proof.kind() == ProofKind::Session)?.key_id()?.parse().ok();
+        let (id, credential) = match (caller.token(), caller.proof()) {
+            (Some(token), _) => (Some(token.clone()), format!("token `{token}`")),
+            (None, Some(proof)) => match (proof.kind(), session(), proof.issuer()) {
+                (_, Some(id), _) => {
+                    let credential = format!("session `{id}`");
+                    (Some::<TokenId>(id), credential)
+                }
+                (ProofKind::AccessToken, None, Some(issuer)) => {
+                    (None, format!("an access token of {} by `{issuer}`", caller.key()))
+                }
+                _ => return None,
+            },
+            (None, None) => return None,
+        };
+        let action = id.as_ref().and_then(|id| self.defence.standing.of_token(id, self.clock.now()));
+        if let Some(action) = action {
+            return Some(format!("{credential} is suspended by `{}` until {}", action.id, action.until));
         }
         let is_person = caller.principal().kind == PrincipalKind::User;
-        let signal = self.defence.watch.place(token, is_person, source, self.clock.monotonic_ms())?;
+        let now_ms = self.clock.monotonic_ms();
+        let signal = self.defence.watch.place(&credential, is_person, source, now_ms)?;
         let tenant = caller.principal().tenant.as_ref().or(around.tenant);
-        let (source, principal, token) = (Some(source), caller.key(), Some(token));
+        let (source, principal, token) = (Some(source), caller.key(), id.as_ref());
         self.signal(Around { tenant, source, principal, token, allowed: true, ..around }, &signal);
         None
     }
@@ -361,8 +389,10 @@ impl Platform {
             }
             Measure::Suspend => {
                 let token = around.token?;
+                let roles = self.tokens.token(token).map(|record| record.roles);
+                let roles = roles.or_else(|| Some(self.sessions.session(token)?.roles));
                 // Whoever could undo it must not be kept out by it.
-                if self.tokens.token(token).is_none_or(|record| actions::is_above(&record.roles)) {
+                if roles.is_none_or(|roles| actions::is_above(&roles)) {
                     return None;
                 }
                 Subject::Token(token.clone())
@@ -373,11 +403,7 @@ impl Platform {
             }
         };
         let now = self.clock.now();
-        let known = self.defence.standing.of_tenant(around.tenant);
-        if known
-            .iter()
-            .any(|action| action.measure == measure && action.subject == subject && action.holds(now))
-        {
+        if self.defence.standing.does(around.tenant, measure, &subject, now) {
             return None;
         }
         let action = Action {
@@ -387,21 +413,34 @@ impl Platform {
             subject,
             control: false,
             reason: format!("{} ({signal})", kind.code()),
-            by: "shield".to_owned(),
+            by: shield::BY_ITSELF.to_owned(),
             signal: Some(signal.to_owned()),
             since: now,
             until: now.plus_ms(self.defence.responses.minutes * 60_000),
             ended: None,
         };
-        let (action, event) = (Arc::new(action), around);
+        let action = Arc::new(action);
+        let gone = match self.defence.standing.put(action.clone()) {
+            Ok(gone) => gone,
+            Err(error) => {
+                tracing::error!(signal, %error, "the shield did nothing about a signal");
+                return None;
+            }
+        };
         let mut told = self.action_event(&action, "");
-        (told.request, told.source) = (event.request, event.source);
-        if self.recorder.record(&told).is_err() || self.defence.standing.put(action.clone()).is_err() {
-            tracing::error!(
-                signal,
-                "the shield did nothing about a signal: the record or its own list is full"
-            );
+        (told.request, told.source) = (around.request, around.source);
+        // INVARIANT: what the record cannot take is not done.
+        if let Err(error) = self.recorder.record(&told) {
+            tracing::error!(signal, %error, "the shield did nothing about a signal: the record takes nothing");
+            self.defence.standing.remove(&action.id);
+            if let Some(gone) = gone {
+                // It had room before.
+                let _full = self.defence.standing.put(gone);
+            }
             return None;
+        }
+        if let Some(gone) = gone {
+            self.gave_way(&gone, &action.id);
         }
         let id = action.id.clone();
         self.defence.unsaved.lock().action(action);

@@ -57,11 +57,13 @@ pub enum SinkError {
         /// Not before this time is over.
         after: Option<Duration>,
     },
-    /// It never will.
+    /// It never will, and has the rest of the batch.
     #[error("{why}")]
     Never {
         /// What is the matter.
         why: String,
+        /// How many events it refused for good.
+        lost: usize,
     },
 }
 

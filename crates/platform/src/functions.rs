@@ -209,6 +209,7 @@ impl Platform {
         let life = life.unwrap_or_else(|| self.new_life(home, function, Totals::default()));
         let target = self.target(home, revision.clone(), &view.policies, life)?;
         let record = FunctionRecord { active: Some(number), newest: number };
+        self.check_no_bait(&home.tenant.id, &revision.routes)?;
         let next = view.with(function, Some(Placed { record: record.clone(), target: target.clone() }));
         let next = next.map_err(view_error)?;
 
@@ -276,6 +277,7 @@ impl Platform {
         let before = placed.target.revision.clone();
         let target = self.target(&home, revision.clone(), &view.policies, life.clone())?;
         let record = FunctionRecord { active: Some(revision.number), newest: placed.record.newest };
+        self.note_failure(ctx, what, self.check_no_bait(tenant, &revision.routes))?;
         let next = view.with(function, Some(Placed { record: record.clone(), target }));
         let next = next.map_err(view_error)?;
         let detail = format!("from {now} to {}{}{loosened}", revision.number, passed.said());

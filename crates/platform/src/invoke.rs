@@ -378,9 +378,10 @@ impl Platform {
 
     /// Records something that was refused anyway: where the record is full, the refusal stands. The last
     /// quarter of the queue is kept for what is permitted, so that a flood of refusals cannot stop those who
-    /// may; how many were left out is recorded with the next that is not.
+    /// may; how many were left out is recorded with the next that is not. Half of it is open to signals and actions.
     pub(crate) fn note(&self, event: &Event) {
-        if self.recorder.waiting() >= limits::LEDGER_QUEUE / 4 * 3 {
+        let told_first = matches!(event.kind, Kind::Signal | Kind::Action);
+        if self.recorder.waiting() >= limits::LEDGER_QUEUE / 8 * if told_first { 7 } else { 6 } {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -53,7 +53,7 @@ pub use catalog::Target;
 pub use cell::Walls;
 pub use changes::{Change, Proposed};
 pub use control::{Follow, RecordQuery, Recorded};
-pub use defence::{Against, Bait, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story};
+pub use defence::{Against, Bait, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story, Which};
 pub use events::{Delivering, Delivery, EventGroup, Sink, SinkError, SinkOrder, SinkView};
 pub use explain::Explained;
 pub use functions::{Deployed, FunctionView, Order, Stored};

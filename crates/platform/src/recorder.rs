@@ -16,6 +16,9 @@ use crate::{refused::Refused, shelf::RECORD};
 /// How long the writer lets events gather before it makes them durable, unless somebody waits.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// How the detail of refusals ends that were counted together.
+pub(crate) const COUNTED: &str = "more like the one before";
+
 /// Refusals of one kind and source that are recorded one by one in [`limits::REFUSALS_GATHER_MS`] before the rest
 /// is counted: of a tenant, whose people look for them by their request, and of the node.
 const TOLD_OF_TENANT: u32 = 100;
@@ -146,7 +149,7 @@ impl Recorder {
             let about = About { request: None, tenant: repeated.tenant.as_ref(), source: repeated.source };
             let mut event = about.on(self.event(Kind::Refusal));
             event.code = repeated.code.into();
-            event.detail = format!("{} more like the one before", repeated.count).into();
+            event.detail = format!("{} {COUNTED}", repeated.count).into();
             event
         })
         .collect()

@@ -40,10 +40,11 @@ impl Cidr {
 }
 
 impl Cidr {
-    /// Whether an address is in it. IPv4-mapped IPv6 addresses count as IPv4.
+    /// Whether an address is in it. IPv4-mapped IPv6 addresses count as IPv4, and no IPv4 is in a range of IPv6, however
+    /// wide.
     pub fn contains(self, address: IpAddr) -> bool {
-        let (first, last) = self.range();
-        (first..=last).contains(&number(address.to_canonical()))
+        let ((first, last), address) = (self.range(), address.to_canonical());
+        address.is_ipv4() == self.base.is_ipv4() && (first..=last).contains(&number(address))
     }
 
     /// The one source that it is, where it is one: an address of IPv4, or the network (`/64`) of one of IPv6.
@@ -72,12 +73,18 @@ impl FromStr for Cidr {
             None => (text, None),
         };
         let base: IpAddr = base.parse().map_err(|_| bad())?;
-        let most = if base.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse().map_err(|_| bad())?,
             Some(_) => return Err(bad()),
-            None => most,
+            None if base.is_ipv4() => 32,
+            None => 128,
         };
+        // One source has one name: a range of mapped addresses is one of IPv4.
+        let (base, bits) = match base.to_canonical() {
+            IpAddr::V4(v4) if base.is_ipv6() && (96..=128).contains(&bits) => (IpAddr::V4(v4), bits - 96),
+            _ => (base, bits),
+        };
+        let most = if base.is_ipv4() { 32 } else { 128 };
         let found = Self { base, bits };
         // A base with bits beyond its mask is most often a slip: `10.0.0.1/8` for `10.0.0.1/32`.
         if bits > most || found.range().0 != number(base) {

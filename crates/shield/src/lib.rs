@@ -31,5 +31,5 @@ pub use profile::{Finding, Numbers, Profile, Seen, Sent, Stage, Step, Trail, Tra
 pub use rate::{Left, Limiter, Rate, Rated};
 pub use repeats::{Repeated, Repeats};
 pub use screen::{Admitted, ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
-pub use standing::{Action, Against, Measure, Responses, Standing, Subject, TooMany};
+pub use standing::{Action, Against, BY_ITSELF, Measure, Responses, Standing, Subject, TooMany};
 pub use watch::{Sign, Signal, SignalKind, Thresholds, Watch};

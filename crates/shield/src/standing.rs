@@ -2,7 +2,7 @@
 //! revisions are in quarantine, each until when. It never reads a clock, never stores, and takes nothing that has no end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     net::IpAddr,
     sync::{
@@ -108,17 +108,25 @@ pub struct Action {
     pub ended: Option<(Timestamp, String)>,
 }
 
+/// Whom an action is by that no operator asked for.
+pub const BY_ITSELF: &str = "shield";
+
 impl Action {
+    /// Whether the node did it by itself.
+    pub fn is_by_itself(&self) -> bool {
+        self.by == BY_ITSELF
+    }
+
     /// Whether it is in force.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.until > now
     }
 }
 
-/// As many are in force as may be.
+/// As many are in force as operators may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are {} actions in force, as many as there may be: undo some", limits::ACTIONS_MAX)]
-pub struct TooMany;
+#[error("there are {0} actions in force, as many as there may be: undo some")]
+pub struct TooMany(usize);
 
 #[derive(Debug, Default)]
 struct Shelves {
@@ -129,6 +137,46 @@ struct Shelves {
     ranges: Vec<Arc<Action>>,
     tokens: HashMap<TokenId, Arc<Action>>,
     revisions: HashMap<(TenantId, FunctionName, RevisionNumber), Arc<Action>>,
+}
+
+impl Shelves {
+    /// What has to give way to an action, if anything.
+    fn room_for(&self, new: &Action) -> Result<Option<Arc<Action>>, TooMany> {
+        let count =
+            |counts: &dyn Fn(&Action) -> bool| self.all.values().filter(|action| counts(action)).count();
+        if !new.is_by_itself() {
+            let own = count(&|action| !action.is_by_itself() && action.tenant == new.tenant);
+            let (of_whose, of_all) = match new.tenant {
+                Some(_) => (limits::ACTIONS_OF_TENANT, limits::ACTIONS_MAX - limits::ACTIONS_OF_NODE),
+                None => (limits::ACTIONS_MAX, limits::ACTIONS_MAX),
+            };
+            // INVARIANT: what the node does by itself takes no room from operators.
+            let by_operators = count(&|action| !action.is_by_itself());
+            let room = of_all - limits::ACTIONS_BY_ITSELF_MAX;
+            if own >= of_whose || by_operators >= room {
+                return Err(TooMany(if own >= of_whose { own } else { by_operators }));
+            }
+            return Ok(None);
+        }
+        let own = count(&|action| action.is_by_itself() && action.tenant == new.tenant);
+        let of_all = count(&Action::is_by_itself);
+        if own < limits::ACTIONS_BY_ITSELF_OF_TENANT && of_all < limits::ACTIONS_BY_ITSELF_MAX {
+            return Ok(None);
+        }
+        // Where a tenant has none to give, another's gives way.
+        let mine = |action: &&Arc<Action>| own == 0 || action.tenant == new.tenant;
+        let by_itself = self.all.values().filter(|action| action.is_by_itself()).filter(mine);
+        Ok(by_itself.min_by_key(|action| (action.until, action.since)).cloned())
+    }
+}
+
+/// Keeps the one that ends last: one that ends sooner must not hide it and then leave nothing.
+fn later<K>(place: Entry<'_, K, Arc<Action>>, action: Arc<Action>) {
+    match place {
+        Entry::Vacant(place) => drop(place.insert(action)),
+        Entry::Occupied(mut place) if place.get().until < action.until => drop(place.insert(action)),
+        Entry::Occupied(_) => {}
+    }
 }
 
 /// All that is in force.
@@ -144,26 +192,56 @@ impl Standing {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Puts an action in force.
+    /// Puts an action in force. The answer is what had to give way to it.
+    ///
+    /// Only what the node does by itself gives way, to what it does by itself, and what ends the soonest goes first. To
+    /// join what is near each other into a wider range would save room too, but keep out people of whom nothing was seen.
+    /// A tenant's give way to its own alone as long as that makes room, so that who attacks one opens nothing to who
+    /// attacked another.
     ///
     /// # Errors
-    /// [`TooMany`].
-    pub fn put(&self, action: Arc<Action>) -> Result<(), TooMany> {
+    /// [`TooMany`]: only operators are told so.
+    pub fn put(&self, action: Arc<Action>) -> Result<Option<Arc<Action>>, TooMany> {
         let mut shelves = self.shelves.write();
-        if shelves.all.len() >= limits::ACTIONS_MAX {
-            return Err(TooMany);
+        let gone = shelves.room_for(&action)?;
+        if let Some(gone) = &gone {
+            shelves.all.remove(&gone.id);
         }
         shelves.all.insert(action.id.clone(), action);
         self.arranged(&mut shelves);
-        Ok(())
+        Ok(gone)
     }
 
     /// Takes one away.
     pub fn remove(&self, id: &str) -> Option<Arc<Action>> {
+        self.remove_all([id]).pop()
+    }
+
+    /// Takes many away.
+    pub fn remove_all<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<Arc<Action>> {
         let mut shelves = self.shelves.write();
-        let found = shelves.all.remove(id);
-        self.arranged(&mut shelves);
+        let found: Vec<_> = ids.into_iter().filter_map(|id| shelves.all.remove(id)).collect();
+        if !found.is_empty() {
+            self.arranged(&mut shelves);
+        }
         found
+    }
+
+    /// Whether the same is done already.
+    pub fn does(
+        &self,
+        tenant: Option<&TenantId>,
+        measure: Measure,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> bool {
+        let shelves = self.shelves.read();
+        shelves.all.values().any(|action| {
+            action.measure == measure
+                && action.subject == *subject
+                && action.tenant.as_ref() == tenant
+                && action.holds(now)
+        })
     }
 
     /// Takes away what is over by now.
@@ -193,11 +271,11 @@ impl Standing {
                     Some(source) => shelves.sources.entry(source).or_default().push(action),
                     None => shelves.ranges.push(action),
                 },
-                Subject::Token(id) => drop(shelves.tokens.insert(id.clone(), action)),
+                Subject::Token(id) => later(shelves.tokens.entry(id.clone()), action),
                 Subject::Revision(function, number) => {
                     if let Some(tenant) = &action.tenant {
                         let key = (tenant.clone(), function.clone(), *number);
-                        shelves.revisions.insert(key, action);
+                        later(shelves.revisions.entry(key), action);
                     }
                 }
             }

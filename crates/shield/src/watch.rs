@@ -4,16 +4,18 @@
 //! Only what was refused is counted, and each thing once: a client that repeats one failing request for ever is broken,
 //! not hostile, and one that asks for a hundred different paths that are not there is looking for something.
 
+mod shelf;
+
 use std::{
-    collections::HashMap,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use model::{TenantId, TokenId, limits};
-use parking_lot::Mutex;
 
 use crate::firewall::source;
+use shelf::{Seen, Shelf};
 
 /// Something that honest clients do seldom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,10 +123,23 @@ const BITS: u64 = 256;
 /// The most that one match of rules counts.
 const RULE_POINTS_MAX: u32 = 10;
 
-/// Different things within a window.
+/// Steps that a window is counted in.
+const STEPS: u64 = 4;
+/// Those that are remembered: a whole window, and the one that is not over yet.
+const KEPT: usize = STEPS as usize + 1;
+
+/// Different things within a window that goes along with the time: what is within it is always counted, what is older
+/// than it by a quarter never is. So nothing is gained by the moment at which somebody begins.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
-    since_ms: u64,
+    /// The newest step.
+    step: u64,
+    /// A ring of steps.
+    steps: [Step; KEPT],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Step {
     points: u32,
     seen: [u64; (BITS / 64) as usize],
 }
@@ -132,42 +147,85 @@ struct Tally {
 impl Tally {
     /// Adds what was not there yet, and says how much there is.
     fn add(&mut self, mark: Option<u64>, points: u32, window_ms: u64, now_ms: u64) -> u32 {
-        if self.points == 0 || now_ms.saturating_sub(self.since_ms) >= window_ms {
-            *self = Self { since_ms: now_ms, ..Self::default() };
-        }
-        if let Some(mark) = mark {
-            let (word, bit) = ((mark % BITS / 64) as usize, 1 << (mark % 64));
-            match self.seen.get_mut(word) {
-                Some(word) if *word & bit == 0 => *word |= bit,
-                _ => return self.points,
+        let now = now_ms / (window_ms / STEPS).max(1);
+        self.go_on_to(now);
+        let place = mark.map(|mark| ((mark % BITS / 64) as usize, 1_u64 << (mark % 64)));
+        let known = place.is_some_and(|(word, bit)| {
+            self.steps.iter().any(|step| step.seen.get(word).is_some_and(|word| word & bit != 0))
+        });
+        if let (false, Some(step)) = (known, self.steps.get_mut(at(self.step))) {
+            step.points = step.points.saturating_add(points);
+            if let Some((word, bit)) = place
+                && let Some(word) = step.seen.get_mut(word)
+            {
+                *word |= bit;
             }
         }
-        self.points = self.points.saturating_add(points);
-        self.points
+        self.steps.iter().fold(0, |all, step| all.saturating_add(step.points))
+    }
+
+    /// Forgets the steps that are over for a window.
+    fn go_on_to(&mut self, now: u64) {
+        let first = now.saturating_sub(STEPS).max(self.step.saturating_add(1));
+        for step in first..=now {
+            if let Some(step) = self.steps.get_mut(at(step)) {
+                *step = Step::default();
+            }
+        }
+        self.step = self.step.max(now);
     }
 }
 
-/// What is remembered of a source or of a claimed caller.
-#[derive(Debug, Clone, Copy, Default)]
+/// Where a step is in its ring.
+const fn at(step: u64) -> usize {
+    (step % KEPT as u64) as usize
+}
+
+/// Whether to tell again: once in a while is enough.
+fn tells(told: &mut Option<u64>, now_ms: u64) -> bool {
+    let again = told.is_none_or(|told| now_ms.saturating_sub(told) >= limits::SIGNAL_AGAIN_MS);
+    if again {
+        *told = Some(now_ms);
+    }
+    again
+}
+
+/// What is remembered of a source.
+#[derive(Debug, Clone, Default)]
 struct Suspect {
     burst: Tally,
     long: Tally,
     credentials: Tally,
-    /// When a signal was given last: of probing, of stuffing, of bait.
-    told_ms: [Option<u64>; 3],
+    /// When a signal was given last: of probing, of stuffing.
+    probing_ms: Option<u64>,
+    stuffing_ms: Option<u64>,
+    /// The bait that it touched, and when that was told last.
+    baits: Vec<(u64, u64)>,
     last_ms: u64,
 }
 
 impl Suspect {
-    /// Whether to tell again: once in a while is enough.
-    fn tells(&mut self, which: usize, now_ms: u64) -> bool {
-        let Some(told) = self.told_ms.get_mut(which) else { return false };
-        let again = told.is_none_or(|told| now_ms.saturating_sub(told) >= limits::SIGNAL_AGAIN_MS);
-        if again {
-            *told = Some(now_ms);
+    /// Whether to tell of bait: each is a signal of its own, and the first touch of it always is one.
+    fn tells_of(&mut self, bait: u64, now_ms: u64) -> bool {
+        self.baits.retain(|(_, told)| now_ms.saturating_sub(*told) < limits::SIGNAL_AGAIN_MS);
+        if self.baits.iter().any(|(known, _)| *known == bait) {
+            return false;
         }
-        again
+        // INVARIANT: bounded, also where bait is laid anew all the time.
+        if self.baits.len() >= limits::BAIT_MAX {
+            self.baits.remove(0);
+        }
+        self.baits.push((bait, now_ms));
+        true
     }
+}
+
+/// What is remembered of a claimed caller.
+#[derive(Debug, Clone, Copy, Default)]
+struct Claimed {
+    credentials: Tally,
+    told_ms: Option<u64>,
+    last_ms: u64,
 }
 
 /// Where a token was used lately.
@@ -187,8 +245,8 @@ pub struct Watch {
     thresholds: Thresholds,
     marks: RandomState,
     sources: Shelf<Whose, Suspect>,
-    claims: Shelf<(Option<TenantId>, String), Suspect>,
-    tokens: Shelf<TokenId, Places>,
+    claims: Shelf<(Option<TenantId>, String), Claimed>,
+    tokens: Shelf<Arc<str>, Places>,
 }
 
 impl Watch {
@@ -214,11 +272,13 @@ impl Watch {
             match sign {
                 Sign::HoneyRoute(path) => {
                     let said = format!("`{path}` is bait that nobody has a reason to ask for");
-                    suspect.tells(2, now_ms).then_some(Signal { kind: SignalKind::HoneyRoute, said })
+                    let mark = self.marks.hash_one(("route", path));
+                    suspect.tells_of(mark, now_ms).then_some(Signal { kind: SignalKind::HoneyRoute, said })
                 }
                 Sign::HoneyToken(id) => {
                     let said = format!("token `{id}` is bait that nobody has a reason to hold");
-                    suspect.tells(2, now_ms).then_some(Signal { kind: SignalKind::HoneyToken, said })
+                    let mark = self.marks.hash_one(("token", id));
+                    suspect.tells_of(mark, now_ms).then_some(Signal { kind: SignalKind::HoneyToken, said })
                 }
                 Sign::BadCredential(text) => self.stuffing(suspect, self.marks.hash_one(text), now_ms),
                 Sign::NotFound(path) => {
@@ -246,7 +306,7 @@ impl Watch {
         };
         let said =
             format!("{counted} points of refused requests, each path once, within {} s", window_ms / 1_000);
-        suspect.tells(0, now_ms).then_some(Signal { kind: SignalKind::Probing, said })
+        tells(&mut suspect.probing_ms, now_ms).then_some(Signal { kind: SignalKind::Probing, said })
     }
 
     fn stuffing(&self, suspect: &mut Suspect, mark: u64, now_ms: u64) -> Option<Signal> {
@@ -258,7 +318,8 @@ impl Watch {
             "{counted} different credentials that do not hold within {} s",
             limits::STUFFING_MS / 1_000
         );
-        suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::CredentialStuffing, said })
+        tells(&mut suspect.stuffing_ms, now_ms)
+            .then_some(Signal { kind: SignalKind::CredentialStuffing, said })
     }
 
     /// Counts a credential that does not hold by whom it says it is, wherever it comes from.
@@ -271,24 +332,25 @@ impl Watch {
     ) -> Option<Signal> {
         let key = (tenant.cloned(), name.to_owned());
         let mark = self.marks.hash_one(credential);
-        self.claims.with(&key, now_ms, |suspect| {
-            suspect.last_ms = now_ms;
-            let counted = suspect.credentials.add(Some(mark), 1, limits::STUFFING_MS, now_ms);
+        self.claims.with(&key, now_ms, |claimed| {
+            claimed.last_ms = now_ms;
+            let counted = claimed.credentials.add(Some(mark), 1, limits::STUFFING_MS, now_ms);
             if counted < self.thresholds.credentials_of_claim {
                 return None;
             }
             let seconds = limits::STUFFING_MS / 1_000;
             let said =
                 format!("{counted} different credentials of `{name}` that do not hold within {seconds} s");
-            suspect.tells(1, now_ms).then_some(Signal { kind: SignalKind::ClaimStuffing, said })
+            tells(&mut claimed.told_ms, now_ms).then_some(Signal { kind: SignalKind::ClaimStuffing, said })
         })
     }
 
-    /// Counts the places that a token comes from: a network (`/16` of IPv4, `/32` of IPv6) is one.
-    pub fn place(&self, token: &TokenId, is_person: bool, address: IpAddr, now_ms: u64) -> Option<Signal> {
+    /// Counts the places that a credential comes from: a network (`/16` of IPv4, `/32` of IPv6) is one. It is named by its
+    /// id, or by whose it is where each request may have another.
+    pub fn place(&self, credential: &str, is_person: bool, address: IpAddr, now_ms: u64) -> Option<Signal> {
         let network = network(address);
         let most = if is_person { self.thresholds.places_of_user } else { self.thresholds.places_of_service };
-        self.tokens.with(token, now_ms, |places| {
+        self.tokens.with(&Arc::from(credential), now_ms, |places| {
             places.last_ms = now_ms;
             if let Some((_, last)) = places.networks.iter_mut().find(|(known, _)| *known == network) {
                 *last = now_ms;
@@ -298,13 +360,11 @@ impl Watch {
             if places.networks.len() < most {
                 places.networks.push((network, now_ms));
             }
-            let again = places.told_ms.is_none_or(|at| now_ms.saturating_sub(at) >= limits::SIGNAL_AGAIN_MS);
-            if places.networks.len() < most || !again {
+            if places.networks.len() < most || !tells(&mut places.told_ms, now_ms) {
                 return None;
             }
-            places.told_ms = Some(now_ms);
             let seconds = limits::TOKEN_PLACES_MS / 1_000;
-            let said = format!("token `{token}` came from {most} networks within {seconds} s");
+            let said = format!("{credential} came from {most} networks within {seconds} s");
             Some(Signal { kind: SignalKind::TokenPlaces, said })
         })
     }
@@ -369,14 +429,13 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-const SHARDS: usize = 16;
-
-/// When something was seen last: what goes first where there is no room.
-trait Seen: Default {
-    fn last_ms(&self) -> u64;
+impl Seen for Suspect {
+    fn last_ms(&self) -> u64 {
+        self.last_ms
+    }
 }
 
-impl Seen for Suspect {
+impl Seen for Claimed {
     fn last_ms(&self) -> u64 {
         self.last_ms
     }
@@ -386,59 +445,6 @@ impl Seen for Places {
     fn last_ms(&self) -> u64 {
         self.last_ms
     }
-}
-
-/// A bounded number of those who are remembered.
-#[derive(Debug)]
-struct Shelf<K, V> {
-    hasher: RandomState,
-    most_per_shard: usize,
-    shards: [Mutex<HashMap<K, V, RandomState>>; SHARDS],
-}
-
-impl<K: Eq + Hash + Clone, V: Seen> Shelf<K, V> {
-    fn new(most: usize) -> Self {
-        let hasher = RandomState::new();
-        let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone())));
-        Self { hasher, most_per_shard: (most / SHARDS).max(1), shards }
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
-    fn with<T>(&self, key: &K, now_ms: u64, act: impl FnOnce(&mut V) -> T) -> T {
-        let hash = self.hasher.hash_one(key);
-        let mut shard = self.shards[(hash >> 40) as usize % SHARDS].lock();
-        if let Some(known) = shard.get_mut(key) {
-            return act(known);
-        }
-        if shard.len() >= self.most_per_shard {
-            forget(&mut shard, now_ms);
-        }
-        act(shard.entry(key.clone()).or_default())
-    }
-
-    fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-}
-
-/// Makes room: drops those of whom no window is open any more, or else the eighth that was seen the longest ago.
-fn forget<K, V: Seen>(shard: &mut HashMap<K, V, RandomState>, now_ms: u64) {
-    let before = shard.len();
-    shard.retain(|_, value| now_ms.saturating_sub(value.last_ms()) < limits::PROBING_LONG_MS);
-    let wanted = before.div_ceil(8);
-    let gone = before - shard.len();
-    if gone >= wanted || shard.is_empty() {
-        return;
-    }
-    let mut seen: Vec<u64> = shard.values().map(Seen::last_ms).collect();
-    let nth = (wanted - gone - 1).min(seen.len() - 1);
-    let oldest = *seen.select_nth_unstable(nth).1;
-    let mut excess = wanted - gone;
-    shard.retain(|_, value| {
-        let goes = excess > 0 && value.last_ms() <= oldest;
-        excess -= usize::from(goes);
-        !goes
-    });
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 
 use platform::{Delivering, Delivery, Sink};
 
-use crate::later;
+use crate::{SetupError, later};
 
 /// Where, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,16 @@ pub struct FileSink(FileConfig);
 
 impl FileSink {
     /// A file that is not opened before there is something to write.
-    pub const fn new(config: FileConfig) -> Self {
-        Self(config)
+    ///
+    /// # Errors
+    /// Something is there that is no regular file. A file that cannot be reached now may be later.
+    pub fn new(config: FileConfig) -> Result<Self, SetupError> {
+        match check_kind(&config.path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                Err(SetupError(format!("`{}` {error}", config.path.display())))
+            }
+            _ => Ok(Self(config)),
+        }
     }
 }
 
@@ -73,11 +81,23 @@ fn append(config: &FileConfig, text: &[u8]) -> Result<(), (PathBuf, io::Error)> 
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    // Asked before it is opened too: to open a pipe waits for whoever reads it, for ever.
+    check_kind(path)?;
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+}
+
+/// Whether a regular file is there, or nothing.
+fn check_kind(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(no_file()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"))
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "is no regular file")
 }
 
 /// Gives each file the next number; the last one is overwritten by the one before it.

@@ -16,7 +16,7 @@ use model::limits;
 use platform::{Delivering, Delivery, Sink, SinkError};
 use zeroize::Zeroizing;
 
-use crate::{SetupError, later};
+use crate::SetupError;
 
 /// How much of an answer is read so that its connection can be used again, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -75,14 +75,19 @@ impl HttpSink {
         Ok(Self { client, uri, token_file: config.token_file.clone(), format: config.format })
     }
 
-    async fn post(&self, batch: &[Delivery]) -> Result<(), SinkError> {
+    /// Hands a batch over; one that is too large for the receiver by halves, in order. What it does not take alone is lost.
+    async fn deliver_all(&self, batch: &[Delivery]) -> Result<(), SinkError> {
+        by_halves(batch, async |part| self.post(part).await).await
+    }
+
+    async fn post(&self, batch: &[Delivery]) -> Result<(), NotTaken> {
         let (media, body) = body(self.format, batch);
         let mut request = Request::post(self.uri.clone()).header(header::CONTENT_TYPE, media);
         if let Some(path) = &self.token_file {
-            request = request.header(header::AUTHORIZATION, token(path).map_err(later)?);
+            request = request.header(header::AUTHORIZATION, token(path).map_err(not_now)?);
         }
-        let request = request.body(body).map_err(later)?;
-        let (head, mut answer) = self.client.call(request).await.map_err(later)?.into_parts();
+        let request = request.body(body).map_err(not_now)?;
+        let (head, mut answer) = self.client.call(request).await.map_err(not_now)?.into_parts();
         let drained = async {
             let mut read = 0;
             while let Some(Ok(piece)) = answer.next().await {
@@ -100,7 +105,7 @@ impl HttpSink {
 
 impl Sink for HttpSink {
     fn deliver<'a>(&'a self, batch: &'a [Delivery]) -> Delivering<'a> {
-        Box::pin(self.post(batch))
+        Box::pin(self.deliver_all(batch))
     }
 }
 
@@ -122,18 +127,57 @@ fn body(format: Format, batch: &[Delivery]) -> (&'static str, Bytes) {
     }
 }
 
+/// Why a receiver did not take what was sent to it.
+#[derive(Debug, PartialEq, Eq)]
+enum NotTaken {
+    /// It is too much at once.
+    TooLarge(String),
+    /// It never will.
+    Never(String),
+    /// It may later, not before some time is over.
+    Later(String, Option<Duration>),
+}
+
+fn not_now(why: impl std::fmt::Display) -> NotTaken {
+    NotTaken::Later(why.to_string(), None)
+}
+
+/// Hands parts of a batch to `post`, the first first, each halved for as long as it is too large. Where a part may be
+/// taken later, the whole batch is sent again: better twice than never.
+async fn by_halves(
+    batch: &[Delivery],
+    post: impl AsyncFn(&[Delivery]) -> Result<(), NotTaken>,
+) -> Result<(), SinkError> {
+    let (mut lost, mut said) = (0, None);
+    let mut waiting = vec![batch];
+    while let Some(part) = waiting.pop() {
+        match post(part).await {
+            Ok(()) => {}
+            Err(NotTaken::Later(why, after)) => return Err(SinkError::Later { why, after }),
+            Err(NotTaken::TooLarge(_)) if part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                waiting.extend([second, first]);
+            }
+            Err(NotTaken::TooLarge(why) | NotTaken::Never(why)) => {
+                lost += part.len();
+                said = Some(why);
+            }
+        }
+    }
+    said.map_or(Ok(()), |why| Err(SinkError::Never { why, lost }))
+}
+
 /// What a status means for the batch. Wrong credentials and a wrong path are the operator's to mend, and what waits
 /// then goes on; only what says that the batch itself is bad loses it.
-fn outcome(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
+fn outcome(status: StatusCode, headers: &HeaderMap) -> Result<(), NotTaken> {
     let why = format!("the receiver answered {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),
-        401 | 403 | 404 | 407 | 408 | 421 | 425 | 429 => {
-            Err(SinkError::Later { why, after: retry_after(headers) })
-        }
-        400..=499 => Err(SinkError::Never { why }),
-        300..=399 => Err(later(format!("{why}: redirects are not followed"))),
-        _ => Err(SinkError::Later { why, after: retry_after(headers) }),
+        413 => Err(NotTaken::TooLarge(why)),
+        401 | 403 | 404 | 407 | 408 | 421 | 425 | 429 => Err(NotTaken::Later(why, retry_after(headers))),
+        400..=499 => Err(NotTaken::Never(why)),
+        300..=399 => Err(not_now(format!("{why}: redirects are not followed"))),
+        _ => Err(NotTaken::Later(why, retry_after(headers))),
     }
 }
 

@@ -117,10 +117,20 @@ pub(crate) enum Shield {
         act: Act,
     },
     /// Undo a block, a suspension or a quarantine before its time
-    #[command(visible_alias = "undo", after_help = "Example:\n  casemate shield unblock 192.0.2.7")]
+    #[command(
+        visible_alias = "undo",
+        after_help = "Examples:\n  casemate shield unblock 192.0.2.7\n  casemate shield unblock --all --automatic"
+    )]
     Unblock {
         /// The action's name; or the address, whatever is done against it
-        which: String,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        which: Option<String>,
+        /// All that is in force
+        #[arg(long)]
+        all: bool,
+        /// With `--all`: only what the node did by itself
+        #[arg(long, requires = "all")]
+        automatic: bool,
         #[command(flatten)]
         of: OfNode,
     },

@@ -33,13 +33,13 @@ impl Client {
         self.send(Method::POST, &self.shield_path(of_node, "/actions"), new).await
     }
 
-    /// `DELETE …/shield/actions?which=WHICH`
+    /// `DELETE …/shield/actions?which=WHICH`, or `?all=any`, `?all=automatic`.
     pub(crate) async fn shield_undo(
         &self,
         of_node: bool,
-        which: &str,
+        query: &str,
     ) -> Result<api::UndoneActions, Failure> {
-        let path = self.shield_path(of_node, &format!("/actions?which={which}"));
+        let path = self.shield_path(of_node, &format!("/actions?{query}"));
         decode(self.exchange(Method::DELETE, &path, "", Bytes::new()).await?).await
     }
 

@@ -9,6 +9,7 @@ use super::{Context, up::read_config};
 use crate::{
     cli,
     config::{Config, Overrides},
+    events,
     exit::{Exit, Failure},
     output::Ink,
     project::Project,
@@ -43,6 +44,7 @@ pub(super) fn config(context: &Context, args: cli::Config) -> Result<(), Failure
     match args {
         cli::Config::Check { file } => {
             let config = read_config(Some(&file), &Overrides::default())?;
+            events::check_files(&config)?;
             out.answer(&config, |config| {
                 let text = toml::to_string_pretty(config).unwrap_or_default();
                 let mut said = format!("{} {}\n\n{text}", file.display(), out.paint(Ink::Good, "holds"));

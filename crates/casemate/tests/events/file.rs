@@ -81,6 +81,21 @@ fn a_file_that_cannot_be_written_is_told_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_pipe_is_no_file_for_events() {
+    let home = Home::new();
+    let pipe = home.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = format!("[[events.sink]]\nkind = \"file\"\npath = \"{}\"\n", pipe.display());
+    fs::write(home.path().join("node.toml"), config).unwrap();
+    let ran = home.run(&["config", "check", "node.toml"]);
+    assert!(ran.code != 0 && ran.err.contains("is no regular file"), "{ran:?}");
+    let data = home.path().join("data");
+    let args = ["up", "--config", "node.toml", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let ran = home.run(&[&args[..], &["--control", "127.0.0.1:0"]].concat());
+    assert!(ran.code != 0 && ran.err.contains("is no regular file"), "{ran:?}");
+}
+
+#[test]
 fn a_sink_of_one_tenant_gets_nothing_of_another() {
     let config =
         "[[events.sink]]\nkind = \"file\"\npath = \"theirs\"\nwhat = [\"all\"]\ntenants = [\"acme\"]\n";

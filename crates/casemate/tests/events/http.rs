@@ -99,6 +99,36 @@ fn a_batch_that_is_refused_for_good_is_counted_and_the_next_goes_on() {
 }
 
 #[test]
+fn a_batch_that_is_too_large_is_sent_in_parts() {
+    let home = Home::new();
+    let tls = certificate(home.path(), "receiver", "localhost");
+    let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let kept = taken.clone();
+    // It takes one event at a time.
+    let serve = move |stream: Tls| {
+        answers(stream, |asked| {
+            let events = parsed(&asked.body);
+            if events.len() > 1 {
+                return "HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n".to_owned();
+            }
+            kept.lock().unwrap().extend(events);
+            TAKEN.to_owned()
+        });
+    };
+    let receiver = Receiver::start(0, tls, serve);
+    let node = node(home, &config(receiver.port, "what = [\"all\"]\n"));
+    let id = refused(&node);
+    let all = wait_for("the refusal", || {
+        let taken = taken.lock().unwrap().clone();
+        taken.iter().any(|e| tells_of(e, &id)).then_some(taken)
+    });
+    let numbers = sequences(&all);
+    let (low, high) = (numbers[0], *numbers.last().unwrap());
+    assert_eq!(numbers, (low..=high).collect::<Vec<_>>(), "in order, and no gap");
+    assert!(report(&node, "siem").contains(" 0 refused"));
+}
+
+#[test]
 fn a_node_does_not_start_on_a_sink_that_is_none() {
     let home = Home::new();
     fs::write(home.path().join("open"), "s3cret").unwrap();

@@ -136,6 +136,77 @@ fn a_token_is_suspended_and_a_revision_put_into_quarantine() {
 }
 
 #[test]
+fn a_shorter_action_hides_no_longer_one() {
+    let node = node("");
+    node.deploy("hello", &guest("hello"), TENANT);
+    let made =
+        node.run(&["token", "create", "--name", "ci", "--scope", "invoke", "--output", "json"]).ok().json();
+    let (id, token) = (made["token"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap().to_owned());
+    let other = node.token(&["--name", "other", "--scope", "invoke"]);
+    for time in ["1h", "1s"] {
+        node.run(&["shield", "suspend", id, "--for", time, "--reason", "x"]).ok();
+        node.run(&["shield", "quarantine", "hello", "--for", time, "--reason", "x"]).ok();
+    }
+    let end = std::time::Instant::now() + Duration::from_secs(3);
+    while std::time::Instant::now() < end {
+        let call = |token: &str| node.call("GET", "/hello", Some(token), b"").status;
+        assert_eq!((call(&token), call(&other)), (401, 503));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn many_are_undone_at_once_and_each_has_one_name() {
+    let node = node("");
+    node.deploy("hello", &guest("hello"), OPEN);
+    let undone = |args: &[&str]| {
+        let ran = node.run(&[&["shield", "unblock", "--output", "json"], args].concat()).ok();
+        ran.json()["undone"].as_array().unwrap().len()
+    };
+    let block = |args: &[&str]| node.run(&[&["shield", "block", "--reason", "scans us"], args].concat());
+    let said = block(&["::ffff:127.5.5.5", "--of-node"]).ok().out;
+    assert!(said.contains("127.5.5.5/32") && said.contains(" --of-node`"), "{said}");
+    assert_eq!(Client::at(&node, [127, 5, 5, 5]).get("/hello", None).status, 403);
+    assert_eq!(undone(&["::ffff:127.5.5.5", "--of-node"]), 1);
+    block(&["::/0"]).ok();
+    assert_eq!(Client::at(&node, [127, 5, 5, 5]).get("/hello", None).status, 200, "it is of IPv6 alone");
+
+    block(&["127.5.5.6"]).ok();
+    node.run(&["shield", "honey", "route", "/backup.zip"]).ok();
+    Client::at(&node, [127, 5, 5, 7]).get("/backup.zip", None);
+    assert_eq!(undone(&["--all", "--automatic"]), 1);
+    assert_eq!(status(&node)["actions"].as_array().unwrap().len(), 2, "what operators did is left");
+    node.run(&["shield", "unblock"]).fails(2, "--all");
+    node.run(&["shield", "unblock", "127.5.5.6", "--all"]).fails(2, "cannot be used with");
+    node.run(&["shield", "unblock", "127.5.5.6", "--automatic"]).fails(2, "--all");
+    assert_eq!((undone(&["--all"]), undone(&["--all"])), (2, 0));
+    assert_eq!(Client::at(&node, [127, 5, 5, 6]).get("/hello", None).status, 200);
+    let events = node.records(&["--limit", "1000"]);
+    assert_eq!(events.iter().filter(|event| event["action"] == "undo").count(), 3, "{events:?}");
+    node.run(&["shield", "unblock", "127.9.9.9"]).fails(1, "casemate shield status");
+    node.run(&["shield", "why", "s000000000000"]).fails(1, "casemate shield status");
+}
+
+#[test]
+fn who_touches_bait_from_very_many_addresses_leaves_operators_room() {
+    let node = node("");
+    node.deploy("hello", &guest("hello"), OPEN);
+    node.run(&["shield", "honey", "route", "/backup.zip"]).ok();
+    for n in 0..300_u16 {
+        let [high, low] = n.to_be_bytes();
+        assert_eq!(Client::at(&node, [127, 50, high, low + 1]).get("/backup.zip", None).status, 404);
+    }
+    let found = status(&node);
+    let count = |what: &str| found[what].as_array().unwrap().len();
+    assert_eq!((count("actions"), count("past"), count("signals")), (256, 44, 256));
+    let events = node.records(&["--limit", "1000"]);
+    let of = |action: &str| events.iter().filter(|event| event["action"] == action).count();
+    assert_eq!((of("block-source"), of("undo")), (300, 44), "each that is told of was made");
+    node.run(&["shield", "block", "127.60.0.1", "--reason", "scans us"]).ok();
+    assert_eq!(Client::at(&node, [127, 60, 0, 1]).get("/hello", None).status, 403);
+}
+
+#[test]
 fn nobody_does_it_who_may_not() {
     let node = node("");
     node.deploy("hello", &guest("hello"), TENANT);
@@ -149,6 +220,7 @@ fn nobody_does_it_who_may_not() {
     let all: &[(&str, String, &[u8])] = &[
         ("POST", actions.clone(), block),
         ("DELETE", format!("{actions}?which=127.5.5.5"), b""),
+        ("DELETE", format!("{actions}?all=any"), b""),
         ("POST", format!("{base}/profiles/hello/approve"), b""),
         ("DELETE", format!("{base}/profiles/hello"), b""),
         ("POST", format!("{base}/bait"), bait),

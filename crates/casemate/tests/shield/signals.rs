@@ -191,3 +191,86 @@ fn bait_is_told_of_at_the_first_touch() {
     assert!(events.iter().any(|event| detail(event).contains("was taken away")), "{events:?}");
     assert_eq!(Client::at(&node, [127, 7, 7, 4]).get("/backup.zip", None).status, 200);
 }
+
+#[test]
+fn a_bait_token_is_seen_wherever_it_is_presented() {
+    let node = node("");
+    let sessions = "[access]\nallow = \"tenant\"\naccept = [\"session\"]\n";
+    node.deploy("hello", &guest("hello"), TENANT);
+    let bait = |name: &str| {
+        let made = node.run(&["shield", "honey", "token", name, "--output", "json"]).ok().json();
+        (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    };
+    let (id, secret) = bait("wiki-page");
+    let (other, other_secret) = bait("mail");
+    let requests = [
+        format!("GET /hello HTTP/1.1\r\nauthorization: Bearer  {secret}\r\n"),
+        format!("GET /hello HTTP/1.1\r\nauthorization: DPoP {secret}\r\n"),
+        format!("GET /hello HTTP/1.1\r\nx-api-key: {secret}\r\n"),
+        format!("GET /hello?access_token={secret} HTTP/1.1\r\n"),
+        format!("GET /nothing-is-here HTTP/1.1\r\nauthorization: Bearer {secret}\r\n"),
+        format!("GET /hello?q=%27%20or%201=1--%20- HTTP/1.1\r\nauthorization: Bearer {secret}\r\n"),
+    ];
+    for (n, request) in requests.iter().enumerate() {
+        let thief = Client::at(&node, [127, 40, 0, u8::try_from(n + 1).unwrap()]);
+        let heard = thief.raw(request);
+        assert!(heard.status >= 400, "{request}: {heard:?}");
+        let found = signals(&node, "honey-token");
+        assert_eq!(found.len(), n + 1, "{request}: {found:?}");
+        assert!(found[0]["said"].as_str().unwrap().contains(&id), "{request}");
+    }
+    node.deploy("hello", &guest("hello"), sessions);
+    let thief = Client::at(&node, [127, 40, 1, 1]);
+    assert_eq!(thief.get("/hello", Some(&secret)).status, 401);
+    assert_eq!(signals(&node, "honey-token").len(), requests.len() + 1);
+    thief.get("/hello", Some(&secret));
+    assert_eq!(signals(&node, "honey-token").len(), requests.len() + 1, "each once");
+    thief.get("/hello", Some(&other_secret));
+    assert!(
+        signals(&node, "honey-token")[0]["said"].as_str().unwrap().contains(&other),
+        "another is another"
+    );
+}
+
+#[test]
+fn a_bait_route_is_one_however_it_is_spelt_and_no_function_is_deployed_there() {
+    let node = node("");
+    let open = "[access]\nallow = \"public\"\n[access.waiver]\nreason = \"a greeting for everybody\"\n\
+                until = \"2027-06-30\"\n[[route]]\npath = \"/...\"\n";
+    node.deploy("hello", &guest("hello"), open);
+    for path in ["/backup.zip", "/dump.sql"] {
+        node.run(&["shield", "honey", "route", path]).ok();
+    }
+    let client = |n: u8| Client::at(&node, [127, 41, 0, n]);
+    for (n, path) in ["/backup.zip", "/backup%2ezip", "/%62ackup.zip", "/backup.zip;a=b"].iter().enumerate() {
+        let touched = client(u8::try_from(n + 1).unwrap()).get(path, None);
+        assert_eq!(touched.status, 404, "{path}");
+        assert_eq!(signals(&node, "honey-route").len(), n + 1, "{path}");
+    }
+    client(1).get("/backup%2ezip", None);
+    assert_eq!(signals(&node, "honey-route").len(), 4, "the same bait, and the same source");
+    client(1).get("/dump.sql", None);
+    assert_eq!(signals(&node, "honey-route").len(), 5, "another bait");
+    let route = "[access]\nallow = \"tenant\"\n[[route]]\npath = \"/dump.sql\"\n";
+    let folder = node.home.function("late", &guest("hello"), route);
+    let late = ["deploy", folder.to_str().unwrap(), "--no-build", "--accept-widening"];
+    node.run(&late).fails(1, "/dump.sql");
+    node.run(&["shield", "honey", "remove", "/dump.sql"]).ok();
+    node.deploy("late", &guest("hello"), route);
+}
+
+#[test]
+fn why_has_times_and_says_what_a_request_was_counted_with() {
+    let node = node("");
+    node.deploy("hello", &guest("hello"), TENANT);
+    let client = Client::at(&node, [127, 42, 0, 1]);
+    let ids: Vec<String> = (0..5).map(|n| client.get(&format!("/old/{n}"), None).id()).collect();
+    let first = node.run(&["shield", "why", &ids[0], "--of-node"]).ok().out;
+    let year = node.records(&["--limit", "1"])[0]["time"].as_str().unwrap()[..4].to_owned();
+    assert!(first.lines().any(|line| line.trim_start().starts_with(&year)), "{first}");
+    std::thread::sleep(Duration::from_secs(13));
+    let last = node.run(&["shield", "why", &ids[4], "--of-node"]).ok().out;
+    assert!(last.contains("counted together") && last.contains("more like the one before"), "{last}");
+    let last = node.run(&["shield", "why", &ids[4], "--of-node", "--output", "json"]).ok().json();
+    assert_eq!(last["gathered"], true, "{last}");
+}

@@ -80,11 +80,19 @@ impl Client {
     pub(crate) fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Heard {
         let credential = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let length = body.len();
-        let mut stream = self.connect();
-        let text = format!(
+        self.sent(&format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{credential}\
              content-length: {length}\r\n\r\n{body}"
-        );
+        ))
+    }
+
+    /// A request of which the first lines are given, each with its end.
+    pub(crate) fn raw(&self, lines: &str) -> Heard {
+        self.sent(&format!("{lines}host: localhost\r\nconnection: close\r\n\r\n"))
+    }
+
+    fn sent(&self, text: &str) -> Heard {
+        let mut stream = self.connect();
         stream.write_all(text.as_bytes()).unwrap();
         let mut heard = Vec::new();
         stream.read_to_end(&mut heard).unwrap();

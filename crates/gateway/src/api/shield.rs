@@ -107,6 +107,10 @@ pub struct ShieldStory {
     pub actions: Vec<ShieldAction>,
     /// Refusals, signals and actions of the record, the newest first, at most 100.
     pub events: Vec<Record>,
+    /// The request has no event of its own: of many refused alike, all but the first are counted together, and the last of
+    /// `events` are those counts that it may be in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gathered: bool,
 }
 
 /// `POST /v1/tenants/{tenant}/shield/actions`, `POST /v1/node/shield/actions`: exactly one of `source`, `token` and
@@ -126,7 +130,7 @@ pub struct NewShieldAction {
     /// With `source`, of the node: at the control API too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control: bool,
-    /// A token proves nobody.
+    /// A token, or a session, proves nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
     /// The revision of a function that answers now is answered for with 503.

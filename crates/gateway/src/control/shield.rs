@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::shield::{Action, Cidr, Transition};
 use http::Response;
 use model::{FunctionName, TenantId};
-use platform::{Against, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story};
+use platform::{Against, MadeBait, NewAction, Noticed, ProfileView, ShieldView, Story, Which};
 
 use super::{Call, answer, nothing, tenancy::record};
 use crate::{api, problem::Problem, stage::respond::Body};
@@ -43,7 +43,7 @@ pub(super) fn report(call: &Call<'_>) -> Answer {
 pub(super) async fn why(call: &Call<'_>) -> Answer {
     let tenant = whose(call)?;
     let id: String = call.parameter("id")?;
-    let Story { signals, actions, events } =
+    let Story { signals, actions, events, gathered } =
         call.plane.platform.story(call.ctx, tenant.as_ref(), &id).await?;
     answer(
         200,
@@ -51,6 +51,7 @@ pub(super) async fn why(call: &Call<'_>) -> Answer {
             signals: signals.into_iter().map(signal).collect(),
             actions: actions.iter().map(action).collect(),
             events: events.iter().map(record).collect(),
+            gathered,
         },
     )
 }
@@ -86,9 +87,15 @@ fn against(wanted: api::NewShieldAction) -> Result<Against, Problem> {
 
 pub(super) async fn undo(call: &Call<'_>) -> Answer {
     let tenant = whose(call)?;
-    let Some(which) = call.query("which") else {
-        let problem = Problem::new(400, "bad-parameter", "the query lacks what is asked");
-        return Err(problem.detail("`which` names an action or an address"));
+    let bad = |detail: &str| {
+        Problem::new(400, "bad-parameter", "the query lacks what is asked").detail(detail.to_owned())
+    };
+    let which = match (call.query("which"), call.query("all")) {
+        (Some(which), None) => Which::Named(which),
+        (None, Some("any")) => Which::All,
+        (None, Some("automatic")) => Which::ByItself,
+        (None, Some(_)) => return Err(bad("`all` is `any` or `automatic`")),
+        _ => return Err(bad("`which` names an action or an address; or `all` says that all are meant")),
     };
     let undone = call.plane.platform.undo(call.ctx, tenant.as_ref(), which).await?;
     answer(200, &api::UndoneActions { undone: undone.iter().map(action).collect() })

@@ -17,6 +17,7 @@ pub(crate) fn route(
 ) -> Result<Arc<Target>, RouteMiss> {
     let head = &shaped.head;
     let (host, path) = (host(head), head.uri.path());
+    platform.note_bait(id, head, peer);
     platform.route(host, &head.method, path).inspect_err(|miss| {
         if *miss == RouteMiss::NoRoute {
             platform.note_miss(id, host, path, peer);

@@ -1,5 +1,7 @@
 //! Objects of the schema that several classes have, made of an event's fields. It never decides about a class.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::{SERVICE, put_text};
@@ -65,13 +67,38 @@ pub(super) fn source(out: &mut Map<String, Value>, event: &Event) {
     }
 }
 
-/// Where it came from, in a class that knows no endpoint of it.
-pub(super) fn observed(out: &mut Map<String, Value>, event: &Event) {
+/// Where it came from, in a class that knows no endpoint of it: what an observable is named by is where it stands.
+pub(super) fn observe_source(out: &mut Map<String, Value>, event: &Event) {
     if let Some(source) = event.source {
-        let seen = json!([{ "name": "source", "type_id": 2, "value": source.to_string() }]);
+        let seen = json!([{ "name": "unmapped.source", "type_id": IP_ADDRESS, "value": source.to_string() }]);
         out.insert("observables".into(), seen);
     }
 }
+
+/// Against what something was done: an address, a range of them, or the name of a token or of a function.
+pub(super) fn observe_target(out: &mut Map<String, Value>, event: &Event) {
+    if event.resource.is_empty() {
+        return;
+    }
+    let (address, bits) = match event.resource.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (&*event.resource, None),
+    };
+    let (type_id, value) = match (address.parse::<IpAddr>(), bits) {
+        (Err(_), _) => (RESOURCE_UID, &*event.resource),
+        (Ok(IpAddr::V4(_)), Some("32")) | (Ok(IpAddr::V6(_)), Some("128")) | (Ok(_), None) => {
+            (IP_ADDRESS, address)
+        }
+        (Ok(_), Some(_)) => (SUBNET, &*event.resource),
+    };
+    let seen = json!([{ "name": "unmapped.resource", "type_id": type_id, "value": value }]);
+    out.insert("observables".into(), seen);
+}
+
+/// `type_id` of observables.
+const IP_ADDRESS: u64 = 2;
+const RESOURCE_UID: u64 = 10;
+const SUBNET: u64 = 12;
 
 /// What it was about.
 pub(super) fn resources(out: &mut Map<String, Value>, event: &Event) {
@@ -129,9 +156,19 @@ pub(super) fn unmapped(event: &Event) -> Map<String, Value> {
         }
         _ => put_text(&mut out, "asked", &event.asked),
     }
-    if matches!(event.kind, Kind::Refusal | Kind::Action) {
+    if event.kind == Kind::Refusal {
         put_text(&mut out, "principal", &event.principal);
+    }
+    if matches!(event.kind, Kind::Refusal | Kind::Action) {
         put_text(&mut out, "resource", &event.resource);
+    }
+    let has_no_endpoint = match event.kind {
+        Kind::Deploy | Kind::Rollback | Kind::Remove | Kind::Node => true,
+        Kind::Action => super::bait(event).is_none(),
+        _ => false,
+    };
+    if let Some(source) = event.source.filter(|_| has_no_endpoint) {
+        put_text(&mut out, "source", &source.to_string());
     }
     if !matches!(event.kind, Kind::Decision | Kind::Run) && !event.policies.is_empty() {
         out.insert("policies".into(), event.policies.iter().map(|policy| Value::from(&**policy)).collect());

@@ -122,7 +122,31 @@ fn samples() -> Vec<(&'static str, Event)> {
         ),
         ("a tenant was made", tenant(Kind::Tenant, "made, trust label `default`")),
         ("refused", refused),
-        ("refused before it was a request", Event { code: "source-rate".into(), ..bare(Kind::Refusal, "") }),
+        (
+            "refused before it was a request",
+            Event { code: "connection-rate".into(), ..bare(Kind::Refusal, "") },
+        ),
+        (
+            "requests that were refused alike",
+            Event {
+                code: "no-route".into(),
+                detail: "17 more like the one before".into(),
+                source: Some("192.0.2.7".parse().unwrap()),
+                ..bare(Kind::Refusal, "")
+            },
+        ),
+        (
+            "an operator looks at the shield",
+            Event { action: "readShield".into(), allowed: true, ..event(Kind::Decision) },
+        ),
+        (
+            "an operator may use the shield",
+            Event { action: "manageShield".into(), allowed: true, ..event(Kind::Decision) },
+        ),
+        (
+            "a weaker shield is allowed",
+            Event { action: "loosenShield".into(), allowed: true, ..event(Kind::Decision) },
+        ),
         ("a run failed", Event { code: "cpu-limit".into(), usage: Some(usage), ..event(Kind::Run) }),
         ("started", Event { allowed: true, detail: "walls: landlock".into(), ..bare(Kind::Node, "start") }),
         ("stopped", Event { allowed: true, ..bare(Kind::Node, "stop") }),
@@ -142,19 +166,43 @@ fn samples() -> Vec<(&'static str, Event)> {
             "a source was blocked",
             Event {
                 allowed: true,
-                resource: "192.0.2.7".into(),
+                resource: "192.0.2.7/32".into(),
                 detail: "probing, until 2026-11-18T11:16:40.123Z".into(),
                 ..Event { action: "block-source".into(), principal: "".into(), ..event(Kind::Action) }
             },
         ),
         (
+            "an operator blocked a range",
+            Event {
+                allowed: true,
+                resource: "198.51.100.0/24".into(),
+                ..Event { action: "block-source".into(), ..event(Kind::Action) }
+            },
+        ),
+        (
             "a token was suspended",
-            Event { allowed: true, action: "suspend-token".into(), ..event(Kind::Action) },
+            Event {
+                allowed: true,
+                action: "suspend-token".into(),
+                resource: "t4x8k2m9q1r7z".into(),
+                ..event(Kind::Action)
+            },
         ),
         (
             "a revision was quarantined",
             Event { allowed: true, action: "quarantine-revision".into(), ..event(Kind::Action) },
         ),
+        (
+            "bait was laid",
+            Event {
+                allowed: true,
+                action: "lay-bait".into(),
+                resource: "Bait::\"default//backup.zip\"".into(),
+                detail: "bait `/backup.zip` was laid".into(),
+                ..event(Kind::Action)
+            },
+        ),
+        ("bait was taken away", Event { allowed: true, action: "take-bait".into(), ..event(Kind::Action) }),
         ("taken back", Event { allowed: true, action: "undo".into(), ..event(Kind::Action) }),
     ]
 }

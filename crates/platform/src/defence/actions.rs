@@ -1,14 +1,15 @@
 //! What operators do against somebody or something, and undo; and the end of what the node did by itself. Each is decided
-//! by policy, and in the record before it is done.
+//! by policy, and what cannot be in the record is not done.
 
 use std::sync::Arc;
 
+use identity::holds;
 use ledger::{Event, Kind};
 use model::{FunctionName, Role, TenantId, Timestamp, TokenId, limits};
 use policy::{Action as Asked, Resource};
 use shield::{Action, Cidr, Measure, Subject, TooMany};
 
-use super::Noticed;
+use super::{Noticed, kept};
 use crate::{
     Platform,
     functions::not_found,
@@ -18,6 +19,8 @@ use crate::{
 
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 512;
+/// How many actions are undone by one wait for the record.
+const UNDONE_AT_ONCE: usize = 256;
 
 /// Against whom or what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub enum Against {
     },
     /// Refusals of a range of addresses are answered late.
     Slowed(Cidr),
-    /// A token.
+    /// A token or a session.
     Token(TokenId),
     /// The revision of a function that answers now.
     Function(FunctionName),
@@ -48,6 +51,17 @@ pub struct NewAction {
     pub seconds: u64,
     /// Why.
     pub reason: String,
+}
+
+/// Which actions are undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// One by its name, or all against an address or a range.
+    Named(&'a str),
+    /// All.
+    All,
+    /// All that the node did by itself.
+    ByItself,
 }
 
 /// What the shield saw and does.
@@ -68,6 +82,18 @@ pub(super) fn is_above(roles: &[Role]) -> bool {
     [Role::Owner, Role::Admin].iter().any(|role| roles.contains(role))
 }
 
+/// Whether an action is meant: by its name, by its range, or by an address of the one source that it is against.
+fn is_named(action: &Action, name: &str) -> bool {
+    let range: Option<Cidr> = name.parse().ok();
+    match (&action.subject, range) {
+        (Subject::Source(own), Some(range)) => {
+            let one = || own.one_source().is_some() && name.parse().is_ok_and(|one| own.contains(one));
+            *own == range || one()
+        }
+        _ => action.id == name,
+    }
+}
+
 impl Platform {
     /// What a tenant's shield saw and does; of the node itself where no tenant is named.
     ///
@@ -80,8 +106,11 @@ impl Platform {
             let own = signals.iter().rev().filter(|one| one.tenant.as_ref() == tenant);
             own.cloned().collect()
         };
-        let past = self.defence.past.lock();
-        let past = past.iter().rev().filter(|one| one.tenant.as_ref() == tenant).cloned().collect();
+        // One lock at a time: whoever forgets takes that of signals first.
+        let past = {
+            let past = self.defence.past.lock();
+            past.iter().rev().filter(|one| one.tenant.as_ref() == tenant).cloned().collect()
+        };
         let mut profiles = Vec::new();
         if let Some(home) = tenant.and_then(|tenant| self.catalog.home(tenant)) {
             for (name, placed) in &home.view().functions {
@@ -148,9 +177,13 @@ impl Platform {
         let mut event = self.action_event(&action, &action.by);
         event.request = Some(ctx.id);
         event.source = Some(ctx.peer.address.ip());
-        self.recorder.record_durably(&event).await.map_err(|e| ControlError::Refused(e.into()))?;
+        // The place is taken first, so that the record never tells of what there was no room for.
         let full = |error: TooMany| ControlError::Conflict(error.to_string());
         self.defence.standing.put(action.clone()).map_err(full)?;
+        if let Err(error) = self.recorder.record_durably(&event).await {
+            self.defence.standing.remove(&action.id);
+            return Err(ControlError::Refused(error.into()));
+        }
         self.defence.unsaved.lock().action(action.clone());
         self.save_defence().await?;
         Ok(action)
@@ -178,16 +211,7 @@ impl Platform {
             }
             Against::Slowed(range) => Ok((Measure::Slow, Subject::Source(*range), false)),
             Against::Token(id) => {
-                let known = self.tokens.token(id).filter(|record| tenant == Some(&record.tenant));
-                let record = known.ok_or_else(|| ControlError::NotFound(format!("token `{id}`")))?;
-                if ctx.caller.token() == Some(id) {
-                    let message = format!("`{id}` is the token that you ask with: you could not undo it");
-                    return Err(ControlError::Conflict(message));
-                }
-                if self.tokens_outrank(&record.tenant, ctx, &record.name, Some(id)) {
-                    let reason = format!("`{id}` gives more than its suspender holds");
-                    return Err(Refused::Forbidden { code: "escalation", reason }.into());
-                }
+                self.may_suspend(ctx, tenant, id)?;
                 Ok((Measure::Suspend, Subject::Token(id.clone()), false))
             }
             Against::Function(function) => {
@@ -199,37 +223,72 @@ impl Platform {
         }
     }
 
-    /// Undoes an action, by its name or by the address that it is against. The answer is what was undone.
+    /// Whether somebody may suspend a token or a session: one of the tenant's that is not the one that they ask with, and
+    /// gives no more than they hold.
+    fn may_suspend(&self, ctx: Ctx<'_>, tenant: Option<&TenantId>, id: &TokenId) -> Result<(), ControlError> {
+        let own_session = self.session_of(ctx.caller).map(|session| session.id);
+        if ctx.caller.token() == Some(id) || own_session.as_ref() == Some(id) {
+            let message = format!("`{id}` is what you ask with: you could not undo it");
+            return Err(ControlError::Conflict(message));
+        }
+        let escalates = match (self.tokens.token(id), self.sessions.session(id)) {
+            (Some(record), _) if tenant == Some(&record.tenant) => {
+                self.tokens_outrank(&record.tenant, ctx, &record.name, Some(id))
+            }
+            (None, Some(session)) if tenant == Some(&session.tenant) => {
+                let (caller, own) = (ctx.caller.principal(), session.principal());
+                let itself = caller.name == own.name && caller.tenant == own.tenant;
+                let held = holds(caller, &session.tenant, &session.roles, &session.scopes, true);
+                !itself && held.is_err()
+            }
+            _ => return Err(ControlError::NotFound(format!("token or session `{id}`"))),
+        };
+        if escalates {
+            let reason = format!("`{id}` gives more than its suspender holds");
+            return Err(Refused::Forbidden { code: "escalation", reason }.into());
+        }
+        Ok(())
+    }
+
+    /// Undoes an action, by its name or by the address that it is against, or many at once. The answer is what was undone.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError`]; what was undone before the record took no more stays undone.
     pub async fn undo(
         &self,
         ctx: Ctx<'_>,
         tenant: Option<&TenantId>,
-        which: &str,
+        which: Which<'_>,
     ) -> Result<Vec<Arc<Action>>, ControlError> {
         self.permit_shield(ctx, tenant, Asked::ManageShield)?;
-        let range: Option<Cidr> = which.parse().ok();
-        let meant = |action: &Arc<Action>| match (&action.subject, range) {
-            (Subject::Source(own), Some(range)) => {
-                *own == range
-                    || own.one_source().is_some_and(|_| which.parse().is_ok_and(|one| own.contains(one)))
+        let mut found = self.defence.standing.of_tenant(tenant);
+        match which {
+            Which::All => {}
+            Which::ByItself => found.retain(|action| action.is_by_itself()),
+            Which::Named(name) => {
+                found.retain(|action| is_named(action, name));
+                if found.is_empty() {
+                    let name: String = name.chars().take(80).collect();
+                    return Err(ControlError::NotFound(format!("action `{name}`")));
+                }
             }
-            _ => action.id == which,
-        };
-        let found: Vec<_> = self.defence.standing.of_tenant(tenant).into_iter().filter(meant).collect();
-        if found.is_empty() {
-            let which: String = which.chars().take(80).collect();
-            return Err(ControlError::NotFound(format!("action `{which}`")));
         }
-        let (now, by) = (self.clock.now(), ctx.caller.principal().to_string());
-        for action in &found {
-            let mut event = self.undo_event(action, &by, "undone");
-            event.request = Some(ctx.id);
-            event.source = Some(ctx.peer.address.ip());
-            self.recorder.record_durably(&event).await.map_err(|e| ControlError::Refused(e.into()))?;
-            self.over(action, now, &by);
+        let by = ctx.caller.principal().to_string();
+        for some in found.chunks(UNDONE_AT_ONCE) {
+            let mut last = None;
+            for action in some {
+                let mut event = self.undo_event(action, &by, "undone");
+                event.request = Some(ctx.id);
+                event.source = Some(ctx.peer.address.ip());
+                if let Some(before) = last.replace(event) {
+                    self.recorder.record(&before).map_err(|e| ControlError::Refused(e.into()))?;
+                }
+            }
+            // When the last is durable, all before it are.
+            if let Some(last) = last {
+                self.recorder.record_durably(&last).await.map_err(|e| ControlError::Refused(e.into()))?;
+            }
+            self.over(some, self.clock.now(), &by);
         }
         self.save_defence().await?;
         Ok(found)
@@ -240,15 +299,33 @@ impl Platform {
         let now = self.clock.now();
         for action in self.defence.standing.expire(now) {
             self.note(&self.undo_event(&action, "", "ended by itself"));
-            self.over(&action, action.until, "");
+            self.over(std::slice::from_ref(&action), action.until, "");
         }
     }
 
-    fn over(&self, action: &Arc<Action>, at: Timestamp, by: &str) {
-        self.defence.standing.remove(&action.id);
-        let ended = Arc::new(Action { ended: Some((at, by.to_owned())), ..Action::clone(action) });
-        self.defence.past.lock().push_back(ended.clone());
-        self.defence.unsaved.lock().action(ended);
+    /// Ends what the node did by itself for what it does in its place.
+    pub(super) fn gave_way(&self, action: &Arc<Action>, to: &str) {
+        self.note(&self.undo_event(
+            action,
+            "",
+            &format!("gave way to `{to}`: no more room for what is done by itself"),
+        ));
+        self.over(std::slice::from_ref(action), self.clock.now(), "");
+    }
+
+    fn over(&self, actions: &[Arc<Action>], at: Timestamp, by: &str) {
+        self.defence.standing.remove_all(actions.iter().map(|action| &*action.id));
+        let mut past = self.defence.past.lock();
+        for action in actions {
+            let ended = Arc::new(Action { ended: Some((at, by.to_owned())), ..Action::clone(action) });
+            let most = (limits::SIGNALS_OF_TENANT, limits::ACTIONS_MAX);
+            if let Some(oldest) = kept::make_room(&mut past, &ended.tenant, |one| &one.tenant, most) {
+                self.defence.unsaved.lock().action_gone(&oldest.id);
+            }
+            past.push_back(ended.clone());
+            self.defence.unsaved.lock().action(ended);
+        }
+        drop(past);
         self.defence.wake.send_replace(());
     }
 
@@ -258,7 +335,11 @@ impl Platform {
         let (until, reason) = (action.until, &action.reason);
         let control = if action.control { ", at the control API too" } else { "" };
         let strangers = if action.measure == Measure::BlockStrangers { ", strangers alone" } else { "" };
-        event.detail = format!("`{}` until {until}{strangers}{control}: {reason}", action.id).into();
+        let number = match &action.subject {
+            Subject::Revision(_, number) => format!(", {number}"),
+            _ => String::new(),
+        };
+        event.detail = format!("`{}` until {until}{number}{strangers}{control}: {reason}", action.id).into();
         event
     }
 

@@ -1,8 +1,11 @@
 //! Signals and actions in the store, sealed: what is to be written, and what is read at a start. It never decides.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
-use model::{Timestamp, limits};
+use model::{TenantId, Timestamp, limits};
 use shield::Action;
 use store::{Batch, Span, StoreError, SystemStore};
 
@@ -26,6 +29,27 @@ pub(super) struct Unsaved {
     /// Ids of rows that go.
     signals_gone: Vec<Vec<u8>>,
     actions_gone: Vec<String>,
+}
+
+/// Makes room for one of a tenant in what is kept, the newest last. What goes is its tenant's own oldest where that has
+/// as many as it may (`most.0`), or else, where there are too many of all (`most.1`), the oldest of whoever has the most:
+/// who makes much noise at one tenant hides nothing of another.
+pub(super) fn make_room<T>(
+    kept: &mut VecDeque<T>,
+    of: &Option<TenantId>,
+    whose: impl Fn(&T) -> &Option<TenantId>,
+    most: (usize, usize),
+) -> Option<T> {
+    let mut counts: HashMap<&Option<TenantId>, usize> = HashMap::new();
+    kept.iter().for_each(|one| *counts.entry(whose(one)).or_default() += 1);
+    let own = counts.get(of).copied().unwrap_or_default();
+    let from = match own >= most.0 {
+        true => of.clone(),
+        false if kept.len() >= most.1 => (*counts.iter().max_by_key(|(_, count)| **count)?.0).clone(),
+        false => return None,
+    };
+    let at = kept.iter().position(|one| *whose(one) == from)?;
+    kept.remove(at)
 }
 
 impl Unsaved {
@@ -105,8 +129,14 @@ impl Defence {
         for action in actions {
             let end = action.ended.as_ref().map_or(action.until, |(at, _)| *at);
             if action.ended.is_none() {
-                // Also those that ended while nobody was here: they are told of as over.
-                let _full = self.standing.put(action);
+                // Also those that ended while nobody was here: they are told of as over. Of a store that had more than there
+                // may be, the rest goes.
+                let id = action.id.clone();
+                match self.standing.put(action) {
+                    Ok(None) => {}
+                    Ok(Some(gone)) => unsaved.action_gone(&gone.id),
+                    Err(_full) => unsaved.action_gone(&id),
+                }
             } else if now.since_ms(end) > KEPT_MS {
                 unsaved.action_gone(&action.id);
             } else {
@@ -147,5 +177,32 @@ impl Platform {
             }
             self.sealed.system().commit(batch).await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_much_noise_hides_nothing_of_others() {
+        let names: Vec<Option<TenantId>> = ["one", "two", "three"].map(|name| name.parse().ok()).into();
+        let mut kept: VecDeque<(Option<TenantId>, u32)> = VecDeque::new();
+        let mut add = |tenant: &Option<TenantId>, n: u32| {
+            let gone = make_room(&mut kept, tenant, |one| &one.0, (4, 8));
+            kept.push_back((tenant.clone(), n));
+            gone
+        };
+        let [one, two, three] = &names[..] else { panic!("three names") };
+        assert_eq!(add(one, 0), None);
+        for n in 0..100 {
+            let gone = add(two, n);
+            assert_eq!(gone, n.checked_sub(4).map(|n| (two.clone(), n)), "its own oldest");
+        }
+        for n in 0..3 {
+            assert_eq!(add(three, n), None);
+        }
+        assert_eq!(add(one, 1).unwrap().0, *two, "of whoever has the most");
+        assert!(kept.iter().any(|kept| *kept == (one.clone(), 0)));
     }
 }

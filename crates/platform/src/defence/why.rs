@@ -11,6 +11,7 @@ use shield::Action;
 use super::Noticed;
 use crate::{
     Platform, Recorded,
+    recorder::COUNTED,
     refused::{ControlError, Ctx},
 };
 
@@ -30,6 +31,9 @@ pub struct Story {
     pub actions: Vec<Arc<Action>>,
     /// Refusals, signals and actions of the record, the newest first.
     pub events: Vec<Recorded>,
+    /// The request that was asked about has no event of its own: of many alike, all but the first are counted together, and
+    /// `events` are those counts that it may be in.
+    pub gathered: bool,
 }
 
 impl Platform {
@@ -72,7 +76,34 @@ impl Platform {
             return Err(ControlError::NotFound(format!("signal, action or request `{id}`")));
         }
         let events = self.events_behind(tenant, request, &signals, &actions).await?;
-        Ok(Story { signals, actions, events })
+        match request {
+            Some(request) if !events.iter().any(|one| one.event.request == Some(request)) => {
+                let counted = self.counts_around(tenant, request).await?;
+                let gathered = !counted.is_empty();
+                let events = events.into_iter().chain(counted).collect();
+                Ok(Story { signals, actions, events, gathered })
+            }
+            _ => Ok(Story { signals, actions, events, gathered: false }),
+        }
+    }
+
+    /// Refusals that were counted together while a request came. A tenant sees its own alone: those of the node have
+    /// addresses of whoever asked anybody.
+    async fn counts_around(
+        &self,
+        tenant: Option<&TenantId>,
+        request: RequestId,
+    ) -> Result<Vec<Recorded>, ControlError> {
+        let came = request.time();
+        let wanted = |event: &Event| {
+            event.kind == Kind::Refusal
+                && event.request.is_none()
+                && event.tenant.as_ref() == tenant
+                && event.detail.ends_with(COUNTED)
+                && event.time.since_ms(came) <= limits::REFUSALS_GATHER_MS + AFTER_MS
+        };
+        let found = self.recorder.newest_since(EVENTS_MAX, came, wanted).await?;
+        Ok(found.into_iter().map(|(number, event)| Recorded { number, event }).collect())
     }
 
     async fn events_behind(

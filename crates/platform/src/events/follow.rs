@@ -154,14 +154,12 @@ impl Follower {
                     tracing::info!(sink = outlet.order.name, "the sink takes events again");
                 }
             }
-            Err(SinkError::Never { why }) => {
-                outlet.refused.fetch_add(count, Relaxed);
-                tracing::warn!(
-                    sink = outlet.order.name,
-                    why,
-                    events = count,
-                    "a sink refused events for good"
-                );
+            Err(SinkError::Never { why, lost }) => {
+                let lost = (lost as u64).min(count);
+                outlet.refused.fetch_add(lost, Relaxed);
+                outlet.delivered.fetch_add(count - lost, Relaxed);
+                let sink = &outlet.order.name;
+                tracing::warn!(sink, why, events = lost, "a sink refused events for good");
                 *outlet.failing.lock() = Some((self.recorder.now(), why));
             }
             Err(SinkError::Later { why, after }) => return Err((why, after)),

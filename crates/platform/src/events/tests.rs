@@ -154,12 +154,18 @@ async fn a_sink_that_fails_gets_the_same_again_after_the_time_that_it_asks_for()
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_for_good_is_counted_and_the_next_goes_on() {
     let (node, sink) = (Node::new().await, Scripted::default());
-    sink.script.lock().push_back(Err(SinkError::Never { why: "bad".into() }));
+    sink.script.lock().push_back(Err(SinkError::Never { why: "bad".into(), lost: 2 }));
     let sinks = node.follow(&sink, ALL, &REFUSALS).await;
     node.record(Kind::Refusal, false, 2).await;
     until("a refusal", || sinks.views(0).iter().all(|view| view.refused == 2)).await;
     let last = node.record(Kind::Refusal, false, 1).await;
     until("the next", || sink.numbers() == [last]).await;
+    // Of a batch of which it refuses a part, the rest is delivered.
+    sink.script.lock().push_back(Err(SinkError::Never { why: "bad".into(), lost: 1 }));
+    let before = sinks.views(0).remove(0).delivered;
+    node.record(Kind::Refusal, false, 3).await;
+    let view = || sinks.views(0).remove(0);
+    until("a part", || view().refused == 3 && view().delivered == before + 2).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,3 +161,27 @@ fn a_source_of_ipv6_is_its_network() {
     assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     assert_ne!(of("192.0.2.2"), of("192.0.2.1"));
 }
+
+#[test]
+fn a_range_has_one_name_and_one_family() {
+    let of = |text: &str| text.parse::<Cidr>().map(|range| range.to_string());
+    for (text, expect) in [
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:10.0.0.1/128", "10.0.0.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("2001:db8::", "2001:db8::/128"),
+    ] {
+        assert_eq!(of(text).as_deref(), Ok(expect), "{text}");
+    }
+    for text in ["::ffff:10.0.0.1/129", "::ffff:10.0.0.1/104", "::ffff:10.0.0.1/32", "10.0.0.0/33"] {
+        assert!(of(text).is_err(), "{text}");
+    }
+    let holds =
+        |range: &str, address: &str| range.parse::<Cidr>().unwrap().contains(address.parse().unwrap());
+    assert!(
+        holds("::/0", "2001:db8::1") && !holds("::/0", "192.0.2.1") && !holds("::/0", "::ffff:192.0.2.1")
+    );
+    assert!(holds("0.0.0.0/0", "::ffff:192.0.2.1") && !holds("0.0.0.0/0", "::1"));
+}

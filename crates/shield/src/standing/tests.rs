@@ -79,22 +79,113 @@ fn everything_ends() {
     assert!(!standing.is_any());
 }
 
+/// Puts many on their shelf at once: each put arranges all anew.
+fn fill(standing: &Standing, many: impl Iterator<Item = Arc<Action>>) {
+    let mut shelves = standing.shelves.write();
+    shelves.all.extend(many.map(|action| (action.id.clone(), action)));
+    standing.arranged(&mut shelves);
+}
+
+fn by(who: &str, until_ms: u64, action: &Arc<Action>) -> Arc<Action> {
+    Arc::new(Action { by: who.into(), until: NOW.plus_ms(until_ms), ..Action::clone(action) })
+}
+
+fn network(n: usize) -> Subject {
+    range(&format!("2001:db8:{:x}:{:x}::/64", n >> 16, n & 0xffff))
+}
+
 #[test]
-fn there_is_a_most() {
+fn what_is_done_by_itself_gives_way_and_operators_have_room() {
     let standing = Standing::default();
-    let put = |n: u32| {
-        let subject = Subject::Source(std::net::Ipv4Addr::from_bits(n).to_string().parse().unwrap());
-        standing.put(action(&format!("a{n}"), None, Measure::Slow, subject))
+    let own = |n: usize, tenant| {
+        by(
+            BY_ITSELF,
+            60_000 + n as u64,
+            &action(&format!("s{n}"), tenant, Measure::BlockStrangers, network(n)),
+        )
     };
-    // Arranged anew at each: few are enough to see that the most holds.
-    for n in 0..8 {
-        put(n).unwrap();
+    // Somebody touches bait of one tenant from very many networks; another tenant's attacker is blocked too.
+    standing.put(own(0, Some("two"))).unwrap();
+    for n in 1..=4_096 {
+        let gone = standing.put(own(n, Some("one"))).unwrap();
+        let oldest = n.checked_sub(limits::ACTIONS_BY_ITSELF_OF_TENANT).filter(|n| *n > 0);
+        assert_eq!(gone.map(|action| action.id.clone()), oldest.map(|n| format!("s{n}")), "{n}");
     }
-    standing.shelves.write().all.extend(
-        (8..limits::ACTIONS_MAX as u32)
-            .map(|n| (format!("a{n}"), action(&format!("a{n}"), None, Measure::Slow, range("192.0.2.1")))),
-    );
-    assert_eq!(put(u32::MAX), Err(TooMany));
+    assert!(standing.action("s0").is_some(), "another tenant's stays");
+    assert_eq!(standing.of_tenant(Some(&"one".parse().unwrap())).len(), limits::ACTIONS_BY_ITSELF_OF_TENANT);
+    // Whoever operates has room all the same.
+    let put = |id: &str, tenant| {
+        standing.put(by("User::\"x\"", 1, &action(id, tenant, Measure::Block, network(9_999))))
+    };
+    assert_eq!(put("o1", Some("one")), Ok(None));
+    assert_eq!(put("o2", None), Ok(None));
+
+    // Of many tenants, each full: a new one still has a place, and takes it from whoever's ends the soonest.
+    for tenant in ["three", "four", "five", "six"] {
+        for n in 0..limits::ACTIONS_BY_ITSELF_OF_TENANT {
+            let one = by(
+                BY_ITSELF,
+                1_000_000,
+                &action(&format!("{tenant}{n}"), Some(tenant), Measure::Slow, network(n)),
+            );
+            standing.put(one).unwrap();
+        }
+    }
+    let count = || standing.shelves.read().all.values().filter(|action| action.is_by_itself()).count();
+    assert_eq!(count(), limits::ACTIONS_BY_ITSELF_MAX);
+    assert!(standing.put(own(1, Some("seven"))).unwrap().is_some());
+    assert_eq!(count(), limits::ACTIONS_BY_ITSELF_MAX);
+}
+
+#[test]
+fn operators_of_tenants_leave_room_for_those_of_the_node() {
+    let standing = Standing::default();
+    let many = |tenant: &'static str, most: usize| {
+        (0..most).map(move |n| {
+            by(
+                "User::\"x\"",
+                60_000,
+                &action(&format!("{tenant}{n}"), Some(tenant), Measure::Block, network(n)),
+            )
+        })
+    };
+    let put = |id: &str, tenant| {
+        standing.put(by("User::\"x\"", 1, &action(id, tenant, Measure::Block, network(1))))
+    };
+    fill(&standing, many("one", limits::ACTIONS_OF_TENANT));
+    assert_eq!(put("x1", Some("one")), Err(TooMany(limits::ACTIONS_OF_TENANT)));
+    assert_eq!(put("x2", Some("two")), Ok(None));
+    fill(&standing, many("two", limits::ACTIONS_OF_TENANT - 1));
+    fill(&standing, many("three", limits::ACTIONS_OF_TENANT - 1));
+    assert!(put("x3", Some("four")).is_err());
+    assert_eq!(put("x4", None), Ok(None));
+}
+
+#[test]
+fn one_that_ends_sooner_hides_none_that_ends_later() {
+    let (tenant, function): (TenantId, FunctionName) = ("one".parse().unwrap(), "hello".parse().unwrap());
+    let (token, number): (TokenId, _) = ("t4x8k2m9q1r7z".parse().unwrap(), RevisionNumber(3));
+    for order in [[3_600_000, 3_000], [3_000, 3_600_000]] {
+        let standing = Standing::default();
+        for (n, until_ms) in order.into_iter().enumerate() {
+            let suspend =
+                action(&format!("t{n}"), Some("one"), Measure::Suspend, Subject::Token(token.clone()));
+            let subject = Subject::Revision(function.clone(), number);
+            let quarantine = action(&format!("q{n}"), Some("one"), Measure::Quarantine, subject);
+            standing.put(by("User::\"x\"", until_ms, &suspend)).unwrap();
+            standing.put(by("User::\"x\"", until_ms, &quarantine)).unwrap();
+        }
+        for at in [0, 2_999, 3_000, 3_599_999] {
+            let now = NOW.plus_ms(at);
+            assert!(standing.of_token(&token, now).is_some(), "{order:?} at {at}");
+            assert!(standing.of_revision(&tenant, &function, number, now).is_some(), "{order:?} at {at}");
+        }
+        assert!(standing.of_token(&token, NOW.plus_ms(3_600_000)).is_none());
+        // The one that is left counts when the other is undone.
+        let longest = standing.of_token(&token, NOW).unwrap().id.clone();
+        standing.remove(&longest);
+        assert!(standing.of_token(&token, NOW).is_some());
+    }
 }
 
 #[test]

@@ -60,3 +60,18 @@ fn what_is_no_file_or_full_is_an_error_and_not_an_end() {
     let full = FileConfig { path: "/dev/full".into(), bytes_max: 10, keep: 1 };
     append(&full, b"x\n").unwrap_err();
 }
+
+#[test]
+fn a_pipe_is_refused_at_once_and_nobody_waits_for_its_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = FileConfig { path: folder.path().join("pipe"), bytes_max: 10, keep: 1 };
+    let made = std::process::Command::new("mkfifo").arg(&pipe.path).status().unwrap();
+    assert!(made.success());
+    assert_eq!(append(&pipe, b"x\n").unwrap_err().1.kind(), io::ErrorKind::InvalidInput);
+    assert!(FileSink::new(pipe).unwrap_err().to_string().contains("is no regular file"));
+    let dir = FileConfig { path: folder.path().to_owned(), bytes_max: 10, keep: 1 };
+    FileSink::new(dir).unwrap_err();
+    for path in ["events.ndjson", "no/such"] {
+        FileSink::new(FileConfig { path: folder.path().join(path), bytes_max: 10, keep: 1 }).unwrap();
+    }
+}

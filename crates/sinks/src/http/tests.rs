@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-fn answered(status: u16, retry_after: Option<&'static str>) -> Result<(), SinkError> {
+fn answered(status: u16, retry_after: Option<&'static str>) -> Result<(), NotTaken> {
     let mut headers = HeaderMap::new();
     if let Some(text) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
@@ -18,11 +18,12 @@ fn a_status_says_whether_the_batch_is_taken_waits_or_is_lost() {
         assert_eq!(answered(status, None), Ok(()));
     }
     for status in [301, 307, 401, 403, 404, 408, 429, 500, 502, 503, 504, 599] {
-        assert!(matches!(answered(status, None), Err(SinkError::Later { after: None, .. })), "{status}");
+        assert!(matches!(answered(status, None), Err(NotTaken::Later(_, None))), "{status}");
     }
-    for status in [400, 405, 409, 413, 415, 422] {
-        assert!(matches!(answered(status, None), Err(SinkError::Never { .. })), "{status}");
+    for status in [400, 405, 409, 415, 422] {
+        assert!(matches!(answered(status, None), Err(NotTaken::Never(_))), "{status}");
     }
+    assert!(matches!(answered(413, None), Err(NotTaken::TooLarge(_))));
 }
 
 #[test]
@@ -38,21 +39,52 @@ fn a_receiver_says_when_to_come_again_within_the_bound() {
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
     ] {
         for status in [429, 503] {
-            let Err(SinkError::Later { after, .. }) = answered(status, Some(text)) else { unreachable!() };
+            let Err(NotTaken::Later(_, after)) = answered(status, Some(text)) else { unreachable!() };
             assert_eq!(after, expect, "{text}");
         }
     }
 }
 
+fn one(line: &str) -> Delivery {
+    let time = model::Timestamp::from_unix_ms(0);
+    Delivery { sequence: 1, time, kind: "node", severity: 1, line: line.to_owned() }
+}
+
+/// Hands lines over to a receiver that takes at most some bytes at once. What it took, and what came of it.
+async fn sent(lines: &[&str], most: usize, refuses: &str) -> (String, Result<(), SinkError>) {
+    let batch: Vec<Delivery> = lines.iter().map(|line| one(line)).collect();
+    let taken = std::cell::RefCell::new(String::new());
+    let done = by_halves(&batch, async |part| {
+        let text: String = part.iter().map(|one| one.line.as_str()).collect();
+        match () {
+            () if text.len() > most => return Err(NotTaken::TooLarge("too large".into())),
+            () if text == refuses => return Err(NotTaken::Never("bad".into())),
+            () if text.contains('!') => return Err(not_now("busy")),
+            () => taken.borrow_mut().push_str(&text),
+        }
+        Ok(())
+    });
+    let done = done.await;
+    (taken.into_inner(), done)
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_goes_in_parts_and_in_order() {
+    let lines = ["a", "b", "c", "d", "e", "f", "g"];
+    for most in 1..=8 {
+        assert_eq!(sent(&lines, most, "").await, ("abcdefg".into(), Ok(())), "{most}");
+    }
+    // One that is too large alone is lost, alone.
+    let (taken, done) = sent(&["a", "b", "ccc", "d"], 2, "").await;
+    assert_eq!((&*taken, done), ("abd", Err(SinkError::Never { why: "too large".into(), lost: 1 })));
+    let (taken, done) = sent(&["a", "b", "c", "d"], 2, "cd").await;
+    assert_eq!((&*taken, done), ("ab", Err(SinkError::Never { why: "bad".into(), lost: 2 })));
+    let (taken, done) = sent(&["a", "b", "c", "!"], 2, "").await;
+    assert_eq!((&*taken, done), ("ab", Err(SinkError::Later { why: "busy".into(), after: None })));
+}
+
 #[test]
 fn a_batch_is_lines_or_an_array() {
-    let one = |line: &str| Delivery {
-        sequence: 1,
-        time: model::Timestamp::from_unix_ms(0),
-        kind: "node",
-        severity: 1,
-        line: line.to_owned(),
-    };
     let batch = [one("{\"a\":1}"), one("{\"a\":2}")];
     assert_eq!(body(Format::Ndjson, &batch), ("application/x-ndjson", Bytes::from("{\"a\":1}\n{\"a\":2}\n")));
     assert_eq!(body(Format::Json, &batch), ("application/json", Bytes::from("[{\"a\":1},{\"a\":2}]")));

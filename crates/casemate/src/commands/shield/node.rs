@@ -27,19 +27,26 @@ pub(super) async fn shield(context: &Context, args: Shield) -> Result<(), Failur
         Shield::Block(args) => {
             let cli::Block { source, act, strangers, slow, control, of } = *args;
             let new = NewShieldAction { source: Some(source), strangers, slow, control, ..asked(act) };
-            done(out, &client.shield_act(of.of_node, &new).await?);
+            done(out, &client.shield_act(of.of_node, &new).await?, of.of_node);
         }
         Shield::Suspend { id, act } => {
             let new = NewShieldAction { token: Some(id), ..asked(act) };
-            done(out, &client.shield_act(false, &new).await?);
+            done(out, &client.shield_act(false, &new).await?, false);
         }
         Shield::Quarantine { function, act } => {
             let new = NewShieldAction { function: Some(function), ..asked(act) };
-            done(out, &client.shield_act(false, &new).await?);
+            done(out, &client.shield_act(false, &new).await?, false);
         }
-        Shield::Unblock { which, of } => {
-            let undone = client.shield_undo(of.of_node, &which).await?;
+        Shield::Unblock { which, automatic, of, .. } => {
+            let query = match which {
+                Some(which) => format!("which={which}"),
+                None => format!("all={}", if automatic { "automatic" } else { "any" }),
+            };
+            let undone = client.shield_undo(of.of_node, &query).await?;
             out.answer(&undone, |undone| {
+                if undone.undone.is_empty() {
+                    return "there was nothing to undo".to_owned();
+                }
                 let lines = undone.undone.iter().map(|one| format!("undone: {}", line(one)));
                 lines.collect::<Vec<_>>().join("\n")
             });
@@ -78,8 +85,11 @@ fn asked(act: cli::Act) -> NewShieldAction {
     NewShieldAction { seconds: act.seconds, reason: act.reason, ..NewShieldAction::default() }
 }
 
-fn done(out: &Output, made: &ShieldAction) {
-    out.answer(made, |made| format!("{}\nundo it with `casemate shield unblock {}`", line(made), made.id));
+fn done(out: &Output, made: &ShieldAction, of_node: bool) {
+    let whose = if of_node { " --of-node" } else { "" };
+    out.answer(made, |made| {
+        format!("{}\nundo it with `casemate shield unblock {}{whose}`", line(made), made.id)
+    });
 }
 
 /// One action in one line.
@@ -147,15 +157,27 @@ fn story(out: &Output, found: &ShieldStory) -> String {
     if !found.actions.is_empty() {
         parts.push(found.actions.iter().map(line).collect::<Vec<_>>().join("\n"));
     }
-    let text = |event: &serde_json::Value, key: &str| harmless(event[key].as_str().unwrap_or_default());
+    let text = |event: &serde_json::Value, key: &str| {
+        let text = event[key].as_str().unwrap_or_default();
+        match key {
+            "time" => harmless(text).chars().take(19).map(|c| if c == 'T' { ' ' } else { c }).collect(),
+            _ => harmless(text),
+        }
+    };
     let rows: Vec<Vec<String>> = found
         .events
         .iter()
         .map(|record| {
             let event = &record.event;
-            ["at", "kind", "code", "source", "principal", "detail"].map(|key| text(event, key)).to_vec()
+            ["time", "kind", "code", "source", "principal", "detail"].map(|key| text(event, key)).to_vec()
         })
         .collect();
+    if found.gathered {
+        parts.push(
+            "the request has no record of its own: of many alike all but the first are counted together, here:"
+                .to_owned(),
+        );
+    }
     if rows.is_empty() {
         parts.push("no refusal, signal or action of the record is behind it".to_owned());
     } else {

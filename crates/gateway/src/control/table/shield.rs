@@ -6,7 +6,10 @@ use super::{Endpoint, Operation as Op, Shape, endpoint, json};
 use crate::api;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    const WHICH: &[(&str, &str)] = &[("which", "An action by its name, or all against an address")];
+    const WHICH: &[(&str, &str)] = &[
+        ("which", "An action by its name, or all against an address"),
+        ("all", "In its place: `any` for all actions, `automatic` for all that the node did by itself"),
+    ];
     let none = Shape::Nothing;
     let report = || (200, json::<api::ShieldReport>());
     let undone = || (200, json::<api::UndoneActions>());
