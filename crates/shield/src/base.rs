@@ -3,9 +3,6 @@
 
 use waf::{LoadError, NoFiles, Rules, Source};
 
-/// The rules' version: it grows with every change of what they refuse.
-pub const BASE_VERSION: &str = "1";
-
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         [$(Source { name: concat!("base/", $name), text: include_str!(concat!("../rules/", $name)) }),+]

@@ -21,7 +21,7 @@ mod screen;
 mod standing;
 mod watch;
 
-pub use base::{BASE_SOURCES, BASE_VERSION, base_rules};
+pub use base::{BASE_SOURCES, base_rules};
 pub use blocked::Blocked;
 pub use firewall::{At, Cidr, CidrError, Entry, EntryError, Firewall, Lists, Ranges, SetError, Sets, source};
 pub use forwarded::{ForwardHeader, ForwardedMalformed, Forwarders};
