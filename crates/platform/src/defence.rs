@@ -213,14 +213,20 @@ impl Platform {
         caller: &identity::Caller,
         source: IpAddr,
     ) -> Option<String> {
-        let session =
-            || caller.proof().filter(|proof| proof.kind() == ProofKind::Session)?.key_id()?.parse().ok();
+        let session = || {
+            caller
+                .proof()
+                .filter(|proof| proof.kind() == ProofKind::Session)?
+                .key_id()?
+                .parse::<TokenId>()
+                .ok()
+        };
         let (id, credential) = match (caller.token(), caller.proof()) {
             (Some(token), _) => (Some(token.clone()), format!("token `{token}`")),
             (None, Some(proof)) => match (proof.kind(), session(), proof.issuer()) {
                 (_, Some(id), _) => {
                     let credential = format!("session `{id}`");
-                    (Some::<TokenId>(id), credential)
+                    (Some(id), credential)
                 }
                 (ProofKind::AccessToken, None, Some(issuer)) => {
                     (None, format!("an access token of {} by `{issuer}`", caller.key()))

@@ -77,7 +77,12 @@ impl HttpSink {
 
     /// Hands a batch over; one that is too large for the receiver by halves, in order. What it does not take alone is lost.
     async fn deliver_all(&self, batch: &[Delivery]) -> Result<(), SinkError> {
-        by_halves(batch, async |part| self.post(part).await).await
+        let mut halves = Halves::of(batch);
+        while let Some(part) = halves.next_part() {
+            let done = self.post(part).await;
+            halves.came_to(part, done)?;
+        }
+        halves.ended()
     }
 
     async fn post(&self, batch: &[Delivery]) -> Result<(), NotTaken> {
@@ -142,29 +147,45 @@ fn not_now(why: impl std::fmt::Display) -> NotTaken {
     NotTaken::Later(why.to_string(), None)
 }
 
-/// Hands parts of a batch to `post`, the first first, each halved for as long as it is too large. Where a part may be
-/// taken later, the whole batch is sent again: better twice than never.
-async fn by_halves(
-    batch: &[Delivery],
-    post: impl AsyncFn(&[Delivery]) -> Result<(), NotTaken>,
-) -> Result<(), SinkError> {
-    let (mut lost, mut said) = (0, None);
-    let mut waiting = vec![batch];
-    while let Some(part) = waiting.pop() {
-        match post(part).await {
+/// What of a batch is still to be sent, the first first, and what was lost of it.
+struct Halves<'a> {
+    /// The next part is the last.
+    waiting: Vec<&'a [Delivery]>,
+    lost: usize,
+    why: Option<String>,
+}
+
+impl<'a> Halves<'a> {
+    fn of(batch: &'a [Delivery]) -> Self {
+        Self { waiting: vec![batch], lost: 0, why: None }
+    }
+
+    fn next_part(&mut self) -> Option<&'a [Delivery]> {
+        self.waiting.pop()
+    }
+
+    /// Takes in what a part came to: one that is too large is halved. Where it may be taken later, the whole batch is sent
+    /// again: better twice than never.
+    fn came_to(&mut self, part: &'a [Delivery], done: Result<(), NotTaken>) -> Result<(), SinkError> {
+        match done {
             Ok(()) => {}
             Err(NotTaken::Later(why, after)) => return Err(SinkError::Later { why, after }),
             Err(NotTaken::TooLarge(_)) if part.len() > 1 => {
                 let (first, second) = part.split_at(part.len() / 2);
-                waiting.extend([second, first]);
+                self.waiting.extend([second, first]);
             }
             Err(NotTaken::TooLarge(why) | NotTaken::Never(why)) => {
-                lost += part.len();
-                said = Some(why);
+                self.lost += part.len();
+                self.why = Some(why);
             }
         }
+        Ok(())
     }
-    said.map_or(Ok(()), |why| Err(SinkError::Never { why, lost }))
+
+    fn ended(self) -> Result<(), SinkError> {
+        let lost = self.lost;
+        self.why.map_or(Ok(()), |why| Err(SinkError::Never { why, lost }))
+    }
 }
 
 /// What a status means for the batch. Wrong credentials and a wrong path are the operator's to mend, and what waits

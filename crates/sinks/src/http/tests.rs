@@ -51,35 +51,36 @@ fn one(line: &str) -> Delivery {
 }
 
 /// Hands lines over to a receiver that takes at most some bytes at once. What it took, and what came of it.
-async fn sent(lines: &[&str], most: usize, refuses: &str) -> (String, Result<(), SinkError>) {
+fn sent(lines: &[&str], most: usize, refuses: &str) -> (String, Result<(), SinkError>) {
     let batch: Vec<Delivery> = lines.iter().map(|line| one(line)).collect();
-    let taken = std::cell::RefCell::new(String::new());
-    let done = by_halves(&batch, async |part| {
+    let (mut taken, mut halves) = (String::new(), Halves::of(&batch));
+    while let Some(part) = halves.next_part() {
         let text: String = part.iter().map(|one| one.line.as_str()).collect();
-        match () {
-            () if text.len() > most => return Err(NotTaken::TooLarge("too large".into())),
-            () if text == refuses => return Err(NotTaken::Never("bad".into())),
-            () if text.contains('!') => return Err(not_now("busy")),
-            () => taken.borrow_mut().push_str(&text),
+        let done = match () {
+            () if text.len() > most => Err(NotTaken::TooLarge("too large".into())),
+            () if text == refuses => Err(NotTaken::Never("bad".into())),
+            () if text.contains('!') => Err(not_now("busy")),
+            () => Ok(taken.push_str(&text)),
+        };
+        if let Err(error) = halves.came_to(part, done) {
+            return (taken, Err(error));
         }
-        Ok(())
-    });
-    let done = done.await;
-    (taken.into_inner(), done)
+    }
+    (taken, halves.ended())
 }
 
-#[tokio::test]
-async fn a_batch_that_is_too_large_goes_in_parts_and_in_order() {
+#[test]
+fn a_batch_that_is_too_large_goes_in_parts_and_in_order() {
     let lines = ["a", "b", "c", "d", "e", "f", "g"];
     for most in 1..=8 {
-        assert_eq!(sent(&lines, most, "").await, ("abcdefg".into(), Ok(())), "{most}");
+        assert_eq!(sent(&lines, most, ""), ("abcdefg".into(), Ok(())), "{most}");
     }
     // One that is too large alone is lost, alone.
-    let (taken, done) = sent(&["a", "b", "ccc", "d"], 2, "").await;
+    let (taken, done) = sent(&["a", "b", "ccc", "d"], 2, "");
     assert_eq!((&*taken, done), ("abd", Err(SinkError::Never { why: "too large".into(), lost: 1 })));
-    let (taken, done) = sent(&["a", "b", "c", "d"], 2, "cd").await;
+    let (taken, done) = sent(&["a", "b", "c", "d"], 2, "cd");
     assert_eq!((&*taken, done), ("ab", Err(SinkError::Never { why: "bad".into(), lost: 2 })));
-    let (taken, done) = sent(&["a", "b", "c", "!"], 2, "").await;
+    let (taken, done) = sent(&["a", "b", "c", "!"], 2, "");
     assert_eq!((&*taken, done), ("ab", Err(SinkError::Later { why: "busy".into(), after: None })));
 }
 
