@@ -16,7 +16,8 @@ use model::{FunctionName, PrincipalKind, RequestId, RevisionNumber, TenantId, Ti
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use shield::{
-    Action, Cidr, Measure, Peer, Responses, Sign, Signal, SignalKind, Standing, Subject, Thresholds, Watch,
+    Action, Cidr, Credential, Measure, Peer, Responses, Sign, Signal, SignalKind, Standing, Subject,
+    Thresholds, Watch,
 };
 use tokio::sync::watch;
 
@@ -213,37 +214,26 @@ impl Platform {
         caller: &identity::Caller,
         source: IpAddr,
     ) -> Option<String> {
-        let session = || {
-            caller
-                .proof()
-                .filter(|proof| proof.kind() == ProofKind::Session)?
-                .key_id()?
-                .parse::<TokenId>()
-                .ok()
+        let session = caller.proof().filter(|proof| proof.kind() == ProofKind::Session);
+        let session: Option<TokenId> = session.and_then(|proof| proof.key_id()?.parse().ok());
+        let credential = match (caller.token(), &session, caller.proof()) {
+            (Some(token), ..) => Credential::Token(token),
+            (None, Some(id), _) => Credential::Session(id),
+            (None, None, Some(proof)) if proof.kind() == ProofKind::AccessToken => {
+                Credential::Access { caller: caller.key(), issuer: proof.issuer()? }
+            }
+            _ => return None,
         };
-        let (id, credential) = match (caller.token(), caller.proof()) {
-            (Some(token), _) => (Some(token.clone()), format!("token `{token}`")),
-            (None, Some(proof)) => match (proof.kind(), session(), proof.issuer()) {
-                (_, Some(id), _) => {
-                    let credential = format!("session `{id}`");
-                    (Some(id), credential)
-                }
-                (ProofKind::AccessToken, None, Some(issuer)) => {
-                    (None, format!("an access token of {} by `{issuer}`", caller.key()))
-                }
-                _ => return None,
-            },
-            (None, None) => return None,
-        };
-        let action = id.as_ref().and_then(|id| self.defence.standing.of_token(id, self.clock.now()));
+        let id = caller.token().or(session.as_ref());
+        let action = id.and_then(|id| self.defence.standing.of_token(id, self.clock.now()));
         if let Some(action) = action {
             return Some(format!("{credential} is suspended by `{}` until {}", action.id, action.until));
         }
         let is_person = caller.principal().kind == PrincipalKind::User;
         let now_ms = self.clock.monotonic_ms();
-        let signal = self.defence.watch.place(&credential, is_person, source, now_ms)?;
+        let signal = self.defence.watch.place(credential, is_person, source, now_ms)?;
         let tenant = caller.principal().tenant.as_ref().or(around.tenant);
-        let (source, principal, token) = (Some(source), caller.key(), id.as_ref());
+        let (source, principal, token) = (Some(source), caller.key(), id);
         self.signal(Around { tenant, source, principal, token, allowed: true, ..around }, &signal);
         None
     }

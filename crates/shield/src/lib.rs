@@ -32,4 +32,4 @@ pub use rate::{Left, Limiter, Rate, Rated};
 pub use repeats::{Repeated, Repeats};
 pub use screen::{Admitted, ClientCertificate, Peer, Port, Screened, Shield, ShieldConfig};
 pub use standing::{Action, Against, BY_ITSELF, Measure, Responses, Standing, Subject, TooMany};
-pub use watch::{Sign, Signal, SignalKind, Thresholds, Watch};
+pub use watch::{Credential, Sign, Signal, SignalKind, Thresholds, Watch};

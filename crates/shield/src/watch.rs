@@ -7,15 +7,41 @@
 mod shelf;
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
 };
 
 use model::{TenantId, TokenId, limits};
 
 use crate::firewall::source;
 use shelf::{Seen, Shelf};
+
+/// What somebody is known by who was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential<'a> {
+    /// A token, by its id.
+    Token(&'a TokenId),
+    /// A session, by its id.
+    Session(&'a TokenId),
+    /// An issuer's access tokens, of which each hour may have another: by whose they are.
+    Access {
+        /// The caller.
+        caller: &'a str,
+        /// The issuer.
+        issuer: &'a str,
+    },
+}
+
+impl fmt::Display for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => write!(f, "token `{id}`"),
+            Self::Session(id) => write!(f, "session `{id}`"),
+            Self::Access { caller, issuer } => write!(f, "an access token of {caller} by `{issuer}`"),
+        }
+    }
+}
 
 /// Something that honest clients do seldom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +272,8 @@ pub struct Watch {
     marks: RandomState,
     sources: Shelf<Whose, Suspect>,
     claims: Shelf<(Option<TenantId>, String), Claimed>,
-    tokens: Shelf<Arc<str>, Places>,
+    /// By a hash of the credential that nobody outside can foretell.
+    tokens: Shelf<u64, Places>,
 }
 
 impl Watch {
@@ -345,12 +372,17 @@ impl Watch {
         })
     }
 
-    /// Counts the places that a credential comes from: a network (`/16` of IPv4, `/32` of IPv6) is one. It is named by its
-    /// id, or by whose it is where each request may have another.
-    pub fn place(&self, credential: &str, is_person: bool, address: IpAddr, now_ms: u64) -> Option<Signal> {
+    /// Counts the places that a credential comes from: a network (`/16` of IPv4, `/32` of IPv6) is one.
+    pub fn place(
+        &self,
+        credential: Credential<'_>,
+        is_person: bool,
+        address: IpAddr,
+        now_ms: u64,
+    ) -> Option<Signal> {
         let network = network(address);
         let most = if is_person { self.thresholds.places_of_user } else { self.thresholds.places_of_service };
-        self.tokens.with(&Arc::from(credential), now_ms, |places| {
+        self.tokens.with(&self.marks.hash_one(credential), now_ms, |places| {
             places.last_ms = now_ms;
             if let Some((_, last)) = places.networks.iter_mut().find(|(known, _)| *known == network) {
                 *last = now_ms;

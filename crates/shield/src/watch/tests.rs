@@ -130,7 +130,8 @@ fn nothing_is_gained_by_the_moment_at_which_somebody_begins() {
 #[test]
 fn places_of_a_credential() {
     let check = |is_person: bool, networks: u8, step_ms: u64, expect: usize| {
-        let (watch, token) = (watch(), "token `t4x8k2m9q1r7z`");
+        let (watch, id) = (watch(), "t4x8k2m9q1r7z".parse().unwrap());
+        let token = Credential::Token(&id);
         let found = (0..networks)
             .filter_map(|n| watch.place(token, is_person, [10, n, 0, 1].into(), u64::from(n) * step_ms));
         assert_eq!(found.count(), expect, "{networks} networks, one in {step_ms} ms");
@@ -140,7 +141,8 @@ fn places_of_a_credential() {
     check(true, 20, limits::TOKEN_PLACES_MS / 3, 0);
     check(false, 20, 1_000, 0);
     check(false, 60, 1_000, 1);
-    let (watch, token) = (watch(), "token `t4x8k2m9q1r7z`");
+    let (watch, id) = (watch(), "t4x8k2m9q1r7z".parse().unwrap());
+    let token = Credential::Token(&id);
     let near = (0..250).filter_map(|n| watch.place(token, true, [10, 0, 0, n].into(), 0));
     assert_eq!(near.count(), 0, "one network with many addresses");
 }
