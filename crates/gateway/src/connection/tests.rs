@@ -17,7 +17,10 @@ use tokio_rustls::{TlsConnector, client};
 use super::*;
 use crate::{
     problem::Problem,
-    stage::{respond, shape::shape},
+    stage::{
+        respond,
+        shape::{settled, shape},
+    },
     tls::{Certificates, NodeCertificates, Pair},
 };
 
