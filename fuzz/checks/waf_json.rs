@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use waf::body::{BodyError, Bounds, json};
 
 /// What must hold of any bytes.
-pub fn holds(input: &[u8]) {
+pub(crate) fn holds(input: &[u8]) {
     let bounds = Bounds { pairs_max: 64, depth_max: 16, ..Bounds::default() };
     let (parsed, error) = json(input, &bounds);
     assert!(parsed.pairs.len() <= 64);

@@ -3,7 +3,7 @@
 use waf::body::{Bounds, multipart};
 
 /// What must hold of any bytes.
-pub fn holds(input: &[u8]) {
+pub(crate) fn holds(input: &[u8]) {
     let cut = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
     let (head, body) = input.split_at(cut);
     let content_type = [b"multipart/form-data; boundary=", head].concat();

@@ -25,7 +25,7 @@ fn told(rules: &Arc<Rules>, (query, body): (&[u8], &[u8]), unfiltered: bool) -> 
 }
 
 /// What must hold of any bytes.
-pub fn holds(input: &[u8]) {
+pub(crate) fn holds(input: &[u8]) {
     let mut parts = input.splitn(3, |byte| *byte == 0);
     let text = parts.next().and_then(|text| std::str::from_utf8(text).ok());
     let query = parts.next().unwrap_or(b"c=%27or+1&d=<e>");

@@ -7,7 +7,7 @@ use waf::{
 };
 
 /// What must hold of any bytes.
-pub fn holds(input: &[u8]) {
+pub(crate) fn holds(input: &[u8]) {
     let present = ByteSet::of(input);
     for transformation in Transformation::all() {
         let made = transformation.apply(input);

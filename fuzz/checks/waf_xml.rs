@@ -3,7 +3,7 @@
 use waf::body::{Bounds, decompress, urlencoded, xml};
 
 /// What must hold of any bytes.
-pub fn holds(input: &[u8]) {
+pub(crate) fn holds(input: &[u8]) {
     let bounds = Bounds { pairs_max: 64, depth_max: 16, bytes_max: 1 << 16 };
     assert!(xml(input, &bounds).0.pairs.len() <= 64);
     assert!(urlencoded(input, b'&', &bounds).pairs.len() <= 64);
