@@ -36,6 +36,7 @@ mod reach;
 mod recent;
 mod recorder;
 mod recover;
+mod refusals;
 mod refused;
 mod routes;
 mod rules;

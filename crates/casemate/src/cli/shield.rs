@@ -119,11 +119,11 @@ pub(crate) enum Shield {
     /// Undo a block, a suspension or a quarantine before its time
     #[command(
         visible_alias = "undo",
-        after_help = "Examples:\n  casemate shield unblock 192.0.2.7\n  casemate shield unblock --all --automatic"
+        group = clap::ArgGroup::new("what").required(true).args(["which", "all"]),
+        after_help = "Example:\n  casemate shield unblock 192.0.2.7\n  casemate shield unblock --all --automatic"
     )]
     Unblock {
         /// The action's name; or the address, whatever is done against it
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
         which: Option<String>,
         /// All that is in force
         #[arg(long)]
