@@ -116,9 +116,9 @@ pub fn friendly(tools: &Tools, node: &Node) -> Result<()> {
     node.deploy("hello", &tools.root.join("guests/built/hello.wasm"), "").map(drop)
 }
 
-/// Its callers, for so long.
-pub fn friendly_order(node: &Node, seconds: f64) -> Value {
-    load::open_loop(&node.to(), "/hello", FRIENDLY_CONNECTIONS, FRIENDLY_RATE, seconds)
+/// Its callers, or another's, for so long.
+pub fn friendly_order(node: &Node, path: &str, seconds: f64) -> Value {
+    load::open_loop(&node.to(), path, FRIENDLY_CONNECTIONS, FRIENDLY_RATE, seconds)
 }
 
 /// The first line that says something, of a command's error as text or JSON.

@@ -23,9 +23,13 @@ const TIMES: f64 = 100.0;
 /// Connections of the source that floods.
 const CONNECTIONS: usize = 64;
 
+/// A function that takes twice what its friends send from one source.
+const LIMITED: &str = "[shield.rate]\nsource = { requests = 400, seconds = 1 }\n";
+
 /// What is sent, where to, and whether with a token that holds, one that does not, or none.
-const FLOODS: [(&str, &str, Token); 5] = [
+const FLOODS: [(&str, &str, Token); 6] = [
     ("permitted", "/hello", Token::Own),
+    ("above-rate", "/limited", Token::Own),
     ("attacks", "/hello?id=1%27%20or%201=1--%20", Token::Own),
     ("strangers", "/hello", Token::None),
     ("wrong-tokens", "/hello", Token::Wrong),
@@ -44,18 +48,20 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let pins = Pins::new(1);
     let node = Node::start(bench.tools, &pins, Log::Away)?;
     attacks::friendly(bench.tools, &node)?;
+    node.deploy("limited", &bench.tools.root.join("guests/built/hello.wasm"), LIMITED)?;
     let own = node.make_token("flood")?;
     let seconds = bench.seconds as f64;
     let (mut quiet, mut worst) = (Vec::new(), 0.0_f64);
     for (name, path, token) in FLOODS {
         let to = node.to_from(1, &token.of(&own));
+        let friends = if path == "/limited" { path } else { "/hello" };
         let order = load::open_loop(&to, path, CONNECTIONS, TIMES * FRIENDLY_RATE, seconds + 1.0);
         let (mut ratios, mut sent) = (Vec::new(), Vec::new());
         for _ in 0..bench.rounds {
-            let without = neighbour::friendly_p99(bench, &node, &pins)?;
+            let without = neighbour::friendly_p99(bench, &node, &pins, friends)?;
             let flood = load::start(bench.tools, &pins.load, &order, Turn::Last)?;
             std::thread::sleep(Duration::from_millis(500));
-            let during = neighbour::friendly_p99(bench, &node, &pins)?;
+            let during = neighbour::friendly_p99(bench, &node, &pins, friends)?;
             sent.push(flood.finish()?["sent_per_s"].as_f64().unwrap_or(f64::NAN) / FRIENDLY_RATE);
             quiet.push(without);
             ratios.push(during / without);

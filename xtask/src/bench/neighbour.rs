@@ -43,10 +43,10 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     for attack in &all {
         let mut ratios = Vec::new();
         for _ in 0..bench.rounds {
-            let without = friendly_p99(bench, &node, &pins)?;
+            let without = friendly_p99(bench, &node, &pins, "/hello")?;
             let running = attack.start(bench.tools, &node, &pins, bench.seconds as f64 + 1.0)?;
             std::thread::sleep(Duration::from_millis(500));
-            let during = friendly_p99(bench, &node, &pins)?;
+            let during = friendly_p99(bench, &node, &pins, "/hello")?;
             drop(running);
             quiet.push(without);
             ratios.push(during / without);
@@ -63,9 +63,9 @@ pub(super) fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The p99 of the friendly function's callers in microseconds.
-pub(super) fn friendly_p99(bench: &Bench<'_>, node: &Node, pins: &Pins) -> Result<f64> {
-    let order = attacks::friendly_order(node, bench.seconds as f64);
+/// The p99 of a function's friendly callers in microseconds.
+pub(super) fn friendly_p99(bench: &Bench<'_>, node: &Node, pins: &Pins, path: &str) -> Result<f64> {
+    let order = attacks::friendly_order(node, path, bench.seconds as f64);
     let answer = load::run(bench.tools, &pins.load, &order)?;
     Ok(answer["answered_us_p99"].as_f64().unwrap_or(f64::NAN).max(answer_lost(&answer)))
 }
