@@ -111,7 +111,7 @@ fn attack_all(tools: &Tools, options: &Options) -> Result<Soak> {
     let (mut all, refused) = attacks::guests(tools, &node)?;
     all.extend(attacks::clients());
     let turn = (options.minutes * 60) as f64 * ATTACKS_SHARE / all.len() as f64;
-    let mut order = attacks::friendly_order(&node, FRIENDLY_S);
+    let mut order = attacks::friendly_order(&node, "/hello", FRIENDLY_S);
     order["run"]["windows_ms"] = 250.into();
     let mut friendly = load::start(tools, &pins.load, &order, load::Turn::Usual)?;
     let windows = Windows::follow(friendly.lines()?);
