@@ -1,5 +1,5 @@
-//! Refusals in the record: of a request for a function, for a host, or for nobody; by themselves, or counted with others like
-//! them. What is refused is refused, whether the record has room for it or not.
+//! Refusals in the record: of a request for a function, for a host, or for nobody; by themselves, or counted with others
+//! like them. What is refused is refused, whether the record has room for it or not.
 
 use std::{net::IpAddr, sync::atomic::Ordering};
 
