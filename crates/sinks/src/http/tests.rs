@@ -56,11 +56,15 @@ fn sent(lines: &[&str], most: usize, refuses: &str) -> (String, Result<(), SinkE
     let (mut taken, mut halves) = (String::new(), Halves::of(&batch));
     while let Some(part) = halves.next_part() {
         let text: String = part.iter().map(|one| one.line.as_str()).collect();
-        let done = match () {
-            () if text.len() > most => Err(NotTaken::TooLarge("too large".into())),
-            () if text == refuses => Err(NotTaken::Never("bad".into())),
-            () if text.contains('!') => Err(not_now("busy")),
-            () => Ok(taken.push_str(&text)),
+        let done = if text.len() > most {
+            Err(NotTaken::TooLarge("too large".into()))
+        } else if text == refuses {
+            Err(NotTaken::Never("bad".into()))
+        } else if text.contains('!') {
+            Err(not_now("busy"))
+        } else {
+            taken.push_str(&text);
+            Ok(())
         };
         if let Err(error) = halves.came_to(part, done) {
             return (taken, Err(error));
