@@ -248,7 +248,7 @@ const BODIES: [(usize, &str, &[u8]); 55] = [
           form-data; name=\"z\"\r\n\r\n1\r\n--b--\r\n",
     ),
     (1, "text/plain", b"\xff\xfe{\0\"\0a\0\"\0:\0\"\0'\0o\0r\0\"\0}\0"),
-    (1, "application/octet-stream", b"\0{\0\"\0a\0\"\0:\01\0}"),
+    (1, "application/octet-stream", b"\0{\0\"\0a\0\"\0:\x001\0}"),
     (1, "text/plain", b"<\0\0\0!\0\0\0D\0\0\0O\0\0\0"),
     (1, "application/graphql", b"{ user(id: \"1' OR '1'='1\") { name } }"),
     (1, "text/csv", b"a,b\n=cmd|' /C calc'!A0,1\n"),
