@@ -1,5 +1,5 @@
 //! What fuzzing kept, asked again: each input of `fuzz/corpora` holds what its target says. It finds nothing new.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../../../fuzz/checks/waf_json.rs"]
 mod json;
