@@ -129,7 +129,7 @@ pub(crate) enum Shield {
         #[arg(long)]
         all: bool,
         /// With `--all`: only what the node did by itself
-        #[arg(long, requires = "all")]
+        #[arg(long, requires = "all", conflicts_with = "which")]
         automatic: bool,
         #[command(flatten)]
         of: OfNode,
