@@ -28,7 +28,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 pub(crate) struct SteppingClock(tempfile::TempDir);
 
 impl SteppingClock {
-    /// This machine's, for now.
+    /// One that agrees with this machine's until it is told otherwise.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("step.c"), STEP).unwrap();
