@@ -310,6 +310,7 @@ fn platform_config(config: &Config) -> PlatformConfig {
         responses: config.responses,
         tenant_ceiling: config.tenant_concurrency,
         places: config.workers as u64 * u64::from(limits::WORKER_RUNS_MAX),
+        turns: config.workers * limits::WORKER_TURNS,
         accept_clock: config.accept_clock,
     }
 }

@@ -98,6 +98,11 @@ pub const TENANT_CONCURRENCY: u64 = 500;
 pub const TENANT_CONCURRENCY_MAX: u64 = 10_000;
 /// Runs in one worker at once: the slots of its instance pools.
 pub const WORKER_RUNS_MAX: u32 = 128;
+/// Runs of one worker that begin to compute before the next of the same source do, where others ask too: sources take
+/// turns.
+pub const WORKER_TURNS: usize = 16;
+/// Requests of one source that wait for their turn to run.
+pub const SOURCE_WAITING_MAX: usize = 1_024;
 /// Writable memory of one worker, all of its runs together, in bytes.
 pub const WORKER_DATA_BYTES_MAX: u64 = 160 * 1024 * MIB;
 /// A component as uploaded, in bytes.

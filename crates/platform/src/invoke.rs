@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     future::Future,
+    net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -23,6 +24,8 @@ use crate::{
     call::Call,
     catalog::Target,
     chain::{self, Hop},
+    fair::Turn,
+    gate::Pass,
     glass,
     recorder::About,
     refused::Refused,
@@ -253,10 +256,10 @@ impl Platform {
         let call = Call::new(id, permit.principal().clone(), source, inspected.head()).through(caller);
         let entered = match fits(target.limits(), &inspected) {
             Ok(()) if self.is_in_quarantine(&target) => Err(Fault::Quarantined),
-            Ok(()) => self.enter(&target, call.chain.is_some()).await,
+            Ok(()) => self.enter(&target, source, call.chain.is_some()).await,
             Err(fault) => Err(fault),
         };
-        let (pass, code) = match entered {
+        let (turn, pass, code) = match entered {
             Ok(entered) => entered,
             Err(fault) => return Err(self.turned_away(&target, &call, fault)),
         };
@@ -274,18 +277,27 @@ impl Platform {
             request,
             broker: Arc::new(broker),
         };
-        let answer = self.cells.run(run).await?;
+        let answer = self.cells.run(run).await;
+        drop(turn);
+        let answer = answer?;
         match watched {
             Some((watched, call)) => self.look_at_answer(&target, &call, watched, answer).await,
             None => Ok(answer),
         }
     }
 
-    /// Waits for a place and the code. What a request calls belongs to it: a node that stops lets it end.
-    async fn enter(&self, target: &Target, is_call: bool) -> Result<(crate::gate::Pass, cell::Code), Fault> {
+    /// Waits for the source's turn, a place and the code. What a request calls belongs to it: a node that stops lets it
+    /// end, and it needs no turn of its own.
+    async fn enter(
+        &self,
+        target: &Target,
+        source: IpAddr,
+        is_call: bool,
+    ) -> Result<(Option<Turn>, Pass, cell::Code), Fault> {
         if self.draining.load(Ordering::Relaxed) && !is_call {
             return Err(Fault::Draining);
         }
+        let turn = if is_call { None } else { Some(self.fair.turn(source).await?) };
         let pass = match is_call {
             true => target.gate.enter_holding(&target.quota, &self.places).await?,
             false => target.gate.enter(&target.quota, &self.places).await?,
@@ -294,7 +306,7 @@ impl Platform {
             tracing::error!(?target, %error, "the function's code cannot be had");
             Fault::CodeUnavailable
         })?;
-        Ok((pass, code))
+        Ok((turn, pass, code))
     }
 
     /// A request that never ran: in the logs, the record and the meter, like one that did.

@@ -14,6 +14,7 @@ mod control;
 mod defence;
 mod events;
 mod explain;
+mod fair;
 mod forward;
 mod functions;
 mod gate;
@@ -102,6 +103,7 @@ pub struct Platform {
     code: code::CodeRoom,
     /// Runs at once on this node.
     places: gate::Places,
+    fair: Arc<fair::Fair>,
     ceiling: Limits,
     /// What was found suspicious, and what is done about it.
     defence: defence::Defence,

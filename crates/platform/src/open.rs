@@ -23,6 +23,7 @@ use crate::{
     catalog::{Catalog, Home, Placed, View},
     code::CodeRoom,
     events::{SinkOrder, Sinks},
+    fair::Fair,
     forward::{Behind, Forward},
     functions::view_error,
     gate::Places,
@@ -65,6 +66,8 @@ pub struct PlatformConfig {
     pub tenant_ceiling: u64,
     /// Runs at once on this node.
     pub places: u64,
+    /// Runs that compute at once, between which sources take turns.
+    pub turns: usize,
     /// The machine's clock is right, whatever later time this node has seen.
     pub accept_clock: bool,
 }
@@ -186,6 +189,7 @@ impl Platform {
             sinks: Sinks::new(parts.sinks),
             logs: LogBook::default(),
             places: Places::new(config.places),
+            fair: Fair::new(config.turns),
             ceiling: config.ceiling,
             defence: crate::defence::Defence::new(config.responses),
             shield_defaults: config.shield,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -186,7 +186,7 @@ impl Watch<'_> {
             return None;
         }
         let may_push = || self.shield.admit_push(address, now_ms).is_ok();
-        match self.bounds.place(source(address), is_forwarder, may_push) {
+        match self.bounds.place(shield::source(address), is_forwarder, may_push) {
             Admission::In(place) => Some(place),
             Admission::InPlaceOf(place) => {
                 let detail = "the connection that was idle for longest made room for another";
@@ -224,15 +224,6 @@ impl Watch<'_> {
         drop(place);
         let place = self.place(address.ip(), false)?;
         Some(Incoming { stream, address, place, is_forwarder: false })
-    }
-}
-
-/// What counts as one source: an address of IPv4, the network (`/64`) of one of IPv6, which one host may have
-/// all to itself.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 
@@ -294,17 +285,5 @@ mod tests {
         let _fourth = place(&bounds, [10, 0, 0, 1]);
         let ended: Vec<_> = places.iter().map(|place| place.activity().is_ended()).collect();
         assert_eq!(ended, [false, true, false]);
-    }
-
-    #[test]
-    fn sources() {
-        let check = |text: &str, expect: &str| {
-            assert_eq!(source(text.parse().unwrap()).to_string(), expect);
-        };
-        check("192.0.2.7", "192.0.2.7");
-        check("::ffff:192.0.2.7", "192.0.2.7");
-        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
-        check("2001:db8:1:2:ffff::1", "2001:db8:1:2::");
-        check("2001:db8:1:3::1", "2001:db8:1:3::");
     }
 }
