@@ -98,9 +98,8 @@ pub const TENANT_CONCURRENCY: u64 = 500;
 pub const TENANT_CONCURRENCY_MAX: u64 = 10_000;
 /// Runs in one worker at once: the slots of its instance pools.
 pub const WORKER_RUNS_MAX: u32 = 128;
-/// Runs of one worker that begin to compute before the next of the same source do, where others ask too: sources take
-/// turns.
-pub const WORKER_TURNS: usize = 16;
+/// Runs that compute at once for each worker, where several sources ask: they take turns.
+pub const WORKER_TURNS: usize = 4;
 /// Requests of one source that wait for their turn to run.
 pub const SOURCE_WAITING_MAX: usize = 1_024;
 /// Writable memory of one worker, all of its runs together, in bytes.

@@ -24,6 +24,7 @@ use crate::{
     catalog::Target,
     chain::{self, Hop},
     defence::Watched,
+    fair::Turn,
     gate::Pass,
     logs::{LineCutter, LogLine},
     recorder::About,
@@ -45,6 +46,8 @@ pub(crate) struct RunBroker {
     calls_exhausted: AtomicBool,
     /// The run's place, given back when it ends.
     pass: Mutex<Option<Pass>>,
+    /// Its source's turn, given back when it waits or answers.
+    turn: Mutex<Option<Turn>>,
     /// Told when it ends, where somebody waits for it.
     ended: Mutex<Option<tokio::sync::oneshot::Sender<(Usage, Outcome)>>>,
 }
@@ -54,15 +57,28 @@ impl RunBroker {
         platform: Arc<Platform>,
         target: Arc<Target>,
         call: Call,
-        pass: Pass,
+        (turn, pass): (Option<Turn>, Pass),
         hop: Hop,
     ) -> Self {
         let lines = Mutex::new([LineCutter::default(), LineCutter::default()]);
-        let pass = Mutex::new(Some(pass));
+        let (turn, pass) = (Mutex::new(turn), Mutex::new(Some(pass)));
         let (calls_exhausted, ended) = (AtomicBool::new(false), Mutex::new(None));
         let watched = target.life.profile.of(target.revision.number);
         let (trail, sent_bytes, hop) = (Mutex::default(), Arc::default(), Arc::new(hop));
-        Self { platform, target, call, hop, lines, watched, trail, sent_bytes, calls_exhausted, pass, ended }
+        Self {
+            platform,
+            target,
+            call,
+            hop,
+            lines,
+            watched,
+            trail,
+            sent_bytes,
+            calls_exhausted,
+            pass,
+            turn,
+            ended,
+        }
     }
 
     /// Told once, when the run is over.
@@ -70,6 +86,11 @@ impl RunBroker {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         *self.ended.lock() = Some(sender);
         receiver
+    }
+
+    /// The run computes no longer, or has answered: others have their turn.
+    pub(crate) fn turn_over(&self) {
+        drop(self.turn.lock().take());
     }
 
     fn line(&self, stream: &str, text: String) {
@@ -159,6 +180,7 @@ impl Broker for RunBroker {
     }
 
     fn call(&self, request: http::Request<BodyStream>) -> Pin<Box<dyn Future<Output = Called> + Send>> {
+        self.turn_over();
         let about = About {
             request: Some(self.call.id),
             tenant: Some(self.target.tenant()),
@@ -214,6 +236,7 @@ impl Broker for RunBroker {
     }
 
     fn finished(&self, usage: Usage, outcome: Outcome) {
+        self.turn_over();
         drop(self.pass.lock().take());
         for (cutter, name) in self.lines.lock().iter_mut().zip(["stdout", "stderr"]) {
             cutter.finish(|text| self.line(name, text));

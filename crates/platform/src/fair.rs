@@ -2,9 +2,10 @@
 //! so that whoever asks a thousand times waits for itself and keeps nobody else waiting. It never asks what a request is
 //! about, and refuses nobody but a source of whom very many wait.
 //!
-//! A turn lasts from the start of a run to the head of its answer, which is when a run computes, and no longer than
-//! [`LONGEST`], so that one that waits for something takes no turn from anybody. Each source may have one at any time,
-//! and more of them as long as there are any.
+//! A turn lasts from the start of a run to the head of its answer or its first call of something else, which is when a run
+//! computes, and no longer than [`LONGEST`], so that one that waits takes no turn from anybody. Each source may have one at
+//! any time, and more of them as long as there are any. They are few, because whoever comes next waits behind all that are
+//! under way; who has been alone for [`ALONE`] has as many as it likes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,6 +23,8 @@ use tokio::{
 
 /// A run that takes longer computes for long, which is for `cell` to share out, or waits.
 const LONGEST: Duration = Duration::from_millis(2);
+/// After that long without a request of another source nobody is kept waiting.
+const ALONE: Duration = Duration::from_secs(10);
 
 /// The turns of a node.
 #[derive(Debug)]
@@ -43,6 +46,11 @@ struct Round {
     list: VecDeque<IpAddr>,
     /// Sources of which somebody waits, and that have no turn.
     entitled: Vec<IpAddr>,
+    /// Somebody sees to it that turns end.
+    is_minded: bool,
+    /// Who asked last, and until when others count as there.
+    last: Option<IpAddr>,
+    shared_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -70,8 +78,8 @@ pub(crate) struct Turn {
 enum Entered {
     /// The number of his turn.
     Begun(u64),
-    /// Where he is told of it.
-    Waits(Receiver<Turn>),
+    /// Where he is told of it, and whether nobody minds those who wait.
+    Waits { told: Receiver<Turn>, is_first: bool },
 }
 
 impl Drop for Turn {
@@ -99,17 +107,26 @@ impl Fair {
     /// [`Fault::NodeBusy`]: as many of that source wait as may.
     pub(crate) async fn turn(self: &Arc<Self>, source: IpAddr) -> Result<Turn, Fault> {
         let entered = self.round.lock().enter(shield::source(source), self.turns, Instant::now())?;
-        let mut told = match entered {
-            Entered::Begun(number) => return Ok(self.begun(number)),
-            Entered::Waits(told) => told,
-        };
-        self.go_on();
-        loop {
-            tokio::select! {
+        match entered {
+            Entered::Begun(number) => Ok(self.begun(number)),
+            Entered::Waits { told, is_first } => {
+                if is_first {
+                    tokio::spawn(Arc::clone(self).mind());
+                }
                 // INVARIANT: a sender is not dropped before its receiver is.
-                turn = &mut told => return turn.map_err(|_| Fault::NodeBusy),
-                () = sleep(LONGEST) => self.go_on(),
+                told.await.map_err(|_| Fault::NodeBusy)
             }
+        }
+    }
+
+    /// Sees to it that turns end, as long as somebody waits: once for all who do.
+    async fn mind(self: Arc<Self>) {
+        loop {
+            self.go_on();
+            if !self.round.lock().is_waited_for() {
+                return;
+            }
+            sleep(LONGEST).await;
         }
     }
 
@@ -130,15 +147,23 @@ impl Fair {
 impl Round {
     fn enter(&mut self, source: IpAddr, turns: usize, now: Instant) -> Result<Entered, Fault> {
         let waits = |own: &Source| own.under_way > 0 || !own.waiting.is_empty();
-        if self.sources.get(&source).is_some_and(waits) {
+        if self.is_shared(source, now) && self.sources.get(&source).is_some_and(waits) {
             if self.under_way >= turns {
                 self.end_overdue(now);
             }
             if self.under_way >= turns || !self.list.is_empty() {
-                return self.wait(source).map(Entered::Waits);
+                return self.wait(source);
             }
         }
         Ok(Entered::Begun(self.begin(source, now)))
+    }
+
+    /// Whether others than `source`, who asks, have asked lately.
+    fn is_shared(&mut self, source: IpAddr, now: Instant) -> bool {
+        if self.last != Some(source) && self.last.replace(source).is_some() {
+            self.shared_until = Some(now + ALONE);
+        }
+        self.shared_until.is_some_and(|until| now < until)
     }
 
     fn begin(&mut self, source: IpAddr, now: Instant) -> u64 {
@@ -149,8 +174,8 @@ impl Round {
         number
     }
 
-    fn wait(&mut self, source: IpAddr) -> Result<Receiver<Turn>, Fault> {
-        let (sender, receiver) = oneshot::channel();
+    fn wait(&mut self, source: IpAddr) -> Result<Entered, Fault> {
+        let (sender, told) = oneshot::channel();
         let own = self.sources.entry(source).or_default();
         if own.waiting.len() >= limits::SOURCE_WAITING_MAX {
             own.waiting.retain(|waiter| !waiter.is_closed());
@@ -162,13 +187,21 @@ impl Round {
         if !std::mem::replace(&mut own.is_listed, true) {
             self.list.push_back(source);
         }
-        Ok(receiver)
+        Ok(Entered::Waits { told, is_first: !std::mem::replace(&mut self.is_minded, true) })
+    }
+
+    /// Whether to go on minding.
+    fn is_waited_for(&mut self) -> bool {
+        self.is_minded = !self.list.is_empty();
+        self.is_minded
     }
 
     /// Ends a turn, which may be over already.
     fn end(&mut self, number: u64) {
         let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        let Some(taken) = at.and_then(|at| self.taken.get_mut(at)).filter(|taken| !taken.is_over) else { return };
+        let Some(taken) = at.and_then(|at| self.taken.get_mut(at)).filter(|taken| !taken.is_over) else {
+            return;
+        };
         taken.is_over = true;
         let source = taken.source;
         self.under_way -= 1;
@@ -230,6 +263,15 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
+    /// Where somebody else asked lately.
+    async fn shared(turns: usize) -> Arc<Fair> {
+        let fair = Fair::new(turns);
+        for last in [9, 8] {
+            drop(fair.turn([192, 0, 2, last].into()).await.unwrap());
+        }
+        fair
+    }
+
     /// Asks for turns, one task each, in this order; tells who had one as they come.
     fn queue(fair: &Arc<Fair>, sources: &[IpAddr]) -> Arc<Mutex<Vec<IpAddr>>> {
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -258,7 +300,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sources_go_on_in_turn() {
-        let fair = Fair::new(1);
+        let fair = shared(1).await;
         let held = fair.turn(A).await.unwrap();
         let order = queue(&fair, &[A, A, A, A, B, B, B]);
         settle().await;
@@ -279,7 +321,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_something_takes_no_turn_from_anybody() {
-        let fair = Fair::new(2);
+        let fair = shared(2).await;
         let held = (fair.turn(A).await.unwrap(), fair.turn(A).await.unwrap());
         let begun = Instant::now();
         let third = fair.turn(A).await.unwrap();
@@ -289,8 +331,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_gone_passes_on() {
+    async fn who_is_alone_waits_for_nobody() {
         let fair = Fair::new(1);
+        let begun = Instant::now();
+        let held = (fair.turn(A).await.unwrap(), fair.turn(A).await.unwrap());
+        drop(fair.turn(B).await.unwrap());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(tokio::time::timeout(Duration::from_millis(1), fair.turn(A)).await.is_err());
+        drop(held);
+        tokio::time::advance(ALONE).await;
+        let _held = (fair.turn(A).await.unwrap(), fair.turn(A).await.unwrap());
+        assert_eq!(begun.elapsed(), ALONE + Duration::from_millis(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_gone_passes_on() {
+        let fair = shared(1).await;
         let held = fair.turn(A).await.unwrap();
         for _ in 0..10 {
             assert!(tokio::time::timeout(Duration::ZERO, fair.turn(A)).await.is_err());
@@ -305,7 +361,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn addresses_of_one_network_are_one_source() {
-        let fair = Fair::new(1);
+        let fair = shared(1).await;
         let _held = fair.turn("2001:db8::1".parse().unwrap()).await.unwrap();
         let other = fair.turn("2001:db8::2".parse().unwrap());
         assert!(tokio::time::timeout(LONGEST / 2, other).await.is_err());
@@ -313,7 +369,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_very_many_waiting_is_refused() {
-        let fair = Fair::new(1);
+        let fair = shared(1).await;
         let _held = fair.turn(A).await.unwrap();
         let order = queue(&fair, &[A; limits::SOURCE_WAITING_MAX]);
         settle().await;
@@ -324,13 +380,15 @@ mod tests {
     /// Whoever comes, goes, or gives up.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nobody_is_forgotten() {
-        let fair = Fair::new(3);
+        let fair = shared(3).await;
         let tasks = (0..4_000_u32).map(|n| {
             let fair = Arc::clone(&fair);
             let source = IpAddr::from([10, 0, 0, u8::try_from(n % 7).unwrap()]);
             tokio::spawn(async move {
                 let patience = Duration::from_micros(if n % 5 == 0 { 50 } else { 60_000_000 });
-                let Ok(_turn) = tokio::time::timeout(patience, fair.turn(source)).await else { return n % 5 == 0 };
+                let Ok(_turn) = tokio::time::timeout(patience, fair.turn(source)).await else {
+                    return n % 5 == 0;
+                };
                 for _ in 0..n % 3 {
                     tokio::task::yield_now().await;
                 }

@@ -259,7 +259,7 @@ impl Platform {
             Ok(()) => self.enter(&target, source, call.chain.is_some()).await,
             Err(fault) => Err(fault),
         };
-        let (turn, pass, code) = match entered {
+        let (entry, code) = match entered {
             Ok(entered) => entered,
             Err(fault) => return Err(self.turned_away(&target, &call, fault)),
         };
@@ -268,18 +268,17 @@ impl Platform {
         let hop = Hop { id, running, from: target.clone(), peer: inspected.peer().clone() };
         let watched = self.watch(&target, &inspected).map(|watched| (watched, call.clone()));
         let request = self.guest_request(id, caller, inspected);
-        let broker = RunBroker::new(self.clone(), target.clone(), call, pass, hop);
+        let broker = Arc::new(RunBroker::new(self.clone(), target.clone(), call, entry, hop));
         before(&broker);
         let run = Run {
             code,
             trust: target.tenant.trust.clone(),
             limits: target.revision.limits,
             request,
-            broker: Arc::new(broker),
+            broker: broker.clone(),
         };
-        let answer = self.cells.run(run).await;
-        drop(turn);
-        let answer = answer?;
+        let answer = self.cells.run(run).await?;
+        broker.turn_over();
         match watched {
             Some((watched, call)) => self.look_at_answer(&target, &call, watched, answer).await,
             None => Ok(answer),
@@ -293,7 +292,7 @@ impl Platform {
         target: &Target,
         source: IpAddr,
         is_call: bool,
-    ) -> Result<(Option<Turn>, Pass, cell::Code), Fault> {
+    ) -> Result<((Option<Turn>, Pass), cell::Code), Fault> {
         if self.draining.load(Ordering::Relaxed) && !is_call {
             return Err(Fault::Draining);
         }
@@ -306,7 +305,7 @@ impl Platform {
             tracing::error!(?target, %error, "the function's code cannot be had");
             Fault::CodeUnavailable
         })?;
-        Ok((turn, pass, code))
+        Ok(((turn, pass), code))
     }
 
     /// A request that never ran: in the logs, the record and the meter, like one that did.

@@ -388,9 +388,9 @@ fn names_several(content_type: &[u8]) -> bool {
         let mut words = part.split(|byte| *byte == b';' || byte.is_ascii_whitespace());
         let word = words.find(|word| !word.is_empty()).unwrap_or_default();
         let slash = word.iter().position(|byte| *byte == b'/');
-        slash.and_then(|at| word.split_at_checked(at)).is_some_and(|(kind, subtype)| {
-            is_token(kind) && is_token(subtype.get(1..).unwrap_or_default())
-        })
+        slash
+            .and_then(|at| word.split_at_checked(at))
+            .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype.get(1..).unwrap_or_default()))
     };
     content_type.split(|byte| *byte == b',').skip(1).any(is_media)
 }
@@ -400,7 +400,20 @@ const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
