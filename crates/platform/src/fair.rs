@@ -4,8 +4,11 @@
 //!
 //! A turn lasts from the start of a run to the head of its answer or its first call of something else, which is when a run
 //! computes, and no longer than [`LONGEST`], so that one that waits takes no turn from anybody. Each source may have one at
-//! any time, and more of them as long as there are any. They are few, because whoever comes next waits behind all that are
-//! under way; who has been alone for [`ALONE`] has as many as it likes.
+//! any time, and more of them as long as there are any.
+//!
+//! Whoever comes next waits behind all that are under way, so that turns are few; but a worker does the more, the more it
+//! is given at once. So they are counted only while there is somebody to wait: a source that asks little, beside others
+//! that ask much. Those who all ask much, or are alone, are served as they come.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,8 +26,8 @@ use tokio::{
 
 /// A run that takes longer computes for long, which is for `cell` to share out, or waits.
 const LONGEST: Duration = Duration::from_millis(2);
-/// After that long without a request of another source nobody is kept waiting.
-const ALONE: Duration = Duration::from_secs(10);
+/// So long after a request of a source that asks little, turns are counted.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// The turns of a node.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ struct Round {
     first: u64,
     /// Those of them that are not over.
     under_way: usize,
+    /// Those that were not dropped, however long ago they began.
+    held: usize,
     /// Sources that have a turn, wait for one, or are on the list.
     sources: HashMap<IpAddr, Source>,
     /// Sources of which somebody waits, the next one first; of some of them by now nobody does.
@@ -48,9 +53,8 @@ struct Round {
     entitled: Vec<IpAddr>,
     /// Somebody sees to it that turns end.
     is_minded: bool,
-    /// Who asked last, and until when others count as there.
-    last: Option<IpAddr>,
-    shared_until: Option<Instant>,
+    /// Until when turns are counted.
+    counted_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,7 @@ struct Taken {
 #[derive(Debug, Default)]
 struct Source {
     under_way: usize,
+    held: usize,
     waiting: VecDeque<Sender<Turn>>,
     is_listed: bool,
 }
@@ -71,6 +76,7 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct Turn {
     fair: Arc<Fair>,
+    source: IpAddr,
     number: u64,
 }
 
@@ -87,6 +93,7 @@ impl Drop for Turn {
         let somebody_waits = {
             let mut round = self.fair.round.lock();
             round.end(self.number);
+            round.drop_of(self.source);
             !round.list.is_empty()
         };
         if somebody_waits {
@@ -106,9 +113,10 @@ impl Fair {
     /// # Errors
     /// [`Fault::NodeBusy`]: as many of that source wait as may.
     pub(crate) async fn turn(self: &Arc<Self>, source: IpAddr) -> Result<Turn, Fault> {
-        let entered = self.round.lock().enter(shield::source(source), self.turns, Instant::now())?;
+        let source = shield::source(source);
+        let entered = self.round.lock().enter(source, self.turns, Instant::now())?;
         match entered {
-            Entered::Begun(number) => Ok(self.begun(number)),
+            Entered::Begun(number) => Ok(self.begun(source, number)),
             Entered::Waits { told, is_first } => {
                 if is_first {
                     tokio::spawn(Arc::clone(self).mind());
@@ -134,43 +142,42 @@ impl Fair {
     fn go_on(self: &Arc<Self>) {
         let next = || self.round.lock().next(self.turns, Instant::now());
         // Told outside of the lock: whoever has gone meanwhile gives the turn back.
-        while let Some((waiter, number)) = next() {
-            drop(waiter.send(self.begun(number)));
+        while let Some((waiter, source, number)) = next() {
+            drop(waiter.send(self.begun(source, number)));
         }
     }
 
-    fn begun(self: &Arc<Self>, number: u64) -> Turn {
-        Turn { fair: Arc::clone(self), number }
+    fn begun(self: &Arc<Self>, source: IpAddr, number: u64) -> Turn {
+        Turn { fair: Arc::clone(self), source, number }
     }
 }
 
 impl Round {
     fn enter(&mut self, source: IpAddr, turns: usize, now: Instant) -> Result<Entered, Fault> {
-        let waits = |own: &Source| own.under_way > 0 || !own.waiting.is_empty();
-        if self.is_shared(source, now) && self.sources.get(&source).is_some_and(waits) {
-            if self.under_way >= turns {
-                self.end_overdue(now);
+        self.end_overdue(now);
+        let is_idle = |own: &Source| own.held == 0 && own.waiting.is_empty();
+        if self.sources.get(&source).is_none_or(is_idle) {
+            if self.held >= turns {
+                self.counted_until = Some(now + COUNTED);
             }
-            if self.under_way >= turns || !self.list.is_empty() {
-                return self.wait(source);
-            }
+        } else if self.is_counted(now) && (self.under_way >= turns || !self.list.is_empty()) {
+            return self.wait(source);
         }
         Ok(Entered::Begun(self.begin(source, now)))
     }
 
-    /// Whether others than `source`, who asks, have asked lately.
-    fn is_shared(&mut self, source: IpAddr, now: Instant) -> bool {
-        if self.last != Some(source) && self.last.replace(source).is_some() {
-            self.shared_until = Some(now + ALONE);
-        }
-        self.shared_until.is_some_and(|until| now < until)
+    fn is_counted(&self, now: Instant) -> bool {
+        self.counted_until.is_some_and(|until| now < until)
     }
 
     fn begin(&mut self, source: IpAddr, now: Instant) -> u64 {
         let number = self.first + self.taken.len() as u64;
         self.taken.push_back(Taken { source, since: now, is_over: false });
         self.under_way += 1;
-        self.sources.entry(source).or_default().under_way += 1;
+        self.held += 1;
+        let own = self.sources.entry(source).or_default();
+        own.under_way += 1;
+        own.held += 1;
         number
     }
 
@@ -214,6 +221,14 @@ impl Round {
                 self.entitled.push(source);
             }
         }
+    }
+
+    /// One of the source's turns is dropped, be it over long ago.
+    fn drop_of(&mut self, source: IpAddr) {
+        self.held -= 1;
+        if let Some(own) = self.sources.get_mut(&source) {
+            own.held -= 1;
+        }
         self.forget(source);
     }
 
@@ -224,13 +239,14 @@ impl Round {
     }
 
     /// Begins the turn of whoever is next, if there is one for him.
-    fn next(&mut self, turns: usize, now: Instant) -> Option<(Sender<Turn>, u64)> {
+    fn next(&mut self, turns: usize, now: Instant) -> Option<(Sender<Turn>, IpAddr, u64)> {
         self.end_overdue(now);
+        let is_full = self.is_counted(now) && self.under_way >= turns;
         loop {
             let (source, is_listed) = match self.entitled.pop() {
                 Some(source) => (source, false),
-                None if self.under_way < turns => (self.list.pop_front()?, true),
-                None => return None,
+                None if is_full => return None,
+                None => (self.list.pop_front()?, true),
             };
             let Some(own) = self.sources.get_mut(&source) else { continue };
             let mut waiter = own.waiting.pop_front();
@@ -242,14 +258,14 @@ impl Round {
                 self.list.extend(own.is_listed.then_some(source));
             }
             match waiter {
-                Some(waiter) => return Some((waiter, self.begin(source, now))),
+                Some(waiter) => return Some((waiter, source, self.begin(source, now))),
                 None => self.forget(source),
             }
         }
     }
 
     fn forget(&mut self, source: IpAddr) {
-        let is_gone = |own: &Source| own.under_way == 0 && own.waiting.is_empty() && !own.is_listed;
+        let is_gone = |own: &Source| own.held == 0 && own.waiting.is_empty() && !own.is_listed;
         if self.sources.get(&source).is_some_and(is_gone) {
             self.sources.remove(&source);
         }
@@ -263,11 +279,12 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    /// Where somebody else asked lately.
+    /// Where somebody who asks little came by lately.
     async fn shared(turns: usize) -> Arc<Fair> {
         let fair = Fair::new(turns);
-        for last in [9, 8] {
-            drop(fair.turn([192, 0, 2, last].into()).await.unwrap());
+        let mut held = Vec::new();
+        for last in 1..=u8::try_from(turns + 1).unwrap() {
+            held.push(fair.turn([198, 51, 100, last].into()).await.unwrap());
         }
         fair
     }
@@ -295,7 +312,7 @@ mod tests {
     fn is_empty(fair: &Fair) -> bool {
         let round = fair.round.lock();
         let nobody = round.sources.is_empty() && round.list.is_empty() && round.entitled.is_empty();
-        nobody && round.under_way == 0 && round.taken.is_empty()
+        nobody && round.under_way == 0 && round.held == 0 && round.taken.is_empty()
     }
 
     #[tokio::test(start_paused = true)]
@@ -331,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_alone_waits_for_nobody() {
+    async fn without_anybody_who_asks_little_nobody_waits() {
         let fair = Fair::new(1);
         let begun = Instant::now();
         let held = (fair.turn(A).await.unwrap(), fair.turn(A).await.unwrap());
@@ -339,9 +356,9 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert!(tokio::time::timeout(Duration::from_millis(1), fair.turn(A)).await.is_err());
         drop(held);
-        tokio::time::advance(ALONE).await;
+        tokio::time::advance(COUNTED).await;
         let _held = (fair.turn(A).await.unwrap(), fair.turn(A).await.unwrap());
-        assert_eq!(begun.elapsed(), ALONE + Duration::from_millis(1));
+        assert_eq!(begun.elapsed(), COUNTED + Duration::from_millis(1));
     }
 
     #[tokio::test(start_paused = true)]
