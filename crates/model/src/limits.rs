@@ -99,7 +99,7 @@ pub const TENANT_CONCURRENCY_MAX: u64 = 10_000;
 /// Runs in one worker at once: the slots of its instance pools.
 pub const WORKER_RUNS_MAX: u32 = 128;
 /// Runs that compute at once for each worker, where sources that ask much take turns with such that ask little.
-pub const WORKER_TURNS: usize = 4;
+pub const WORKER_TURNS: usize = 2;
 /// Requests of one source that wait for their turn to run.
 pub const SOURCE_WAITING_MAX: usize = 1_024;
 /// Writable memory of one worker, all of its runs together, in bytes.

@@ -27,7 +27,7 @@ use tokio::{
 /// A run that takes longer computes for long, which is for `cell` to share out, or waits.
 const LONGEST: Duration = Duration::from_millis(2);
 /// So long after a request of a source that asks little, turns are counted.
-const COUNTED: Duration = Duration::from_secs(1);
+const COUNTED: Duration = Duration::from_millis(250);
 
 /// The turns of a node.
 #[derive(Debug)]

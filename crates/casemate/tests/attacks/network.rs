@@ -330,3 +330,38 @@ fn who_is_not_for_a_function_or_a_tenant() {
     site.node.run(&["tenant", "set", "default", "--deny", "none"]).ok();
     statuses(&ask(&site, "127.0.0.2", ""), 403);
 }
+
+/// What is permitted is not stopped, but a source that asks little waits for few runs of one that asks without end.
+#[test]
+fn a_permitted_flood_from_one_source() {
+    const FLOODING: usize = 48;
+    const ASKED: usize = 100;
+    let site = Site::with("");
+    let over = AtomicBool::new(false);
+    let request = site.head("GET /echo/x") + "\r\n";
+    let times = |source: &str, is_over: &dyn Fn(usize) -> bool, pause: Duration| {
+        let mut line = site.secure_over(site.plain_from(source), "http/1.1");
+        let mut times = Vec::new();
+        while !is_over(times.len()) {
+            let asked = Instant::now();
+            line.send(request.as_bytes()).unwrap();
+            statuses(&line.answer(), 200);
+            times.push(asked.elapsed());
+            thread::sleep(pause);
+        }
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    };
+    thread::scope(|scope| {
+        let flood = || times("127.0.0.2", &|_| over.load(Ordering::Relaxed), Duration::ZERO);
+        let floods: Vec<_> = (0..FLOODING).map(|_| scope.spawn(flood)).collect();
+        let asks = || times("127.0.0.3", &|asked| asked == ASKED, Duration::from_millis(5));
+        // The least of some: whatever else the machine does only ever adds to it.
+        let other = (0..3).map(|_| asks()).min().unwrap();
+        over.store(true, Ordering::Relaxed);
+        let mut floods: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
+        floods.sort_unstable();
+        let own = floods.get(FLOODING / 2).copied().unwrap();
+        assert!(2 * other < own, "{other:?} beside {own:?}");
+    });
+}
