@@ -12,8 +12,8 @@ pub(crate) struct Request {
     pub(crate) answer: Option<Answer>,
 }
 
-/// All requests of CRS's regression tests, each named by its test, with the bodies as the tests have them: lines of parts end
-/// in LF, of which libmodsecurity makes no mistake (docs/waf.md).
+/// All requests of CRS's regression tests, each named by its test, with the bodies as the tests have them: lines of parts
+/// end in LF, of which libmodsecurity makes no mistake (docs/waf.md).
 pub(crate) fn corpus(crs: &Path) -> Vec<Request> {
     let mut found = Vec::new();
     let mut folders = vec![crs.join("tests/regression/tests")];
