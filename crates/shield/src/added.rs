@@ -59,6 +59,11 @@ impl<'a> Given<'a> {
     fn find(&self, name: &str) -> Option<RuleFile<'a>> {
         self.0.iter().find(|file| file.name == name).copied()
     }
+
+    /// The file of this name, or of the last part of it.
+    fn named(&self, name: &str) -> Option<RuleFile<'a>> {
+        self.find(name).or_else(|| self.find(name.rsplit('/').next().unwrap_or_default()))
+    }
 }
 
 /// The name of a file beside another one.
@@ -78,8 +83,7 @@ fn beside(from: &str, name: &str) -> String {
 impl Files for Given<'_> {
     fn read(&self, from: &str, name: &str) -> Result<Vec<u8>, String> {
         let name = beside(from, name);
-        let found = self.find(&name).or_else(|| self.find(name.rsplit('/').next().unwrap_or_default()));
-        found
+        self.named(&name)
             .map(|file| file.text.as_bytes().to_vec())
             .ok_or_else(|| format!("`{name}` is not among the files"))
     }
@@ -87,7 +91,9 @@ impl Files for Given<'_> {
     /// The last part may hold one `*`.
     fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
         let pattern = beside(from, pattern);
-        let Some((start, end)) = pattern.split_once('*') else { return Ok(vec![pattern]) };
+        let Some((start, end)) = pattern.split_once('*') else {
+            return Ok(self.named(&pattern).map(|_| pattern).into_iter().collect());
+        };
         if end.contains(['*', '/']) {
             return Err("one `*` in the last part of the path is read".to_owned());
         }

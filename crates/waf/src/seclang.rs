@@ -147,10 +147,10 @@ pub trait Files {
     /// # Errors
     /// Why not, in words for the rules' author.
     fn read(&self, from: &str, name: &str) -> Result<Vec<u8>, String>;
-    /// The names of all files that the pattern of an `Include` in the file `from` matches, in order.
+    /// The names of all files there are that the pattern of an `Include` in the file `from` matches, in order.
     ///
     /// # Errors
-    /// Why not, in words for the rules' author.
+    /// Why nobody knows, in words for the rules' author.
     fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String>;
 }
 
@@ -163,7 +163,7 @@ impl Files for NoFiles {
         Err("no folder of rules was given".to_owned())
     }
     fn expand(&self, _from: &str, _pattern: &str) -> Result<Vec<String>, String> {
-        Err("no folder of rules was given".to_owned())
+        Ok(Vec::new())
     }
 }
 
@@ -195,9 +195,6 @@ const NAMED_BYTES_MAX: usize = 16 << 20;
 /// What naming a file counts for at least, in bytes.
 const NAMED_BYTES_MIN: usize = 4 << 10;
 
-/// How an error begins that says so; no `IncludeOptional` passes over it.
-const SPENT: &str = "rules name files of more than";
-
 /// Files of which rules can have no more read than a set of rules is worth, however often they name them.
 pub(crate) struct Metered<'a> {
     files: &'a dyn Files,
@@ -211,7 +208,7 @@ impl<'a> Metered<'a> {
 
     fn charge(&self, bytes: usize) -> Result<(), String> {
         let left = self.left.get().checked_sub(bytes.max(NAMED_BYTES_MIN));
-        let why = || format!("{SPENT} {NAMED_BYTES_MAX} bytes, all together");
+        let why = || format!("rules name files of more than {NAMED_BYTES_MAX} bytes, all together");
         self.left.set(left.ok_or_else(why)?);
         Ok(())
     }
@@ -283,18 +280,12 @@ fn parse_one(
             return Err(at(Reason::Argument { what: "Include".to_owned(), why, value: pattern.clone() }));
         }
         let unread = |why| at(Reason::File { name: pattern.clone(), why });
-        let names = match files.expand(&file, pattern) {
-            Err(why) if optional && !why.starts_with(SPENT) => continue,
-            names => names.map_err(unread)?,
-        };
+        let names = files.expand(&file, pattern).map_err(unread)?;
         if names.is_empty() && !optional {
             return Err(unread("no file fits; `IncludeOptional` takes none too".to_owned()));
         }
         for name in names {
-            let bytes = match files.read(&file, &name) {
-                Err(why) if optional && !why.starts_with(SPENT) => continue,
-                bytes => bytes.map_err(unread)?,
-            };
+            let bytes = files.read(&file, &name).map_err(unread)?;
             let text = text(&name, &bytes)?;
             parse_one(Source { name: &name, text }, files, depth + 1, found)?;
         }

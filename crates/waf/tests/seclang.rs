@@ -196,10 +196,27 @@ fn included_files_are_read_in_order_and_their_errors_name_them() {
     for optional in ["IncludeOptional none/*", "IncludeOptional none.conf"] {
         assert_eq!(load(optional, &files).unwrap().len(), 0);
     }
+    for wrong in ["IncludeOptional secret.conf", "IncludeOptional */*.conf"] {
+        let error =
+            Rules::load(&[Source { name: "top.conf", text: wrong }], &Locked).unwrap_err().to_string();
+        assert!(error.starts_with("top.conf:1: "), "{error}");
+    }
     let files = folder(&[("loop", "Include loop")]);
     assert!(load("Include loop", &files).unwrap_err().contains("at most 8 deep"));
     let files = folder(&[("words", "# no phrase\nalpha beta\n\n")]);
     assert_eq!(load("SecRule ARGS \"@pmFromFile words\" id:1", &files).unwrap().len(), 1);
+}
+
+/// What is there and cannot be read, or cannot be looked up.
+struct Locked;
+
+impl Files for Locked {
+    fn read(&self, _from: &str, _name: &str) -> Result<Vec<u8>, String> {
+        Err("permission denied".to_owned())
+    }
+    fn expand(&self, _from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        if pattern.contains('*') { Err("one `*` is read".to_owned()) } else { Ok(vec![pattern.to_owned()]) }
+    }
 }
 
 /// Bytes that were changed on the way would match something else.

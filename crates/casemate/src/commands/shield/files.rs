@@ -89,11 +89,17 @@ impl waf::Files for Folder {
     fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
         let path = beside(from, pattern);
         let last = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some((start, end)) = last.split_once('*') else { return Ok(vec![path.display().to_string()]) };
+        let Some((start, end)) = last.split_once('*') else {
+            let is_there = path.try_exists().map_err(|e| e.to_string())?;
+            return Ok(is_there.then(|| path.display().to_string()).into_iter().collect());
+        };
         if end.contains('*') {
             return Err("one `*` in the last part of the path is read".to_owned());
         }
         let folder = path.parent().unwrap_or(Path::new("."));
+        if !folder.try_exists().map_err(|e| e.to_string())? {
+            return Ok(Vec::new());
+        }
         let found = sorted(folder).map_err(|failure| failure.message)?;
         let fits = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
