@@ -138,7 +138,8 @@ mod tests {
         check(
             &["a.conf"],
             &[("a.conf", "Include ../../../etc/passwd")],
-            Err("`etc/passwd` is not among the files"),
+            Err("a.conf:1: cannot read `../../../etc/passwd`: no file fits"),
         );
+        check(&["a.conf"], &[("a.conf", "IncludeOptional own.conf")], Ok(0));
     }
 }
