@@ -110,7 +110,9 @@ fn a_media_type_that_two_readers_take_differently_is_a_fault() {
         (vec!["image/png; a=b , application/json; q=1"], true),
         (vec!["multipart/form-data; boundary=a,b"], false),
         (vec!["multipart/mixed; boundary= gc0p4Jq0M2Yt,08/jU534c0p?==:test"], false),
-        (vec!["multipart/mixed; boundary=\"a,b/c\""], false),
+        (vec!["multipart/mixed; boundary=\"a,b/c\""], true),
+        (vec!["text/plain, application/json=1"], true),
+        (vec!["text/plain,\"application/json\""], true),
         (vec!["text/plain; charset=utf-8"], false),
     ] {
         let headers: Vec<(&str, &str)> = types.iter().map(|value| ("Content-Type", *value)).collect();

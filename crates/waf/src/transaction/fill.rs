@@ -381,40 +381,20 @@ impl Transaction<'_> {
 
 const WIDE: &str = "the body is a document in UTF-16 or UTF-32, which is not read here";
 
-/// Whether a Content-Type is a list: `image/png, application/json`. A comma of a parameter is none.
+/// Whether a Content-Type is a list: `image/png, application/json`. A comma of a parameter is none, unless what stands
+/// behind it could be a media type.
 fn names_several(content_type: &[u8]) -> bool {
-    let is_token = |text: &[u8]| !text.is_empty() && text.iter().copied().all(is_token_byte);
+    // RFC 9110, section 5.6.2.
+    let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte);
+    let is_name =
+        |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty() && part.iter().all(is_token));
     let is_media = |part: &[u8]| {
-        let mut words = part.split(|byte| *byte == b';' || byte.is_ascii_whitespace());
-        let word = words.find(|word| !word.is_empty()).unwrap_or_default();
-        let slash = word.iter().position(|byte| *byte == b'/');
-        slash
-            .and_then(|at| word.split_at_checked(at))
-            .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype.get(1..).unwrap_or_default()))
+        let mut words = part.split(|byte| matches!(byte, b';' | b'=' | b'"') || byte.is_ascii_whitespace());
+        let mut names =
+            words.find(|word| !word.is_empty()).unwrap_or_default().splitn(2, |byte| *byte == b'/');
+        is_name(names.next()) && is_name(names.next())
     };
     content_type.split(|byte| *byte == b',').skip(1).any(is_media)
-}
-
-/// What names in HTTP are made of (`tchar` of RFC 9110, section 5.6.2).
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 fn is_form(content_type: &[u8]) -> bool {
