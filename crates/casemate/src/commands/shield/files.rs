@@ -87,6 +87,9 @@ impl waf::Files for Folder {
 
     /// Of patterns the last part may hold `*`.
     fn expand(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        if pattern.rsplit_once('/').is_some_and(|(folder, _)| folder.contains('*')) {
+            return Err("one `*` in the last part of the path is read".to_owned());
+        }
         let path = beside(from, pattern);
         let last = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some((start, end)) = last.split_once('*') else {
