@@ -57,14 +57,17 @@ pub(super) fn remove_marks(input: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = first_mark(input, b"/*<-#") else { return Cow::Borrowed(input) };
     let mut output = input.get(..first).unwrap_or_default().to_vec();
     let mut tail = input.get(first..).unwrap_or_default();
-    while let Some((byte, rest)) = tail.split_first() {
-        tail = match MARKS.iter().find_map(|mark| tail.strip_prefix(*mark)) {
-            Some(after) => after,
-            None => {
-                output.push(*byte);
-                rest
-            }
-        };
+    while !tail.is_empty() {
+        if let Some(after) = MARKS.iter().find_map(|mark| tail.strip_prefix(*mark)) {
+            tail = after;
+            continue;
+        }
+        // The byte is none, nor are those up to the next that could begin one.
+        let rest = tail.get(1..).unwrap_or_default();
+        let plain = 1 + first_mark(rest, b"/*<-#").unwrap_or(rest.len());
+        let (kept, after) = tail.split_at_checked(plain).unwrap_or((tail, &[]));
+        output.extend_from_slice(kept);
+        tail = after;
     }
     super::settle(input, output)
 }

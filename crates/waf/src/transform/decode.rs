@@ -14,15 +14,29 @@ fn decode<'a>(
     marks: &[u8],
     step: impl Fn(&[u8], usize) -> Option<(u8, usize)>,
 ) -> Cow<'a, [u8]> {
-    let Some(first) = input.iter().position(|byte| marks.contains(byte)) else { return Cow::Borrowed(input) };
+    let next = |from: usize| {
+        let rest = input.get(from..).unwrap_or_default();
+        let found = match marks {
+            [one] => memchr::memchr(*one, rest),
+            [one, other] => memchr::memchr2(*one, *other, rest),
+            _ => rest.iter().position(|byte| marks.contains(byte)),
+        };
+        found.map(|at| from + at)
+    };
+    let Some(mut mark) = next(0) else { return Cow::Borrowed(input) };
     let mut output = Vec::with_capacity(input.len());
-    output.extend_from_slice(input.get(..first).unwrap_or_default());
-    let mut at = first;
-    while let Some(byte) = input.get(at) {
-        let decoded = if marks.contains(byte) { step(input, at) } else { None };
-        let (made, taken) = decoded.unwrap_or((*byte, 1));
+    let mut at = 0;
+    loop {
+        output.extend_from_slice(input.get(at..mark).unwrap_or_default());
+        let Some(byte) = input.get(mark) else { break };
+        let (made, taken) = step(input, mark).unwrap_or((*byte, 1));
         output.push(made);
-        at += taken;
+        at = mark + taken;
+        // Marks often stand close together.
+        mark = match input.get(at) {
+            Some(byte) if marks.contains(byte) => at,
+            _ => next(at).unwrap_or(input.len()),
+        };
     }
     settle(input, output)
 }

@@ -49,7 +49,9 @@ impl<'a> Walk<'a> {
 
     fn run(mut self) -> Vec<u8> {
         let mut at = 0;
-        while let Some(byte) = self.path.get(at).copied() {
+        while at < self.path.len() {
+            at = self.within(at);
+            let Some(byte) = self.path.get(at).copied() else { break };
             let last = at + 1 == self.path.len();
             let ends_segment = last || self.path.get(at + 1) == Some(&b'/');
             if ends_segment && let Next::Skip = self.segment(byte, last) {
@@ -69,6 +71,15 @@ impl<'a> Walk<'a> {
             self.output.pop();
         }
         self.output
+    }
+
+    /// Copies what is neither a slash nor the last byte of a segment; gives the position of that one.
+    fn within(&mut self, at: usize) -> usize {
+        let rest = self.path.get(at..).unwrap_or_default();
+        let slash = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+        let plain = slash.saturating_sub(1);
+        self.output.extend_from_slice(rest.get(..plain).unwrap_or_default());
+        at + plain
     }
 
     /// At the end of a path segment: resolves `.` and `..`.

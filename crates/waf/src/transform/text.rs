@@ -23,19 +23,10 @@ fn map(input: &[u8], change: impl Fn(u8) -> u8) -> Cow<'_, [u8]> {
 
 /// The bytes that `keep` keeps.
 fn filter(input: &[u8], keep: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
-    match input.iter().position(|byte| !keep(*byte)) {
-        None => Cow::Borrowed(input),
-        Some(first) => {
-            // Each byte is written; only one that is kept moves the place for the next.
-            let (mut output, mut kept) = (input.to_vec(), first);
-            for byte in input.get(first..).unwrap_or_default() {
-                output.get_mut(kept).into_iter().for_each(|place| *place = *byte);
-                kept += usize::from(keep(*byte));
-            }
-            output.truncate(kept);
-            Cow::Owned(output)
-        }
+    if input.iter().all(|byte| keep(*byte)) {
+        return Cow::Borrowed(input);
     }
+    Cow::Owned(rewrite(input, |byte, _| (byte, keep(byte))))
 }
 
 /// ASCII letters to small ones.
@@ -74,17 +65,28 @@ pub(super) fn compress_whitespace(input: &[u8]) -> Cow<'_, [u8]> {
     if !changes {
         return Cow::Borrowed(input);
     }
-    let mut output = Vec::with_capacity(input.len());
     let mut in_space = false;
+    Cow::Owned(rewrite(input, |byte, _| {
+        let space = is_space(byte);
+        let keeps = !(space && in_space);
+        in_space = space;
+        (if space { b' ' } else { byte }, keeps)
+    }))
+}
+
+/// Each byte as `change` tells it, unless it tells to drop it; `change` also gets how many bytes stand, and may take some
+/// of them back. Each byte is written; only one that is kept moves the place for the next, so that nothing is decided that
+/// a processor would have to guess.
+fn rewrite(input: &[u8], mut change: impl FnMut(u8, &mut usize) -> (u8, bool)) -> Vec<u8> {
+    let mut output = vec![0; input.len()];
+    let mut length = 0;
     for byte in input {
-        if !is_space(*byte) {
-            output.push(*byte);
-        } else if !in_space {
-            output.push(b' ');
-        }
-        in_space = is_space(*byte);
+        let (made, keeps) = change(*byte, &mut length);
+        output.get_mut(length).into_iter().for_each(|place| *place = made);
+        length += usize::from(keeps);
     }
-    Cow::Owned(output)
+    output.truncate(length);
+    output
 }
 
 /// Without white space before.
@@ -114,30 +116,16 @@ pub(super) fn command_line(input: &[u8]) -> Cow<'_, [u8]> {
     if unchanged {
         return Cow::Borrowed(input);
     }
-    let mut output = Vec::with_capacity(input.len());
     let mut spaced = false;
-    for byte in input {
-        match byte {
-            b'"' | b'\'' | b'\\' | b'^' => {}
-            b' ' | b',' | b';' | b'\t' | b'\r' | b'\n' => {
-                if !spaced {
-                    output.push(b' ');
-                }
-                spaced = true;
-            }
-            b'/' | b'(' => {
-                if spaced {
-                    output.pop();
-                }
-                spaced = false;
-                output.push(*byte);
-            }
-            _ => {
-                output.push(byte.to_ascii_lowercase());
-                spaced = false;
-            }
-        }
-    }
+    let output = rewrite(input, |byte, length| {
+        let drops = matches!(byte, b'"' | b'\'' | b'\\' | b'^');
+        let space = matches!(byte, b' ' | b',' | b';' | b'\t' | b'\r' | b'\n');
+        // The space before goes.
+        *length -= usize::from(spaced && matches!(byte, b'/' | b'('));
+        let keeps = !(drops || space && spaced);
+        spaced = space || drops && spaced;
+        (if space { b' ' } else { byte.to_ascii_lowercase() }, keeps)
+    });
     super::settle(input, output)
 }
 
