@@ -2,6 +2,7 @@
 //! ModSecurity's flags (`DOTALL`, `DOLLAR_ENDONLY`). The few that only a backtracking engine can match get one, whose steps
 //! are bounded.
 
+pub(crate) mod lanes;
 pub(crate) mod literals;
 mod size;
 #[cfg(test)]
@@ -11,7 +12,13 @@ mod translate;
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use fancy_regex::BytesMode;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::{
+    Input,
+    hybrid::dfa::DFA,
+    meta::Regex,
+    nfa::thompson::{NFA, WhichCaptures},
+};
+use regex_syntax::hir::Hir;
 
 use self::literals::Requirement;
 use crate::seclang::Reason;
@@ -41,8 +48,8 @@ pub(crate) struct Pattern {
 
 #[derive(Debug)]
 enum Program {
-    /// Its time grows with the text alone.
-    Linear(Regex),
+    /// Its time grows with the text alone. The automaton is for long texts.
+    Linear(Regex, Box<DFA>),
     /// Its steps are bounded.
     Backtracking(Box<fancy_regex::Regex>),
 }
@@ -55,6 +62,14 @@ pub(crate) struct Exceeded;
 pub(crate) type Groups = Vec<Option<Range<usize>>>;
 
 impl Pattern {
+    /// The automaton that [`lanes`] run.
+    fn forward(&self) -> Option<&DFA> {
+        match &self.program {
+            Program::Linear(_, dfa) => Some(dfa),
+            Program::Backtracking(_) => None,
+        }
+    }
+
     /// Whether it matches; no where the search takes too long.
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
         self.search(text).unwrap_or(false)
@@ -62,7 +77,7 @@ impl Pattern {
 
     pub(crate) fn search(&self, text: &[u8]) -> Result<bool, Exceeded> {
         match &self.program {
-            Program::Linear(regex) => Ok(regex.is_match(text)),
+            Program::Linear(regex, _) => Ok(regex.is_match(Input::new(text))),
             Program::Backtracking(regex) => regex.is_match(text).map_err(|_| Exceeded),
         }
     }
@@ -70,9 +85,10 @@ impl Pattern {
     /// The first match from `start` on, and what its groups are.
     pub(crate) fn groups(&self, text: &[u8], start: usize) -> Result<Option<Groups>, Exceeded> {
         Ok(match &self.program {
-            Program::Linear(regex) => {
-                let found = regex.captures_at(text, start);
-                found.map(|found| found.iter().map(|part| part.map(|part| part.range())).collect())
+            Program::Linear(regex, _) => {
+                let mut found = regex.create_captures();
+                regex.captures(Input::new(text).range(start..), &mut found);
+                found.is_match().then(|| found.iter().map(|part| part.map(|part| part.range())).collect())
             }
             Program::Backtracking(regex) => {
                 let found = regex.captures_from_pos(text, start).map_err(|_| Exceeded)?;
@@ -132,20 +148,31 @@ impl Patterns {
         if self.states > ALL_STATES_MAX {
             return Err(wrong(format!("all patterns together have more than {ALL_STATES_MAX} states")));
         }
-        let regex = RegexBuilder::new(&translated)
-            .unicode(false)
-            .dot_matches_new_line(true)
-            .case_insensitive(folded)
-            .nest_limit(200)
-            .size_limit(SIZE_MAX)
-            .dfa_size_limit(CACHE_MAX)
-            .build()
-            .map_err(|e| wrong(last_line(&e.to_string())))?;
-        let pattern =
-            Arc::new(Pattern { program: Program::Linear(regex), required: literals::required(&hir) });
+        let program = linear(&hir).map_err(wrong)?;
+        let pattern = Arc::new(Pattern { program, required: literals::required(&hir) });
         self.known.insert(key, Arc::clone(&pattern));
         Ok(pattern)
     }
+}
+
+/// Without the search for what every match begins with, for which an engine looks first by itself: texts that hold none of
+/// it do not come here, and one that holds it at every place would be searched anew at each.
+fn linear(hir: &Hir) -> Result<Program, String> {
+    let config = Regex::config()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(SIZE_MAX))
+        .hybrid_cache_capacity(CACHE_MAX)
+        .auto_prefilter(false);
+    let regex = Regex::builder().configure(config).build_from_hir(hir);
+    let regex = regex.map_err(|e| last_line(&e.to_string()))?;
+    let config = NFA::config()
+        .utf8(false)
+        .nfa_size_limit(Some(SIZE_MAX))
+        .which_captures(WhichCaptures::None)
+        .shrink(false);
+    let program = NFA::compiler().configure(config).build_from_hir(hir);
+    let dfa = lanes::automaton(program.map_err(|e| last_line(&e.to_string()))?)?;
+    Ok(Program::Linear(regex, Box::new(dfa)))
 }
 
 fn backtracking(text: &str, folded: bool) -> Result<fancy_regex::Regex, String> {

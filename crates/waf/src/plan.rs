@@ -21,7 +21,9 @@ use self::{
     scanner::Scanner,
     tree::Tree,
 };
-use crate::{rules::Rules, seclang::Reason, seclang::action::RuleEngine, transaction::Scratch};
+use crate::{
+    pattern::Pattern, rules::Rules, seclang::Reason, seclang::action::RuleEngine, transaction::Scratch,
+};
 
 /// Why settings do not fit the rules; whoever wrote them is at fault.
 #[derive(Debug, Error)]
@@ -45,6 +47,8 @@ pub struct Plan {
     pub(crate) request: Scanner,
     pub(crate) response: Scanner,
     pub(crate) guards: usize,
+    /// By number: those that rules ask of all values of a collection.
+    pub(crate) patterns: Vec<Arc<Pattern>>,
     /// The names of TX, by slot, in lower case.
     pub(crate) names: Vec<Box<[u8]>>,
     /// What TX holds when a request comes, by slot.

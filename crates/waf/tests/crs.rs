@@ -106,6 +106,57 @@ fn the_prefilter_loses_no_match() {
     }
 }
 
+/// The paths and bodies of all tests' requests, many in one text: long ones are searched for several patterns at once.
+fn long_texts(suites: &[(PathBuf, Suite)]) -> Vec<Vec<u8>> {
+    let mut texts = vec![Vec::new()];
+    for raw in suites.iter().flat_map(|(_, suite)| &suite.tests).flat_map(ftw::exchanges).map(|(raw, _)| raw)
+    {
+        let last = texts.last_mut().unwrap();
+        last.extend_from_slice(&raw.uri);
+        last.push(b' ');
+        last.extend_from_slice(raw.body.get(..raw.body.len().min(2000)).unwrap());
+        if last.len() > 6_000 {
+            texts.push(Vec::new());
+        }
+    }
+    texts
+}
+
+#[test]
+fn of_long_texts_neither_the_prefilter_nor_the_search_for_many_loses_a_match() {
+    let Some(root) = root() else { return };
+    let rules = load(&root);
+    let filtered = ftw::settings();
+    let mut unfiltered = ftw::settings();
+    unfiltered.unfiltered = true;
+    let (filtered, unfiltered) =
+        (Plan::new(&rules, &filtered).unwrap(), Plan::new(&rules, &unfiltered).unwrap());
+    let texts = long_texts(&suites(&root));
+    assert!(texts.len() > 20, "only {} texts", texts.len());
+    let mut told = 0;
+    for text in texts {
+        let body: String = text.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let raw = ftw::Raw {
+            method: b"POST".to_vec(),
+            uri: b"/".to_vec(),
+            protocol: b"HTTP/1.1".to_vec(),
+            headers: vec![
+                header("Host", "localhost"),
+                header("Content-Type", "application/x-www-form-urlencoded"),
+                header("Content-Length", &(body.len() + 2).to_string()),
+            ],
+            body: format!("a={body}").into_bytes(),
+            has_bare_return: false,
+        };
+        let matches = |plan| ftw::examine(plan, &raw, ([172, 18, 0, 1], 40_000).into(), &|| 0, None).matches;
+        let found = matches(&filtered);
+        told += found.len();
+        assert_eq!(found, matches(&unfiltered), "{}", String::from_utf8_lossy(&text));
+    }
+    assert!(told > 1000, "only {told} matches");
+}
+
 #[test]
 fn a_plan_keeps_what_all_rules_answer() {
     let Some(root) = root() else { return };

@@ -126,8 +126,11 @@ fn evaluate(name: &str, parameter: &str, input: &[u8]) -> Option<bool> {
 
 /// Whether what the pattern matches, from whichever offset, passes the check.
 fn some_match(pattern: &str, input: &[u8], check: impl Fn(&[u8]) -> bool) -> bool {
-    let pattern = regex::bytes::Regex::new(pattern).unwrap();
-    (0..=input.len()).any(|at| pattern.find_at(input, at).is_some_and(|found| check(found.as_bytes())))
+    let pattern = regex_automata::meta::Regex::new(pattern).unwrap();
+    (0..=input.len()).any(|at| {
+        let found = pattern.find(regex_automata::Input::new(input).range(at..));
+        found.is_some_and(|found| check(&input[found.range()]))
+    })
 }
 
 #[test]

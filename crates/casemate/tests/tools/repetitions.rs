@@ -9,7 +9,7 @@ use crate::{
 };
 
 const BYTES: usize = 100 << 10;
-/// For one request, its connection's handshake included, on a machine that does much else. Rules have 20 ms of it.
+/// For one request, its connection's handshake included, on a machine that does much else. Rules have 18 ms of it.
 const TAKES_MAX: Duration = Duration::from_secs(1);
 
 /// What patterns with nested or neighbouring repetitions are slow on.

@@ -69,6 +69,54 @@ fn fill(begin: &str, unit: &str, end: &str) -> Vec<u8> {
     [begin, &unit.repeat(times), end].concat().into_bytes()
 }
 
+/// What texts without any order are made of: they lead automatons to more states than repetitions do, and hold much of what
+/// patterns look for.
+fn random() -> [(&'static str, Vec<String>); 6] {
+    let bytes = |range: std::ops::RangeInclusive<u8>| range.map(|byte| format!("%{byte:02x}")).collect();
+    let listed = |words: &str| words.split(' ').map(str::to_owned).collect();
+    let printable = (b'!'..=b'~').filter(|byte| !b"&=%+".contains(byte)).map(|byte| char::from(byte).into());
+    [
+        ("random-printable", printable.collect()),
+        ("random-letters", ('a'..='z').chain(['+']).map(String::from).collect()),
+        ("random-bytes", bytes(0..=255)),
+        (
+            "random-shell",
+            listed(
+                "$ { } | %26 ; ` ' \" \\ / ( ) * ? [ ] < > + ! ~ @ ^ - _ 0 1 a b c e r s u cat ls sh id nc curl python \
+                 perl echo base64",
+            ),
+        ),
+        (
+            "random-sql",
+            listed(
+                "select union from where and or xor like between div sleep ( ) ' \" ` , -- /* */ # + + + 1 a @ ! < > %3d || \
+                 %26%26 end then when if in char having order by insert into 0x31",
+            ),
+        ),
+        (
+            "random-html",
+            listed(
+                "< > a img svg onload %3d javascript: alert ( ) ' \" ` / + style x : %26 # ; data: src href eval . [ ] \
+                 document cookie script xlink",
+            ),
+        ),
+    ]
+}
+
+/// A form of these words in an order that is the same each time (xorshift64, Marsaglia 2003).
+fn scattered(words: &[String]) -> Vec<u8> {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut body = b"text=".to_vec();
+    while body.len() < LENGTH - 16 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let at = usize::try_from(seed >> 20).unwrap() % words.len();
+        body.extend_from_slice(words.get(at).unwrap().as_bytes());
+    }
+    body
+}
+
 /// Whose cost is to be bounded: 128 KB each, of what patterns, parsers and transformations like least.
 pub(crate) fn hostile() -> Vec<Request> {
     let mut all = Vec::new();
@@ -110,6 +158,9 @@ pub(crate) fn hostile() -> Vec<Request> {
         ("urls", "http://127.0.0.1/+".into()),
     ] {
         all.push(post(name, FORM, fill("text=", &unit, "")));
+    }
+    for (name, words) in random() {
+        all.push(post(name, FORM, scattered(&words)));
     }
     all.push(post("parameters", FORM, fill("a=1", "&b=c", "")));
     all.push(post(

@@ -106,7 +106,9 @@ fn measure(plan: &Plan, requests: &[Request], milliseconds: f64) {
         }
         batches.sort_by(f64::total_cmp);
         let us = batches.get(batches.len() / 2).unwrap();
-        println!("{}", json!({ "name": kind.first().unwrap().name, "us": us, "exhausted": exhausted }));
+        let name = &kind.first().unwrap().name;
+        let most = batches.last().unwrap();
+        println!("{}", json!({ "name": name, "us": us, "us_max": most, "exhausted": exhausted }));
     }
 }
 

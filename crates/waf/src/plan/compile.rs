@@ -13,11 +13,14 @@ use super::{
     program::{
         Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Step, Text, TxName, TxValue,
     },
-    scanner::{Places, Scanner, Wanted},
+    scanner::{Long, Places, Scanner, Wanted},
     tree::{SCANNED_MAX, Tree, Triggered},
 };
 use crate::{
-    pattern::literals::{self, Requirement},
+    pattern::{
+        Pattern,
+        literals::{self, Requirement},
+    },
     rules::{Check, Link, Outcome, Rule, Rules, TextTest, matching},
     seclang::{
         Setting,
@@ -41,6 +44,9 @@ pub(super) struct Compiler<'a> {
     response: Vec<Wanted>,
     request_places: Vec<Places>,
     response_places: Vec<Places>,
+    patterns: Vec<Arc<Pattern>>,
+    request_long: Vec<Long>,
+    response_long: Vec<Long>,
     removed_targets: Vec<(Bits, Target)>,
     reads: Reads,
     initial: State,
@@ -68,6 +74,9 @@ impl<'a> Compiler<'a> {
             response: Vec::new(),
             request_places: places(),
             response_places: places(),
+            patterns: Vec::new(),
+            request_long: Vec::new(),
+            response_long: Vec::new(),
             removed_targets,
             reads: Reads::default(),
             initial: folded.initial.clone(),
@@ -164,12 +173,41 @@ impl<'a> Compiler<'a> {
             path,
             capture: link.capture,
             guard: None,
+            pattern: None,
             changes,
             message: link.message.as_ref().map(|text| self.text(text, state)).transpose()?,
             data: link.data.as_ref().map(|text| self.text(text, state)).transpose()?,
         };
         compiled.guard = self.guard(rule.phase, number, &compiled);
+        compiled.pattern = self.long(rule.phase, number, &compiled);
         Ok(compiled)
+    }
+
+    /// Numbers the pattern of a rule's first link, where it is asked of all values of a collection at one place.
+    fn long(&mut self, phase: u8, number: usize, link: &RunLink) -> Option<usize> {
+        let (Check::Pattern(pattern) | Check::PatternGlobal(pattern) | Check::Digits(_, pattern)) =
+            &link.check
+        else {
+            return None;
+        };
+        let response = phase > 2;
+        let is_whole = |read: &&Read| {
+            is_scanned(read.collection, response) && !read.count && matches!(read.select, Select::All)
+        };
+        let whole = link.reads.iter().filter(is_whole);
+        let collections = whole.fold(0u128, |all, read| all | 1 << read.collection.index());
+        let is_scanned = link.path.is_empty() && usize::from(link.node) < SCANNED_MAX;
+        if number > 0 || phase == 5 || collections == 0 || !is_scanned || self.settings.unfiltered {
+            return None;
+        }
+        let known = self.patterns.iter().position(|known| Arc::ptr_eq(known, pattern));
+        let pattern = known.unwrap_or_else(|| {
+            self.patterns.push(Arc::clone(pattern));
+            self.patterns.len() - 1
+        });
+        let long = Long { pattern, guard: link.guard, node: link.node, collections };
+        if response { &mut self.response_long } else { &mut self.request_long }.push(long);
+        Some(pattern)
     }
 
     /// Asks the scanner to watch for what the link requires; none where nothing can be watched for.
@@ -336,11 +374,12 @@ impl<'a> Compiler<'a> {
         Ok(Plan {
             rules: Arc::clone(self.rules),
             phases,
-            request: Scanner::new(&self.request, guards, self.request_places),
-            response: Scanner::new(&self.response, guards, self.response_places),
+            request: Scanner::new(&self.request, guards, self.request_places, self.request_long),
+            response: Scanner::new(&self.response, guards, self.response_places, self.response_long),
             triggered: Triggered::new(&self.tree),
             tree: self.tree,
             guards,
+            patterns: self.patterns,
             names: self.names,
             initial,
             constants,

@@ -7,13 +7,90 @@ use crate::pattern::literals::literal_cost;
 /// Bits of the table for windows of four bytes: 16 KiB.
 const BITS: u32 = 17;
 const WORDS: usize = 1 << (BITS - 6);
-const PAIRS: usize = 1 << 16;
+/// Two bits for each pair of bytes: 16 KiB.
+const PAIRS: usize = 1 << 11;
+
+/// A text from this length on, in bytes, is searched with a table of those literals alone that are wanted and not found
+/// yet, made again whenever as much of the text is behind as before.
+const LONG: usize = 8 << 10;
 
 /// A literal, and where in it its window ends.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     literal: u32,
     end: u32,
+    /// Up to eight bytes from the window's first on, and which bits of them the literal has.
+    head: u64,
+    mask: u64,
+}
+
+/// The first eight bytes in lower case; zeros behind the end.
+fn head(text: &[u8]) -> u64 {
+    let bytes = text.first_chunk().copied().unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        bytes
+    });
+    u64::from_le_bytes(bytes.map(|byte| byte.to_ascii_lowercase()))
+}
+
+/// Which windows literals have.
+#[derive(Debug)]
+struct Table {
+    /// Hashes of windows of four bytes.
+    fours: Box<[u64; WORDS]>,
+    /// By the last two bytes: a literal of two (lower bit), and one of three (upper bit), ends in them.
+    shorts: Box<[u64; PAIRS]>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { fours: Box::new([0; WORDS]), shorts: Box::new([0; PAIRS]) }
+    }
+}
+
+impl Table {
+    fn clear(&mut self) {
+        self.fours.fill(0);
+        self.shorts.fill(0);
+    }
+
+    fn mark(&mut self, window: Window) {
+        if window.width == 4 {
+            let hash = hash(window.bits);
+            self.fours.get_mut(size(hash >> 6)).into_iter().for_each(|word| *word |= 1 << (hash & 63));
+            return;
+        }
+        let flag = if window.width == 2 { 1 } else { 2 };
+        let pair = window.bits & 0xffff;
+        self.shorts.get_mut(size(pair >> 5)).into_iter().for_each(|word| *word |= flag << (2 * (pair & 31)));
+    }
+}
+
+/// Bytes of a literal, the last one lowest, and how many: 2 to 4.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    bits: u32,
+    width: u32,
+}
+
+impl Window {
+    fn of(bytes: &[u8]) -> Self {
+        let bits = bytes.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        Self { bits, width: number(bytes.len()) }
+    }
+
+    fn key(self) -> u64 {
+        u64::from(self.width) << 32 | u64::from(self.bits)
+    }
+}
+
+/// What the search of a long text writes on.
+#[derive(Debug, Default)]
+pub(crate) struct Narrowed {
+    table: Table,
+    /// The literals that are still searched.
+    left: Vec<u32>,
 }
 
 /// Literals, made ready.
@@ -24,10 +101,10 @@ pub(crate) struct Literals {
     /// Where each begins in `bytes`; one more than there are.
     starts: Vec<u32>,
     fold: Box<[u8; 256]>,
-    /// Hashes of windows of four bytes.
-    fours: Box<[u64; WORDS]>,
-    /// By the last two bytes: a literal of two, and one of three, ends in them.
-    shorts: Box<[u8; PAIRS]>,
+    /// Of all.
+    table: Table,
+    /// By literal.
+    windows: Vec<Window>,
     /// Windows with their width, in order.
     keys: Vec<u64>,
     /// By key, where its places begin; one more than there are.
@@ -55,12 +132,6 @@ fn bucket(key: u64) -> usize {
     usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51).unwrap_or(0) % BUCKETS
 }
 
-/// The bytes of a window, the last one lowest, with its width above.
-fn key(window: &[u8]) -> u64 {
-    let width = u64::try_from(window.len()).unwrap_or(0);
-    window.iter().fold(width, |key, byte| key << 8 | u64::from(*byte))
-}
-
 impl Literals {
     /// Makes literals of two bytes or more ready, which are in lower case.
     pub(crate) fn new(texts: &[&[u8]]) -> Self {
@@ -72,8 +143,8 @@ impl Literals {
             bytes: texts.concat(),
             starts: vec![0],
             fold,
-            fours: Box::new([0; WORDS]),
-            shorts: Box::new([0; PAIRS]),
+            table: Table::default(),
+            windows: Vec::with_capacity(texts.len()),
             keys: Vec::new(),
             place_starts: Vec::new(),
             places: Vec::new(),
@@ -83,9 +154,13 @@ impl Literals {
         for (literal, text) in (0..).zip(texts) {
             made.starts.push(made.starts.last().copied().unwrap_or(0) + number(text.len()));
             let (start, width) = rarest(text);
-            let window = text.get(start..start + width).unwrap_or_default();
-            made.mark(window);
-            windows.push((key(window), Place { literal, end: number(start + width) }));
+            let window = Window::of(text.get(start..start + width).unwrap_or_default());
+            made.table.mark(window);
+            made.windows.push(window);
+            let rest = text.get(start..).unwrap_or_default();
+            let mask = u64::MAX >> (64 - 8 * rest.len().clamp(1, 8));
+            let place = Place { literal, end: number(start + width), head: head(rest), mask };
+            windows.push((window.key(), place));
         }
         windows.sort_by_key(|(key, _)| (bucket(*key), *key));
         for (key, place) in windows {
@@ -105,35 +180,67 @@ impl Literals {
         made
     }
 
-    fn mark(&mut self, window: &[u8]) {
-        let bits = window.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
-        if window.len() == 4 {
-            let hash = hash(bits);
-            self.fours.get_mut(size(hash >> 6)).into_iter().for_each(|word| *word |= 1 << (hash & 63));
+    /// Tells `found` each literal of those that `wanted` names which is in the text; one may be told more than once, if
+    /// `wanted` still names it.
+    pub(crate) fn search(
+        &self,
+        text: &[u8],
+        narrowed: &mut Narrowed,
+        wanted: impl Fn(usize) -> bool,
+        mut found: impl FnMut(usize),
+    ) {
+        if text.len() < LONG {
+            self.part(&self.table, text, (0, text.len()), &wanted, &mut found);
             return;
         }
-        let flag = if window.len() == 2 { 1 } else { 2 };
-        self.shorts.get_mut(size(bits & 0xffff)).into_iter().for_each(|flags| *flags |= flag);
+        narrowed.left.clear();
+        narrowed.left.extend(0..number(self.windows.len()));
+        let (mut from, mut to) = (0, LONG);
+        while from < text.len() {
+            let before = narrowed.left.len();
+            narrowed.left.retain(|literal| wanted(size(*literal)));
+            if narrowed.left.is_empty() {
+                return;
+            }
+            if narrowed.left.len() < before || from == 0 {
+                narrowed.table.clear();
+                let windows = narrowed.left.iter().filter_map(|literal| self.windows.get(size(*literal)));
+                windows.for_each(|window| narrowed.table.mark(*window));
+            }
+            self.part(&narrowed.table, text, (from, to.min(text.len())), &wanted, &mut found);
+            (from, to) = (to, to * 2);
+        }
     }
 
-    /// Tells `found` each literal of those that `wanted` names which is in the text; one may be told more than once.
-    pub(crate) fn search(&self, text: &[u8], wanted: impl Fn(usize) -> bool, mut found: impl FnMut(usize)) {
-        let mut window = 0_u32;
-        for (at, byte) in text.iter().enumerate() {
-            window = window << 8 | u32::from(self.fold.get(usize::from(*byte)).copied().unwrap_or(0));
-            let hash = hash(window);
-            let four = self.fours.get(size(hash >> 6)).copied().unwrap_or(0) >> (hash & 63) & 1;
-            let short = self.shorts.get(size(window & 0xffff)).copied().unwrap_or(0);
-            if four == 0 && short == 0 {
+    /// Searches for the literals whose window ends in a part of the text.
+    fn part(
+        &self,
+        table: &Table,
+        text: &[u8],
+        (from, to): (usize, usize),
+        wanted: &impl Fn(usize) -> bool,
+        found: &mut impl FnMut(usize),
+    ) {
+        let fold = |byte: u8| u32::from(self.fold.get(usize::from(byte)).copied().unwrap_or(0));
+        let before = text.get(from.saturating_sub(3)..from).unwrap_or_default();
+        let mut window = before.iter().fold(0, |window, byte| window << 8 | fold(*byte));
+        for (at, byte) in text.get(from..to).unwrap_or_default().iter().enumerate() {
+            window = window << 8 | fold(*byte);
+            let (hash, pair) = (hash(window), window & 0xffff);
+            let four = table.fours.get(size(hash >> 6)).copied().unwrap_or(0) >> (hash & 63) & 1;
+            let short = table.shorts.get(size(pair >> 5)).copied().unwrap_or(0) >> (2 * (pair & 31)) & 3;
+            if four | short == 0 {
                 continue;
             }
-            let keys = [
-                (four != 0).then_some(4 << 32 | u64::from(window)),
-                (short & 2 != 0).then_some(3 << 24 | u64::from(window & 0xff_ffff)),
-                (short & 1 != 0).then_some(2 << 16 | u64::from(window & 0xffff)),
-            ];
-            for key in keys.into_iter().flatten() {
-                self.compare(text, at + 1, key, &wanted, &mut found);
+            let end = from + at + 1;
+            if four != 0 {
+                self.compare(text, end, Window { bits: window, width: 4 }, wanted, found);
+            }
+            if short & 2 != 0 {
+                self.compare(text, end, Window { bits: window & 0xff_ffff, width: 3 }, wanted, found);
+            }
+            if short & 1 != 0 {
+                self.compare(text, end, Window { bits: pair, width: 2 }, wanted, found);
             }
         }
     }
@@ -143,19 +250,24 @@ impl Literals {
         &self,
         text: &[u8],
         end: usize,
-        key: u64,
+        window: Window,
         wanted: &impl Fn(usize) -> bool,
         found: &mut impl FnMut(usize),
     ) {
+        let Some(rest) = end.checked_sub(size(window.width)).and_then(|start| text.get(start..)) else {
+            return;
+        };
+        let key = window.key();
         let bound = |at: usize| self.buckets.get(at).map_or(0, |start| size(*start));
         let bucket = bucket(key);
         let (from, to) = (bound(bucket), bound(bucket + 1));
         let known = self.keys.get(from..to).unwrap_or_default().iter().position(|known| *known == key);
         let Some(known) = known.map(|known| known + from) else { return };
         let start = |at: usize| self.place_starts.get(at).map_or(0, |start| size(*start));
+        let head = head(rest);
         for place in self.places.get(start(known)..start(known + 1)).unwrap_or_default() {
             let literal = size(place.literal);
-            if !wanted(literal) {
+            if (head ^ place.head) & place.mask != 0 || !wanted(literal) {
                 continue;
             }
             let bound = |at: usize| self.starts.get(at).map_or(0, |start| size(*start));
@@ -183,7 +295,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Literals;
+    use super::{LONG, Literals, Narrowed};
 
     proptest! {
         #[test]
@@ -193,13 +305,41 @@ mod tests {
         ) {
             let list: Vec<&[u8]> = literals.iter().map(String::as_bytes).collect();
             let mut found = BTreeSet::new();
-            Literals::new(&list).search(text.as_bytes(), |_| true, |literal| {
+            Literals::new(&list).search(text.as_bytes(), &mut Narrowed::default(), |_| true, |literal| {
                 found.insert(literal);
             });
             let folded = text.to_ascii_lowercase();
             let held = (0..).zip(&literals).filter(|(_, literal)| folded.contains(*literal));
             let held: BTreeSet<usize> = held.map(|(at, _)| at).collect();
             prop_assert_eq!(found, held);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn of_a_long_text_no_literal_is_lost_between_its_parts(
+            literals in proptest::collection::btree_set("[ab/]{2,9}", 1..20),
+            tiles in proptest::collection::vec(("[abAB/]{1,12}", 0_usize..2000), 1..40),
+            unwanted in 0_usize..20,
+        ) {
+            let mut text: String = tiles.iter().map(|(tile, length)| format!("{tile}{}", "-".repeat(*length))).collect();
+            text.insert_str(0, &"-".repeat(LONG - 5));
+            let list: Vec<&[u8]> = literals.iter().map(String::as_bytes).collect();
+            let found = std::cell::RefCell::new(BTreeSet::new());
+            let is_wanted = |literal: usize| literal != unwanted && !found.borrow().contains(&literal);
+            let literal = Literals::new(&list);
+            // What a text before left in it is of no account.
+            let mut narrowed = Narrowed::default();
+            literal.search(&b"ab/".repeat(LONG), &mut narrowed, |_| true, |_| ());
+            literal.search(text.as_bytes(), &mut narrowed, is_wanted, |literal| {
+                found.borrow_mut().insert(literal);
+            });
+            let folded = text.to_ascii_lowercase();
+            let held = (0..).zip(&literals).filter(|(_, literal)| folded.contains(*literal));
+            let held = held.map(|(at, _)| at).filter(|at| *at != unwanted);
+            let held: BTreeSet<usize> = held.collect();
+            prop_assert_eq!(found.into_inner(), held);
         }
     }
 }

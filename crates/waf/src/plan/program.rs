@@ -47,6 +47,8 @@ pub(crate) struct RunLink {
     pub(crate) capture: bool,
     /// The guard without which it matches no value.
     pub(crate) guard: Option<u32>,
+    /// The number of its pattern, which long texts may have been searched for before.
+    pub(crate) pattern: Option<usize>,
     pub(crate) changes: Vec<Change>,
     pub(crate) message: Option<Text>,
     pub(crate) data: Option<Text>,

@@ -1,9 +1,12 @@
 //! The literals and single bytes that all guarded patterns require: one pass over a text tells which rules it may match.
 //! It never says that a rule matches.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
-use super::{literals::Literals, tree::Tree};
+use super::{
+    literals::{Literals, Narrowed},
+    tree::Tree,
+};
 use crate::{pattern::literals::Requirement, seclang::variable::Collection};
 
 /// A guard as the plan asks for it.
@@ -16,6 +19,17 @@ pub(crate) struct Wanted {
     /// The places in the tree of transformations at which it is asked.
     pub(crate) nodes: Vec<u16>,
     /// The collections whose values it is asked of, as a set.
+    pub(crate) collections: u128,
+}
+
+/// A pattern that a rule asks first of each value, so that long texts can be searched for several of them at once.
+#[derive(Debug)]
+pub(crate) struct Long {
+    /// Its number among the plan's patterns.
+    pub(crate) pattern: usize,
+    /// Without it the rule does not ask.
+    pub(crate) guard: Option<u32>,
+    pub(crate) node: u16,
     pub(crate) collections: u128,
 }
 
@@ -99,6 +113,30 @@ impl Places {
     }
 }
 
+/// What a scanner writes on: by literal, the text in which it was found last.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    last: Vec<u32>,
+    stamp: u32,
+    narrowed: Narrowed,
+}
+
+impl Seen {
+    /// Of scanners that know so many literals.
+    pub(crate) fn new(literals: usize) -> Self {
+        Self { last: vec![0; literals], ..Self::default() }
+    }
+
+    /// A number that no literal has.
+    fn next(&mut self) -> u32 {
+        self.stamp = self.stamp.checked_add(1).unwrap_or_else(|| {
+            self.last.fill(0);
+            1
+        });
+        self.stamp
+    }
+}
+
 /// Searches texts for what guards require.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -111,6 +149,7 @@ pub(crate) struct Scanner {
     collections: Vec<u128>,
     /// By collection: what to make of its values.
     places: Vec<Places>,
+    long: Vec<Long>,
     literals_len: usize,
 }
 
@@ -119,7 +158,7 @@ const SETS_MAX: usize = 128;
 
 impl Scanner {
     /// Makes the literals ready. `guards` is how many there are in the plan.
-    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>) -> Self {
+    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>, long: Vec<Long>) -> Self {
         let mut texts: Vec<&[u8]> =
             wanted.iter().flat_map(|one| &one.required.literals).map(Vec::as_slice).collect();
         texts.sort_unstable();
@@ -149,6 +188,7 @@ impl Scanner {
             set_users: Users::of(&lists, &collections),
             collections,
             places,
+            long,
             literals_len: texts.len(),
         }
     }
@@ -163,6 +203,11 @@ impl Scanner {
         self.places.get(collection.index())
     }
 
+    /// The patterns that rules ask of all values of a collection.
+    pub(crate) fn long(&self) -> &[Long] {
+        &self.long
+    }
+
     /// By byte: the sets of bytes that guards ask for and it is in.
     pub(crate) fn sets(&self) -> &[u128; 256] {
         &self.sets
@@ -170,14 +215,14 @@ impl Scanner {
 
     /// Tells `found` each guard that a text may satisfy. `sets` is the union of [`Self::sets`] over its bytes; `places` are
     /// those at which the text stands, and those at which it is searched for literals; `collections` are those it is a
-    /// value of. `seen` is scratch of [`Self::len`] entries that are never `stamp`.
+    /// value of.
     pub(crate) fn scan(
         &self,
         text: &[u8],
         mut sets: u128,
         places: (u128, u128),
         collections: u128,
-        seen: (&mut [u32], u32),
+        seen: &mut Seen,
         mut found: impl FnMut(u32),
     ) {
         let mut tell = |users: &[User], places: u128| {
@@ -197,13 +242,13 @@ impl Scanner {
             }
         }
         let Some(literals) = self.literals.as_ref().filter(|_| places.1 != 0) else { return };
-        let (seen, stamp) = seen;
-        let seen = std::cell::RefCell::new(seen);
+        let stamp = seen.next();
+        let last = Cell::from_mut(seen.last.as_mut_slice()).as_slice_of_cells();
         let users = &self.literal_users;
-        let is_new = |literal: usize| seen.borrow().get(literal).is_some_and(|last| *last != stamp);
+        let is_new = |literal: usize| last.get(literal).is_some_and(|last| last.get() != stamp);
         let wanted = |literal: usize| users.are_asking(literal, places.1, collections) && is_new(literal);
-        literals.search(text, wanted, |literal| {
-            seen.borrow_mut().get_mut(literal).into_iter().for_each(|last| *last = stamp);
+        literals.search(text, &mut seen.narrowed, wanted, |literal| {
+            last.get(literal).into_iter().for_each(|last| last.set(stamp));
             tell(users.at(literal), places.1);
         });
     }

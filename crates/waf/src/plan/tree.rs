@@ -5,6 +5,9 @@ use crate::transform::{Transformation, Triggers};
 /// The most places that the scanner knows; rules beyond run without a guard.
 pub(crate) const SCANNED_MAX: usize = 128;
 
+/// Bytes from which on a text is first asked which bytes it holds.
+const LONG: usize = 1024;
+
 /// One transformation after those above it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -110,10 +113,21 @@ impl Triggered {
 
     /// The places that a text sets off, and the union of `sets` over its bytes.
     pub(crate) fn by(&self, text: &[u8], sets: &[u128; 256]) -> (u128, u128) {
-        let union = |table: &[u128; 256]| {
-            text.iter().fold(0, |all, byte| all | table.get(usize::from(*byte)).copied().unwrap_or(0))
+        let (mut places, mut all) = (self.always, 0);
+        let mut add = |byte: u8| {
+            places |= self.by_byte.get(usize::from(byte)).copied().unwrap_or(0);
+            all |= sets.get(usize::from(byte)).copied().unwrap_or(0);
         };
-        let (mut places, all) = (self.always | union(&self.by_byte), union(sets));
+        if text.len() < LONG {
+            text.iter().copied().for_each(add);
+        } else {
+            // A byte that comes again adds nothing.
+            let mut held = [false; 256];
+            for byte in text {
+                held.get_mut(usize::from(*byte)).into_iter().for_each(|held| *held = true);
+            }
+            (0..=255).zip(held).filter(|(_, held)| *held).for_each(|(byte, _)| add(byte));
+        }
         for byte in text.first().into_iter().chain(text.last()) {
             places |= self.by_end.get(usize::from(*byte)).copied().unwrap_or(0);
         }

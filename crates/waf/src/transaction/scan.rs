@@ -7,7 +7,13 @@ use super::{
     Transaction,
     scratch::{Class, Scratch, Span, push, slice},
 };
-use crate::plan::{Plan, scanner::Scanner};
+use crate::{
+    pattern::lanes,
+    plan::{Plan, scanner::Scanner},
+};
+
+/// A text from this length on, in bytes, is searched for several patterns at once.
+pub(super) const LONG: usize = 4 << 10;
 
 impl Transaction<'_> {
     /// Looks at all values that came since the last time.
@@ -18,36 +24,113 @@ impl Transaction<'_> {
             let before = self.scratch.len();
             let index = self.scratch.scanned;
             self.scratch.scanned += 1;
-            let length = one(plan, scanner, &mut self.scratch, index);
+            let length = self.one(scanner, index);
             let made = self.scratch.len().saturating_sub(before);
             self.spend(length.saturating_add(made) + 256);
+            if length >= LONG && !self.exhausted {
+                self.answer_long(scanner, index);
+            }
         }
     }
-}
 
-/// Transforms and scans one value; says how many bytes were scanned.
-fn one(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, index: usize) -> usize {
-    let Some(value) = scratch.values.get(index).copied() else { return 0 };
-    let places = scanner.places(value.collection);
-    let wanted = places.map_or(0, |places| places.of(slice(&scratch.arena, value.name)));
-    if wanted == 0 {
-        return 0;
+    /// Transforms and scans one value; says how many bytes were scanned.
+    fn one(&mut self, scanner: &Scanner, index: usize) -> usize {
+        let Some(value) = self.scratch.values.get(index).copied() else { return 0 };
+        let places = scanner.places(value.collection);
+        let wanted = places.map_or(0, |places| places.of(slice(&self.scratch.arena, value.name)));
+        if wanted == 0 {
+            return 0;
+        }
+        self.classify(scanner, value.text, wanted);
+        let mut bytes = 0;
+        for at in 0..self.scratch.classes.len() {
+            let Some(class) = self.scratch.classes.get(at).copied() else { continue };
+            if self.exhausted {
+                return bytes;
+            }
+            bytes += class.text.len();
+            // The literals are searched without regard to case: texts that differ in nothing else are searched once.
+            let literal_places = literal_places(&self.scratch, at, class);
+            scan_class(scanner, &mut self.scratch, class, literal_places, value.collections, index);
+            self.spend_long(class.text);
+        }
+        let scratch = &mut self.scratch;
+        let row = if scratch.classes.len() > 1 { Some(row(scratch, wanted)) } else { None };
+        if let Some(value) = scratch.values.get_mut(index) {
+            value.row = row.flatten();
+            value.done = wanted;
+        }
+        bytes
     }
-    classify(plan, scanner, scratch, value.text, wanted);
-    let mut bytes = 0;
-    for at in 0..scratch.classes.len() {
-        let Some(class) = scratch.classes.get(at).copied() else { continue };
-        bytes += class.text.len();
-        // The literals are searched without regard to case: texts that differ in nothing else are searched once.
-        let literal_places = literal_places(scratch, at, class);
-        scan_class(scanner, scratch, class, literal_places, value.collections, index);
+
+    /// Which distinct texts the transformations make; places that leave a text alone share it.
+    fn classify(&mut self, scanner: &Scanner, text: Span, wanted: u128) {
+        let plan = self.plan;
+        let scratch = &mut self.scratch;
+        let (triggered, sets) = plan.triggered.by(slice(&scratch.arena, text), scanner.sets());
+        // What nothing of the text sets off stands at the text itself, but below what something does.
+        let mut left = plan.triggered.below(triggered & wanted & !1) & wanted;
+        scratch.classes.clear();
+        scratch.classes.push(Class { text, triggered, sets, places: wanted & !left });
+        if left == 0 {
+            return;
+        }
+        scratch.class_of.fill(0);
+        // Parents have lower places than their children.
+        while left != 0 && !self.exhausted {
+            let scratch = &mut self.scratch;
+            let place = u16::try_from(left.trailing_zeros()).unwrap_or(0);
+            left &= left - 1;
+            let Some(node) = plan.tree.node(place) else { continue };
+            let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
+            let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
+            let idle = class.triggered >> place & 1 == 0;
+            let at = if idle { above } else { transformed(plan, scanner, scratch, place, above, class) };
+            scratch.class_of.get_mut(usize::from(place)).into_iter().for_each(|of| *of = at);
+            scratch.classes.get_mut(usize::from(at)).into_iter().for_each(|class| class.places |= 1 << place);
+            if !idle {
+                self.spend_long(class.text);
+            }
+        }
     }
-    let row = if scratch.classes.len() > 1 { Some(row(scratch, wanted)) } else { None };
-    if let Some(value) = scratch.values.get_mut(index) {
-        value.row = row.flatten();
-        value.done = wanted;
+
+    /// A long text takes so long that the clock is asked after each step; of a short one the whole value counts.
+    fn spend_long(&mut self, text: Span) {
+        if text.len() >= LONG {
+            self.spend(text.len());
+        }
     }
-    bytes
+
+    /// Searches the long texts of the value that was scanned last for the patterns that rules will ask for.
+    fn answer_long(&mut self, scanner: &Scanner, index: usize) {
+        let Some(value) = self.scratch.values.get(index).copied() else { return };
+        for at in 0..self.scratch.classes.len() {
+            let class = self.scratch.classes.get(at).copied().filter(|class| class.text.len() >= LONG);
+            let Some(class) = class else { continue };
+            let mut asked: Vec<usize> = Vec::new();
+            for long in scanner.long() {
+                let is_asked =
+                    class.places >> long.node & 1 == 1 && long.collections & value.collections != 0;
+                if is_asked && long.guard.is_none_or(|guard| self.scratch.is_last_hit(guard, index)) {
+                    asked.push(long.pattern);
+                }
+            }
+            asked.sort_unstable();
+            asked.dedup();
+            let patterns = &self.plan.patterns;
+            let asked = asked.into_iter().filter_map(|number| Some((number, &**patterns.get(number)?)));
+            let Scratch { arena, states, answered, .. } = &mut self.scratch;
+            let (clock, started_ns, limits) = (self.world.clock, self.started_ns, &self.plan.limits);
+            let goes_on = || clock().saturating_sub(started_ns) <= limits.time_ns_max;
+            self.exhausted |=
+                !lanes::search(asked, slice(arena, class.text), states, goes_on, |number, found| {
+                    answered.insert((class.text, number), found);
+                });
+            if self.exhausted {
+                return;
+            }
+        }
+    }
 }
 
 /// The places for which a text is to be searched: its own and those of later texts that differ from it in case alone;
@@ -62,31 +145,6 @@ fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
         return 0;
     }
     behind.iter().filter(|other| same(other)).fold(0, |all, other| all | other.places)
-}
-
-/// Which distinct texts the transformations make; places that leave a text alone share it.
-fn classify(plan: &Plan, scanner: &Scanner, scratch: &mut Scratch, text: Span, wanted: u128) {
-    let (triggered, sets) = plan.triggered.by(slice(&scratch.arena, text), scanner.sets());
-    // What nothing of the text sets off stands at the text itself, but below what something does.
-    let mut left = plan.triggered.below(triggered & wanted & !1) & wanted;
-    scratch.classes.clear();
-    scratch.classes.push(Class { text, triggered, sets, places: wanted & !left });
-    if left == 0 {
-        return;
-    }
-    scratch.class_of.fill(0);
-    // Parents have lower places than their children.
-    while left != 0 {
-        let place = u16::try_from(left.trailing_zeros()).unwrap_or(0);
-        left &= left - 1;
-        let Some(node) = plan.tree.node(place) else { continue };
-        let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
-        let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
-        let idle = class.triggered >> place & 1 == 0;
-        let at = if idle { above } else { transformed(plan, scanner, scratch, place, above, class) };
-        scratch.class_of.get_mut(usize::from(place)).into_iter().for_each(|of| *of = at);
-        scratch.classes.get_mut(usize::from(at)).into_iter().for_each(|class| class.places |= 1 << place);
-    }
 }
 
 /// The class of what the transformation at a place makes of a text.
@@ -122,16 +180,11 @@ fn scan_class(
     collections: u128,
     index: usize,
 ) {
-    scratch.stamp = scratch.stamp.wrapping_add(1);
-    if scratch.stamp == 0 {
-        scratch.seen.fill(0);
-        scratch.stamp = 1;
-    }
     let Ok(value) = u32::try_from(index) else { return };
-    let Scratch { arena, heads, hits, seen, stamp, .. } = scratch;
+    let Scratch { arena, heads, hits, seen, .. } = scratch;
     let text = slice(arena, class.text);
     let places = (class.places, literal_places);
-    scanner.scan(text, class.sets, places, collections, (seen, *stamp), |guard| {
+    scanner.scan(text, class.sets, places, collections, seen, |guard| {
         let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
         let Some(head) = head else { return };
         let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));

@@ -1,13 +1,16 @@
 //! What a transaction writes on: all its bytes in one buffer, values as ranges of it. It is used again for the next one;
 //! it never grows beyond what the transaction's bounds allow, and what a large one took is given back.
 
+use std::collections::HashMap;
+
 use crate::{
-    plan::{Plan, program::TxValue},
+    pattern::lanes::States,
+    plan::{Plan, program::TxValue, scanner::Seen},
     seclang::variable::Collection,
 };
 
 /// A range of the transaction's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     start: u32,
     length: u32,
@@ -74,15 +77,20 @@ pub(crate) struct Scratch {
     pub(super) heads: Vec<u32>,
     /// (value, one more than the place of the hit before, or 0)
     pub(super) hits: Vec<(u32, u32)>,
-    pub(super) seen: Vec<u32>,
-    pub(super) stamp: u32,
+    pub(super) seen: Seen,
     pub(super) mark: u32,
     pub(super) scanned: usize,
     pub(super) classes: Vec<Class>,
     pub(super) class_of: Vec<u8>,
+    /// Long texts and the numbers of patterns: whether they match, where that is known.
+    pub(super) answered: HashMap<(Span, usize), bool>,
+    pub(super) states: States,
     pub(super) matched: Vec<Matched>,
     pub(super) last: Option<Matched>,
 }
+
+/// Bytes that the states of patterns may take between two transactions.
+const STATES_MAX: usize = 32 << 20;
 
 /// Bytes beyond which a buffer is not kept for the next transaction.
 const KEPT_MAX: usize = 512 << 10;
@@ -92,7 +100,7 @@ impl Scratch {
         Self {
             lists: vec![Vec::new(); Collection::COUNT],
             heads: vec![0; plan.guards],
-            seen: vec![0; plan.request.len().max(plan.response.len())],
+            seen: Seen::new(plan.request.len().max(plan.response.len())),
             class_of: vec![0; plan.tree.len()],
             ..Self::default()
         }
@@ -110,6 +118,12 @@ impl Scratch {
         {
             (self.arena, self.rows) = (Vec::new(), Vec::new());
             (self.hits, self.values) = (Vec::new(), Vec::new());
+        }
+        if !self.answered.is_empty() {
+            self.answered = HashMap::new();
+            if self.states.memory_usage() > STATES_MAX {
+                self.states = States::default();
+            }
         }
         self.lists.iter_mut().for_each(Vec::clear);
         self.tx.clone_from(&plan.initial);
@@ -164,6 +178,13 @@ impl Scratch {
 
     pub(super) fn value(&self, index: u32) -> Option<&Value> {
         self.values.get(usize::try_from(index).ok()?)
+    }
+
+    /// Whether the value was the last to satisfy a guard.
+    pub(super) fn is_last_hit(&self, guard: u32, value: usize) -> bool {
+        let head = usize::try_from(guard).ok().and_then(|at| self.heads.get(at)).copied().unwrap_or(0);
+        let hit = head.checked_sub(1).and_then(|at| self.hits.get(usize::try_from(at).ok()?));
+        hit.is_some_and(|(known, _)| usize::try_from(*known) == Ok(value))
     }
 
     /// A variable of TX that has no slot.
