@@ -27,7 +27,19 @@ impl Fingerprint {
 /// The fingerprint, where libinjection takes the input for SQL injection.
 #[must_use]
 pub fn sqli(input: &[u8]) -> Option<Fingerprint> {
+    if is_one_token(input) {
+        return None;
+    }
     sqli::detect(input).map(|(letters, length)| Fingerprint { letters, length })
+}
+
+/// A word or a number: one token of SQL, and each fingerprint of an attack has two or more.
+fn is_one_token(input: &[u8]) -> bool {
+    let rest = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    match input.first() {
+        Some(first) if first.is_ascii_alphabetic() => input.iter().all(rest),
+        _ => input.iter().all(u8::is_ascii_digit),
+    }
 }
 
 /// Whether libinjection takes the input for cross-site scripting.
