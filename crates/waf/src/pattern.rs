@@ -12,12 +12,7 @@ mod translate;
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use fancy_regex::BytesMode;
-use regex_automata::{
-    Input,
-    hybrid::dfa::DFA,
-    meta::Regex,
-    nfa::thompson::{NFA, WhichCaptures},
-};
+use regex_automata::{Input, hybrid::dfa::DFA, meta::Regex, util::primitives::NonMaxUsize};
 use regex_syntax::hir::Hir;
 
 use self::literals::Requirement;
@@ -44,6 +39,8 @@ pub(crate) struct Pattern {
     program: Program,
     /// What a text must hold to match, where that is known.
     pub(crate) required: Option<Requirement>,
+    /// Its syntax, where that is not known, so that it can be joined with others.
+    source: Option<(Box<str>, bool)>,
 }
 
 #[derive(Debug)]
@@ -58,12 +55,20 @@ enum Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded;
 
+/// The groups of a match that are told: the whole, and nine in it.
+pub(crate) const GROUPS_MAX: usize = 10;
+
 /// What the groups of a match took part with.
 pub(crate) type Groups = Vec<Option<Range<usize>>>;
 
 impl Pattern {
+    /// Whether nothing guards it, and it can be joined with others.
+    pub(crate) fn can_join(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// The automaton that [`lanes`] run.
-    fn forward(&self) -> Option<&DFA> {
+    pub(crate) fn automaton(&self) -> Option<&DFA> {
         match &self.program {
             Program::Linear(_, dfa) => Some(dfa),
             Program::Backtracking(_) => None,
@@ -86,14 +91,23 @@ impl Pattern {
     pub(crate) fn groups(&self, text: &[u8], start: usize) -> Result<Option<Groups>, Exceeded> {
         Ok(match &self.program {
             Program::Linear(regex, _) => {
-                let mut found = regex.create_captures();
-                regex.captures(Input::new(text).range(start..), &mut found);
-                found.is_match().then(|| found.iter().map(|part| part.map(|part| part.range())).collect())
+                let mut slots = [None; 2 * GROUPS_MAX];
+                let groups = regex.captures_len().min(GROUPS_MAX);
+                let slots = slots.get_mut(..2 * groups).unwrap_or_default();
+                regex.search_slots(&Input::new(text).range(start..), slots).map(|_| {
+                    let part = |bounds: &[Option<NonMaxUsize>; 2]| match *bounds {
+                        [Some(start), Some(end)] => Some(start.get()..end.get()),
+                        _ => None,
+                    };
+                    slots.as_chunks().0.iter().map(part).collect()
+                })
             }
             Program::Backtracking(regex) => {
                 let found = regex.captures_from_pos(text, start).map_err(|_| Exceeded)?;
-                found
-                    .map(|found| found.iter().map(|part| part.map(|part| part.start()..part.end())).collect())
+                found.map(|found| {
+                    let parts = found.iter().take(GROUPS_MAX);
+                    parts.map(|part| part.map(|part| part.start()..part.end())).collect()
+                })
             }
         })
     }
@@ -123,20 +137,12 @@ impl Patterns {
             // About what it takes beside the others.
             self.states = self.states.saturating_add(translated.text.len());
             let program = Program::Backtracking(Box::new(regex));
-            let pattern = Arc::new(Pattern { program, required: None });
+            let pattern = Arc::new(Pattern { program, required: None, source: None });
             self.known.insert(key, Arc::clone(&pattern));
             return Ok(pattern);
         }
         let translated = translated.text;
-        let hir = regex_syntax::ParserBuilder::new()
-            .unicode(false)
-            .utf8(false)
-            .dot_matches_new_line(true)
-            .case_insensitive(folded)
-            .nest_limit(200)
-            .build()
-            .parse(&translated)
-            .map_err(|e| wrong(last_line(&e.to_string())))?;
+        let hir = parse(&translated, folded).map_err(wrong)?;
         let size = size::of(&hir);
         self.states = self.states.saturating_add(size.states);
         if size.states > STATES_MAX || size.counted > COUNTED_MAX {
@@ -149,10 +155,23 @@ impl Patterns {
             return Err(wrong(format!("all patterns together have more than {ALL_STATES_MAX} states")));
         }
         let program = linear(&hir).map_err(wrong)?;
-        let pattern = Arc::new(Pattern { program, required: literals::required(&hir) });
+        let required = literals::required(&hir);
+        let source = required.is_none().then(|| (translated.into_boxed_str(), folded));
+        let pattern = Arc::new(Pattern { program, required, source });
         self.known.insert(key, Arc::clone(&pattern));
         Ok(pattern)
     }
+}
+
+fn parse(text: &str, folded: bool) -> Result<Hir, String> {
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true)
+        .case_insensitive(folded)
+        .nest_limit(200)
+        .build();
+    parser.parse(text).map_err(|e| last_line(&e.to_string()))
 }
 
 /// Without the search for what every match begins with, for which an engine looks first by itself: texts that hold none of
@@ -165,14 +184,7 @@ fn linear(hir: &Hir) -> Result<Program, String> {
         .auto_prefilter(false);
     let regex = Regex::builder().configure(config).build_from_hir(hir);
     let regex = regex.map_err(|e| last_line(&e.to_string()))?;
-    let config = NFA::config()
-        .utf8(false)
-        .nfa_size_limit(Some(SIZE_MAX))
-        .which_captures(WhichCaptures::None)
-        .shrink(false);
-    let program = NFA::compiler().configure(config).build_from_hir(hir);
-    let dfa = lanes::automaton(program.map_err(|e| last_line(&e.to_string()))?)?;
-    Ok(Program::Linear(regex, Box::new(dfa)))
+    Ok(Program::Linear(regex, Box::new(lanes::automaton(&[hir])?)))
 }
 
 fn backtracking(text: &str, folded: bool) -> Result<fancy_regex::Regex, String> {

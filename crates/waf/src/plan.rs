@@ -22,7 +22,11 @@ use self::{
     tree::Tree,
 };
 use crate::{
-    pattern::Pattern, rules::Rules, seclang::Reason, seclang::action::RuleEngine, transaction::Scratch,
+    pattern::{Pattern, lanes::States},
+    rules::Rules,
+    seclang::Reason,
+    seclang::action::RuleEngine,
+    transaction::Scratch,
 };
 
 /// Why settings do not fit the rules; whoever wrote them is at fault.
@@ -51,6 +55,8 @@ pub struct Plan {
     pub(crate) patterns: Vec<Arc<Pattern>>,
     /// The names of TX, by slot, in lower case.
     pub(crate) names: Vec<Box<[u8]>>,
+    /// The slots in the order of their names.
+    by_name: Vec<usize>,
     /// What TX holds when a request comes, by slot.
     pub(crate) initial: Vec<TxValue>,
     /// What [`TxValue::Constant`] points to.
@@ -61,7 +67,12 @@ pub struct Plan {
     /// `SecWebAppId`
     pub(crate) web_app_id: String,
     pool: Mutex<Vec<Scratch>>,
+    /// What searches leave for the next: as many as ran at once.
+    states: Mutex<Vec<States>>,
 }
+
+/// Bytes from which on what searches left is thrown away.
+const STATES_MAX: usize = 16 << 20;
 
 /// Scratch kept for the next request, at most.
 const POOL_MAX: usize = 64;
@@ -107,9 +118,30 @@ impl Plan {
         found
     }
 
+    /// The slot of a name of TX, which is in lower case.
+    pub(crate) fn slot(&self, name: &[u8]) -> Option<usize> {
+        let of = |slot: &usize| self.names.get(*slot).map(|known| &**known);
+        let at = self.by_name.binary_search_by(|slot| of(slot).cmp(&Some(name))).ok()?;
+        self.by_name.get(at).copied()
+    }
+
     pub(crate) fn scratch(&self) -> Scratch {
         let kept = self.pool.lock().ok().and_then(|mut pool| pool.pop());
         kept.unwrap_or_else(|| Scratch::new(self))
+    }
+
+    /// What earlier searches left.
+    pub(crate) fn states(&self) -> States {
+        self.states.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default()
+    }
+
+    /// Keeps it, unless it has become large.
+    pub(crate) fn keep_states(&self, states: States) {
+        if states.memory_usage() < STATES_MAX
+            && let Ok(mut kept) = self.states.lock()
+        {
+            kept.push(states);
+        }
     }
 
     pub(crate) fn give_back(&self, scratch: Scratch) {

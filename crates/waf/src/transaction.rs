@@ -268,8 +268,7 @@ impl Transaction<'_> {
     /// The value of a variable of TX, such as a score; none where it is not set.
     #[must_use]
     pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
-        let value = match self.plan.names.iter().position(|known| known.eq_ignore_ascii_case(name.as_bytes()))
-        {
+        let value = match self.plan.slot(name.to_ascii_lowercase().as_bytes()) {
             Some(slot) => self.scratch.tx.get(slot).copied()?,
             None => self.scratch.extra(name.as_bytes())?,
         };

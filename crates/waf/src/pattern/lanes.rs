@@ -7,10 +7,11 @@ use regex_automata::{
         LazyStateID,
         dfa::{Cache, DFA},
     },
-    nfa::thompson::NFA,
+    nfa::thompson::{NFA, WhichCaptures},
 };
+use regex_syntax::hir::Hir;
 
-use super::{CACHE_MAX, Pattern};
+use super::{CACHE_MAX, Pattern, SIZE_MAX, parse};
 
 /// How many are searched at a time: more have no registers left.
 pub(crate) const LANES: usize = 3;
@@ -24,8 +25,15 @@ const CLEARED_MAX: usize = 3;
 /// Bytes of text for each state that was made, below which it is.
 const BYTES_PER_STATE: usize = 10;
 
-/// The automaton of a program, whose states are made when a text leads to them.
-pub(super) fn automaton(program: NFA) -> Result<DFA, String> {
+/// The automaton that tells whether one of some patterns matches; its states are made when a text leads to them.
+pub(super) fn automaton(patterns: &[&Hir]) -> Result<DFA, String> {
+    let config = NFA::config()
+        .utf8(false)
+        .nfa_size_limit(Some(SIZE_MAX))
+        .which_captures(WhichCaptures::None)
+        .shrink(false);
+    let program = NFA::compiler().configure(config).build_many_from_hir(patterns);
+    let program = program.map_err(|e| e.to_string())?;
     let config = DFA::config()
         .match_kind(MatchKind::LeftmostFirst)
         .cache_capacity(CACHE_MAX)
@@ -35,28 +43,69 @@ pub(super) fn automaton(program: NFA) -> Result<DFA, String> {
     DFA::builder().configure(config).build_from_nfa(program).map_err(|e| e.to_string())
 }
 
-/// What searches leave for the next one: by number of a pattern, the states that its automaton has made.
+/// What searches leave for the next one: by number, the states that an automaton has made.
 #[derive(Debug, Default)]
-pub(crate) struct States(Vec<Option<Box<Cache>>>);
+pub(crate) struct States {
+    kept: Vec<Option<Box<Cache>>>,
+    /// What they take, bytes; nothing of those that are taken.
+    bytes: usize,
+}
 
 impl States {
     /// What they take, bytes.
     pub(crate) fn memory_usage(&self) -> usize {
-        self.0.iter().flatten().map(|cache| cache.memory_usage()).sum()
+        self.bytes
     }
 
     fn take(&mut self, number: usize, dfa: &DFA) -> Box<Cache> {
-        let known = self.0.get_mut(number).and_then(Option::take);
-        known.unwrap_or_else(|| Box::new(dfa.create_cache()))
+        let Some(known) = self.kept.get_mut(number).and_then(Option::take) else {
+            return Box::new(dfa.create_cache());
+        };
+        self.bytes = self.bytes.saturating_sub(known.memory_usage());
+        known
     }
 
     fn keep(&mut self, number: usize, cache: Box<Cache>) {
-        if self.0.len() <= number {
-            self.0.resize_with(number + 1, || None);
+        if self.kept.len() <= number {
+            self.kept.resize_with(number + 1, || None);
         }
-        if let Some(kept) = self.0.get_mut(number) {
+        self.bytes += cache.memory_usage();
+        if let Some(kept) = self.kept.get_mut(number) {
             *kept = Some(cache);
         }
+    }
+}
+
+/// A few patterns of which no literal tells beforehand that they cannot match, as one: a text that none of them matches is
+/// read once for all.
+#[derive(Debug)]
+pub(crate) struct Joint(Option<Box<DFA>>);
+
+/// How many patterns are joined: with more, the states that they lead to together grow faster than those of each.
+pub(crate) const JOINED_MAX: usize = 4;
+
+impl Joint {
+    /// Joins patterns. Of those that cannot be joined, any text may match one.
+    pub(crate) fn new<'p>(patterns: impl Iterator<Item = &'p Pattern>) -> Self {
+        let sources = patterns.map(|pattern| pattern.source.as_ref());
+        let parsed = sources.map(|source| source.and_then(|(text, folded)| parse(text, *folded).ok()));
+        let parsed = parsed.collect::<Option<Vec<Hir>>>();
+        let dfa = parsed.and_then(|parsed| automaton(&parsed.iter().collect::<Vec<_>>()).ok());
+        Self(dfa.map(Box::new))
+    }
+
+    /// What tells whether one of them matches; none where they cannot be joined.
+    pub(crate) fn automaton(&self) -> Option<&DFA> {
+        self.0.as_deref()
+    }
+
+    /// Whether any of the patterns may match: always where that takes more states than are kept.
+    pub(crate) fn may_match(&self, number: usize, text: &[u8], states: &mut States) -> bool {
+        let Some(dfa) = &self.0 else { return true };
+        let mut cache = states.take(number, dfa);
+        let found = dfa.try_search_fwd(&mut cache, &Input::new(text).earliest(true));
+        states.keep(number, cache);
+        !matches!(found, Ok(None))
     }
 }
 
@@ -114,10 +163,10 @@ impl<'p> Lane<'p> {
     }
 }
 
-/// Tells `answer` of each numbered pattern whether the text matches, where that can be told; each number comes once.
+/// Tells `answer` of each numbered automaton whether the text matches, where that can be told; each number comes once.
 /// `goes_on` is asked every few pieces of work; false where it ended the search.
 pub(crate) fn search<'p>(
-    mut patterns: impl Iterator<Item = (usize, &'p Pattern)>,
+    mut automatons: impl Iterator<Item = (usize, &'p DFA)>,
     text: &[u8],
     states: &mut States,
     goes_on: impl Fn() -> bool,
@@ -141,8 +190,7 @@ pub(crate) fn search<'p>(
             }
         }
         while lanes.len() < LANES {
-            let Some((number, pattern)) = patterns.next() else { break };
-            let Some(dfa) = pattern.forward() else { continue };
+            let Some((number, dfa)) = automatons.next() else { break };
             match Lane::new(number, dfa, states.take(number, dfa), text) {
                 (lane, Step::On) => lanes.push(lane),
                 (lane, step) => finish(lane, &step, states),
@@ -204,7 +252,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::Patterns, States, search};
+    use super::{super::Patterns, Joint, States, search};
 
     const PATTERNS: [&str; 14] = [
         "a",
@@ -235,7 +283,7 @@ mod tests {
             // What one text leaves is of use for the next, and never of account.
             for text in &texts {
                 let mut answers = BTreeMap::new();
-                let asked = chosen.iter().map(|number| (*number, &*patterns[*number]));
+                let asked = chosen.iter().map(|number| (*number, patterns[*number].automaton().unwrap()));
                 let done = search(asked, text.as_bytes(), &mut states, || true, |number, found| {
                     assert!(answers.insert(number, found).is_none());
                 });
@@ -246,13 +294,33 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_joint_may_match_where_one_of_its_patterns_does(
+            texts in proptest::collection::vec("[abAB /]{0,60}", 1..4),
+            chosen in proptest::collection::btree_set(0_usize..PATTERNS.len(), 1..5),
+        ) {
+            let mut patterns = Patterns::default();
+            let patterns = PATTERNS.map(|text| patterns.compile(text, false).unwrap());
+            let chosen: Vec<_> = chosen.into_iter().map(|number| &*patterns[number]).collect();
+            let joint = Joint::new(chosen.iter().copied());
+            let can_join = chosen.iter().all(|pattern| pattern.can_join());
+            prop_assert_eq!(joint.automaton().is_some(), can_join);
+            let mut states = States::default();
+            for text in texts.iter().map(String::as_bytes) {
+                let matches = chosen.iter().any(|pattern| pattern.is_match(text));
+                prop_assert_eq!(joint.may_match(7, text, &mut states), matches || !can_join);
+            }
+        }
+    }
+
     #[test]
     fn a_search_that_may_not_go_on_ends() {
         let mut patterns = Patterns::default();
         let pattern = patterns.compile("(?:a[^b]*){3}b", false).unwrap();
         let text = [b'a'; 1 << 20];
         let mut states = States::default();
-        let many = || (0..9).map(|number| (number, &*pattern));
+        let many = || (0..9).map(|number| (number, pattern.automaton().unwrap()));
         assert!(!search(many(), &text, &mut states, || false, |_, _| panic!("answered")));
         let mut answers = 0;
         assert!(search(many(), &text, &mut states, || true, |_, found| answers += usize::from(!found)));
@@ -273,7 +341,13 @@ mod tests {
             })
             .collect();
         let mut states = States::default();
-        assert!(search([(0, &*pattern)].into_iter(), &text, &mut states, || true, |_, _| panic!("answered")));
+        assert!(search(
+            [(0, pattern.automaton().unwrap())].into_iter(),
+            &text,
+            &mut states,
+            || true,
+            |_, _| panic!("answered")
+        ));
         assert!(states.memory_usage() < 4 << 20);
     }
 }

@@ -1,27 +1,28 @@
 //! Rules that are left, turned into steps: names into slots, texts into parts, lists of transformations into places of
 //! the tree, patterns into guards.
 
+mod guards;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
+use self::guards::Alone;
 use super::{
     Limits, Plan, PlanError, Settings,
     fold::Folded,
     known::State,
     program::{
-        Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Step, Text, TxName, TxValue,
+        Bits, Change, NewValue, Part, Read, Reads, RunLink, RunOutcome, Select, Slots, Step, Text, TxName,
+        TxValue,
     },
     scanner::{Long, Places, Scanner, Wanted},
-    tree::{SCANNED_MAX, Tree, Triggered},
+    tree::{Tree, Triggered},
 };
 use crate::{
-    pattern::{
-        Pattern,
-        literals::{self, Requirement},
-    },
-    rules::{Check, Link, Outcome, Rule, Rules, TextTest, matching},
+    pattern::{Pattern, Patterns},
+    rules::{Link, Outcome, Rule, Rules, matching},
     seclang::{
         Setting,
         action::{Ctl, Effect, RuleEngine, Sanitise, SetVar, SetVarValue},
@@ -45,6 +46,7 @@ pub(super) struct Compiler<'a> {
     request_places: Vec<Places>,
     response_places: Vec<Places>,
     patterns: Vec<Arc<Pattern>>,
+    alone: Vec<Alone>,
     request_long: Vec<Long>,
     response_long: Vec<Long>,
     removed_targets: Vec<(Bits, Target)>,
@@ -75,6 +77,7 @@ impl<'a> Compiler<'a> {
             request_places: places(),
             response_places: places(),
             patterns: Vec::new(),
+            alone: Vec::new(),
             request_long: Vec::new(),
             response_long: Vec::new(),
             removed_targets,
@@ -183,62 +186,6 @@ impl<'a> Compiler<'a> {
         Ok(compiled)
     }
 
-    /// Numbers the pattern of a rule's first link, where it is asked of all values of a collection at one place.
-    fn long(&mut self, phase: u8, number: usize, link: &RunLink) -> Option<usize> {
-        let (Check::Pattern(pattern) | Check::PatternGlobal(pattern) | Check::Digits(_, pattern)) =
-            &link.check
-        else {
-            return None;
-        };
-        let response = phase > 2;
-        let is_whole = |read: &&Read| {
-            is_scanned(read.collection, response) && !read.count && matches!(read.select, Select::All)
-        };
-        let whole = link.reads.iter().filter(is_whole);
-        let collections = whole.fold(0u128, |all, read| all | 1 << read.collection.index());
-        let is_scanned = link.path.is_empty() && usize::from(link.node) < SCANNED_MAX;
-        if number > 0 || phase == 5 || collections == 0 || !is_scanned || self.settings.unfiltered {
-            return None;
-        }
-        let known = self.patterns.iter().position(|known| Arc::ptr_eq(known, pattern));
-        let pattern = known.unwrap_or_else(|| {
-            self.patterns.push(Arc::clone(pattern));
-            self.patterns.len() - 1
-        });
-        let long = Long { pattern, guard: link.guard, node: link.node, collections };
-        if response { &mut self.response_long } else { &mut self.request_long }.push(long);
-        Some(pattern)
-    }
-
-    /// Asks the scanner to watch for what the link requires; none where nothing can be watched for.
-    fn guard(&mut self, phase: u8, number: usize, link: &RunLink) -> Option<u32> {
-        let response = phase > 2;
-        let is_seen = |read: &Read| is_scanned(read.collection, response) && !read.count;
-        let stable = !link.reads.is_empty() && link.reads.iter().all(is_seen);
-        let nodes = if link.path.is_empty() { vec![link.node] } else { link.path.clone() };
-        if !stable || phase == 5 || nodes.iter().any(|node| usize::from(*node) >= SCANNED_MAX) {
-            return None;
-        }
-        let set = nodes.iter().fold(0u128, |all, node| all | 1 << node);
-        let required = if link.negated { None } else { required(&link.check, &link.argument) };
-        if required.is_some() || number == 0 {
-            for read in &link.reads {
-                let key = if let Select::Key(key) = &read.select { Some(&**key) } else { None };
-                let places = if response { &mut self.response_places } else { &mut self.request_places };
-                for at in spread(read.collection) {
-                    places.get_mut(at.index()).into_iter().for_each(|places| places.add(key, set));
-                }
-            }
-        }
-        let required = required.filter(|_| !self.settings.unfiltered)?;
-        let guard = self.guards;
-        self.guards += 1;
-        let collections = link.reads.iter().fold(0u128, |all, read| all | 1 << read.collection.index());
-        let wanted = Wanted { guard, required, nodes, collections };
-        if response { &mut self.response } else { &mut self.request }.push(wanted);
-        Some(guard)
-    }
-
     fn slot(&mut self, name: &str) -> Result<u16, PlanError> {
         let name = name.to_ascii_lowercase();
         if let Some(slot) = self.slots.get(&name) {
@@ -263,10 +210,16 @@ impl<'a> Compiler<'a> {
             Selector::All => Select::All,
             Selector::Key(name) if target.collection == Collection::Tx => Select::Slot(self.slot(name)?),
             Selector::Key(name) => Select::Key(name.clone().into_bytes().into_boxed_slice()),
-            Selector::Pattern(text) => match self.rules.selector(text) {
-                Some(pattern) => Select::Pattern(pattern),
-                None => Select::Pattern(crate::pattern::Patterns::default().compile(text, true)?),
-            },
+            Selector::Pattern(text) => {
+                let pattern = match self.rules.selector(text) {
+                    Some(pattern) => pattern,
+                    None => Patterns::default().compile(text, true)?,
+                };
+                match target.collection {
+                    Collection::Tx => Select::Slots(pattern, Slots::default()),
+                    _ => Select::Pattern(pattern),
+                }
+            }
         };
         Ok(Read { collection: target.collection, select, count: target.count })
     }
@@ -359,6 +312,7 @@ impl<'a> Compiler<'a> {
         engine: RuleEngine,
     ) -> Result<Plan, PlanError> {
         let guards = usize::try_from(self.guards).unwrap_or(usize::MAX);
+        let (request_joined, response_joined) = (self.joined(false), self.joined(true));
         let mut constants: Vec<Box<[u8]>> = Vec::new();
         let mut initial = vec![TxValue::Unset; self.names.len()];
         for (name, value) in self.initial.all() {
@@ -374,12 +328,15 @@ impl<'a> Compiler<'a> {
         Ok(Plan {
             rules: Arc::clone(self.rules),
             phases,
-            request: Scanner::new(&self.request, guards, self.request_places, self.request_long),
-            response: Scanner::new(&self.response, guards, self.response_places, self.response_long),
+            request: Scanner::new(&self.request, guards, self.request_places)
+                .with(self.request_long, request_joined),
+            response: Scanner::new(&self.response, guards, self.response_places)
+                .with(self.response_long, response_joined),
             triggered: Triggered::new(&self.tree),
             tree: self.tree,
             guards,
             patterns: self.patterns,
+            by_name: by_name(&self.names),
             names: self.names,
             initial,
             constants,
@@ -388,8 +345,15 @@ impl<'a> Compiler<'a> {
             reads: self.reads,
             web_app_id: web_app_id(&self.rules.settings),
             pool: Mutex::new(Vec::new()),
+            states: Mutex::new(Vec::new()),
         })
     }
+}
+
+fn by_name(names: &[Box<[u8]>]) -> Vec<usize> {
+    let mut slots: Vec<usize> = (0..names.len()).collect();
+    slots.sort_unstable_by_key(|slot| names.get(*slot));
+    slots
 }
 
 fn web_app_id(settings: &[Setting]) -> String {
@@ -398,78 +362,4 @@ fn web_app_id(settings: &[Setting]) -> String {
         _ => None,
     });
     named.unwrap_or_else(|| "default".to_owned())
-}
-
-/// The collections in which a value of `collection` is kept first.
-fn spread(collection: Collection) -> Vec<Collection> {
-    match collection {
-        Collection::Args => vec![Collection::ArgsGet, Collection::ArgsPost],
-        Collection::ArgsNames => vec![Collection::ArgsGetNames, Collection::ArgsPostNames],
-        other => vec![other],
-    }
-}
-
-/// Whether values of the collection stand fast before the rules of their phases run.
-fn is_scanned(collection: Collection, response: bool) -> bool {
-    use Collection as C;
-    if response {
-        return matches!(
-            collection,
-            C::ResponseBody
-                | C::ResponseHeaders
-                | C::ResponseHeadersNames
-                | C::ResponseStatus
-                | C::ResponseProtocol
-                | C::ResponseContentType
-        );
-    }
-    matches!(
-        collection,
-        C::Args
-            | C::ArgsGet
-            | C::ArgsPost
-            | C::ArgsNames
-            | C::ArgsGetNames
-            | C::ArgsPostNames
-            | C::Files
-            | C::FilesNames
-            | C::FilesTmpContent
-            | C::MultipartFilename
-            | C::MultipartName
-            | C::MultipartPartHeaders
-            | C::QueryString
-            | C::RemoteAddr
-            | C::RequestBasename
-            | C::RequestBody
-            | C::RequestCookies
-            | C::RequestCookiesNames
-            | C::RequestFilename
-            | C::RequestHeaders
-            | C::RequestHeadersNames
-            | C::RequestLine
-            | C::RequestMethod
-            | C::RequestProtocol
-            | C::RequestUri
-            | C::RequestUriRaw
-            | C::Xml
-    )
-}
-
-/// What a text must hold for an operator to match it.
-fn required(check: &Check, argument: &Text) -> Option<Requirement> {
-    let bytes = |bytes: Vec<u8>| Some(Requirement { literals: Vec::new(), bytes });
-    match (check, argument) {
-        (Check::Pattern(pattern) | Check::PatternGlobal(pattern), _) => pattern.required.clone(),
-        (Check::Phrases(phrases), _) => literals::any_of(phrases.list.iter().map(Vec::as_slice)),
-        (Check::Text(test), Text::Fixed(argument)) if *test != TextTest::Within && !argument.is_empty() => {
-            literals::any_of(std::iter::once(&**argument))
-        }
-        (Check::ByteRange(allowed), _) => {
-            bytes((0..=255).filter(|byte| allowed.violation(&[*byte]).is_some()).collect())
-        }
-        (Check::UrlEncoding, _) => bytes(vec![b'%']),
-        (Check::Xss, _) => bytes(crate::injection::XSS_BYTES.to_vec()),
-        (Check::Utf8Encoding, _) => bytes((0x80..=0xff).collect()),
-        _ => None,
-    }
 }

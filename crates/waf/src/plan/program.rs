@@ -1,6 +1,6 @@
 //! What a plan's steps are made of. They are data: what runs them is the transaction.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     pattern::Pattern,
@@ -71,6 +71,19 @@ pub(crate) enum Select {
     Pattern(Arc<Pattern>),
     /// One variable of TX.
     Slot(u16),
+    /// Those of TX whose name matches.
+    Slots(Arc<Pattern>, Slots),
+}
+
+/// Which slots of TX have a name that matches a pattern: the plan's names stand, so that they are asked once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots(OnceLock<Box<[usize]>>);
+
+impl Slots {
+    pub(crate) fn of(&self, pattern: &Pattern, names: &[Box<[u8]>]) -> &[usize] {
+        let matching = || (0..).zip(names).filter(|(_, name)| pattern.is_match(name)).map(|(slot, _)| slot);
+        self.0.get_or_init(|| matching().collect())
+    }
 }
 
 /// Text that is known, or is made of what is read.

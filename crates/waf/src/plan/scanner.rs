@@ -7,7 +7,10 @@ use super::{
     literals::{Literals, Narrowed},
     tree::Tree,
 };
-use crate::{pattern::literals::Requirement, seclang::variable::Collection};
+use crate::{
+    pattern::{lanes::Joint, literals::Requirement},
+    seclang::variable::Collection,
+};
 
 /// A guard as the plan asks for it.
 #[derive(Debug)]
@@ -31,6 +34,17 @@ pub(crate) struct Long {
     pub(crate) guard: Option<u32>,
     pub(crate) node: u16,
     pub(crate) collections: u128,
+}
+
+/// Patterns of rules that have no other guard, joined.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) joint: Joint,
+    /// Its number behind those of the plan's patterns.
+    pub(crate) number: usize,
+    pub(crate) node: u16,
+    /// By guard: the collections whose values it is asked of.
+    pub(crate) guards: Vec<(u32, u128)>,
 }
 
 /// Who wants a literal or a byte: guard and place.
@@ -150,6 +164,7 @@ pub(crate) struct Scanner {
     /// By collection: what to make of its values.
     places: Vec<Places>,
     long: Vec<Long>,
+    joined: Vec<Joined>,
     literals_len: usize,
 }
 
@@ -158,7 +173,7 @@ const SETS_MAX: usize = 128;
 
 impl Scanner {
     /// Makes the literals ready. `guards` is how many there are in the plan.
-    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>, long: Vec<Long>) -> Self {
+    pub(crate) fn new(wanted: &[Wanted], guards: usize, places: Vec<Places>) -> Self {
         let mut texts: Vec<&[u8]> =
             wanted.iter().flat_map(|one| &one.required.literals).map(Vec::as_slice).collect();
         texts.sort_unstable();
@@ -188,7 +203,8 @@ impl Scanner {
             set_users: Users::of(&lists, &collections),
             collections,
             places,
-            long,
+            long: Vec::new(),
+            joined: Vec::new(),
             literals_len: texts.len(),
         }
     }
@@ -201,6 +217,17 @@ impl Scanner {
     /// What is to be made of a collection's values.
     pub(crate) fn places(&self, collection: Collection) -> Option<&Places> {
         self.places.get(collection.index())
+    }
+
+    /// The same with these.
+    pub(crate) fn with(mut self, long: Vec<Long>, joined: Vec<Joined>) -> Self {
+        (self.long, self.joined) = (long, joined);
+        self
+    }
+
+    /// The patterns that have no other guard, joined.
+    pub(crate) fn joined(&self) -> &[Joined] {
+        &self.joined
     }
 
     /// The patterns that rules ask of all values of a collection.

@@ -11,7 +11,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use crate::{
     injection,
     operator::{self, AddressSet, ByteRange, number},
-    pattern::{Exceeded, Pattern, Patterns},
+    pattern::{Exceeded, GROUPS_MAX, Pattern, Patterns},
     seclang::Reason,
 };
 
@@ -181,9 +181,6 @@ impl Check {
     }
 }
 
-/// `TX:0` to `TX:9`
-const CAPTURES_MAX: usize = 10;
-
 fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> Result<bool, Exceeded> {
     // Most texts do not match, which is known for less than what groups hold; a long one is not read twice.
     if text.len() < 4096 && !pattern.search(text)? {
@@ -191,18 +188,18 @@ fn match_pattern(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> Res
     }
     let Some(found) = pattern.groups(text, 0)? else { return Ok(false) };
     let part = |part: Option<Range<usize>>| part.map_or(Capture::Absent, Capture::Within);
-    captures.extend(found.into_iter().take(CAPTURES_MAX).map(part));
+    captures.extend(found.into_iter().map(part));
     Ok(true)
 }
 
 /// All matches of a pattern, each with its groups, one after the other.
 fn match_all(pattern: &Pattern, text: &[u8], captures: &mut Captures) -> Result<bool, Exceeded> {
     let mut start = 0;
-    while start <= text.len() && captures.len() < CAPTURES_MAX {
+    while start <= text.len() && captures.len() < GROUPS_MAX {
         let Some(found) = pattern.groups(text, start)? else { break };
         let Some(Some(whole)) = found.first().cloned() else { break };
         let part = |part: Option<Range<usize>>| part.map_or(Capture::Absent, Capture::Within);
-        captures.extend(found.into_iter().take(CAPTURES_MAX - captures.len()).map(part));
+        captures.extend(found.into_iter().take(GROUPS_MAX - captures.len()).map(part));
         start = if whole.is_empty() { whole.end + 1 } else { whole.end };
     }
     Ok(!captures.is_empty())

@@ -54,8 +54,7 @@ impl<'p> Transaction<'p> {
             }
             TxName::Made(name) => {
                 let name = self.owned(name).to_ascii_lowercase();
-                let slot = self.plan.names.iter().position(|known| **known == *name);
-                if let Some(at) = slot {
+                if let Some(at) = self.plan.slot(&name) {
                     let before = self.scratch.tx.get(at).copied().unwrap_or_default();
                     let value = self.new_value(before, value);
                     self.scratch.tx.get_mut(at).into_iter().for_each(|of| *of = value);

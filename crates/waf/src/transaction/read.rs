@@ -79,7 +79,9 @@ impl<'p> Transaction<'p> {
         match &read.select {
             Select::All => true,
             Select::Key(key) => self.scratch.bytes(name).eq_ignore_ascii_case(key),
-            Select::Pattern(pattern) => pattern.is_match(self.scratch.bytes(name)),
+            Select::Pattern(pattern) | Select::Slots(pattern, _) => {
+                pattern.is_match(self.scratch.bytes(name))
+            }
             Select::Slot(_) => false,
         }
     }
@@ -159,27 +161,14 @@ impl<'p> Transaction<'p> {
     }
 
     fn tx_values(&mut self, read: &'p Read, found: &mut Vec<Found>) {
-        if let Select::Slot(slot) = read.select {
-            let at = usize::from(slot);
-            let value = self.scratch.tx.get(at).copied().unwrap_or_default();
-            let plan = self.plan;
-            if let (Some(text), Some(name)) = (self.tx_text(value), plan.names.get(at)) {
-                let name = self.scratch.push(name);
-                found.push(Found { collection: C::Tx, name, text, value: None });
-            }
-            return;
-        }
         let plan = self.plan;
-        for (at, name) in plan.names.iter().enumerate() {
-            let value = self.scratch.tx.get(at).copied().unwrap_or_default();
-            let selected = match &read.select {
-                Select::Pattern(pattern) => pattern.is_match(name),
-                _ => true,
-            };
-            if let Some(text) = self.tx_text(value).filter(|_| selected) {
-                let name = self.scratch.push(name);
-                found.push(Found { collection: C::Tx, name, text, value: None });
+        match &read.select {
+            Select::Slot(slot) => return found.extend(self.tx_value(usize::from(*slot))),
+            Select::Slots(pattern, slots) => {
+                let slots = slots.of(pattern, &plan.names).iter();
+                found.extend(slots.filter_map(|slot| self.tx_value(*slot)));
             }
+            _ => found.extend((0..plan.names.len()).filter_map(|slot| self.tx_value(slot))),
         }
         for at in 0..self.scratch.extra.len() {
             let Some((name, value)) = self.scratch.extra.get(at).copied() else { continue };
@@ -187,6 +176,14 @@ impl<'p> Transaction<'p> {
                 found.push(Found { collection: C::Tx, name, text, value: None });
             }
         }
+    }
+
+    /// What a slot holds, if anything.
+    fn tx_value(&mut self, slot: usize) -> Option<Found> {
+        let plan = self.plan;
+        let value = self.scratch.tx.get(slot).copied().unwrap_or_default();
+        let (text, name) = (self.tx_text(value)?, plan.names.get(slot)?);
+        Some(Found { collection: C::Tx, name: self.scratch.push(name), text, value: None })
     }
 
     pub(super) fn tx_text(&mut self, value: TxValue) -> Option<Span> {

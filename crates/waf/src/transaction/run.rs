@@ -184,11 +184,11 @@ impl<'p> Transaction<'p> {
         }
         let value = found.value.and_then(|index| self.scratch.value(index));
         if let Some(value) = value.filter(|v| usize::from(place) < SCANNED_MAX && v.done >> place & 1 == 1) {
-            let Some(row) = value.row.and_then(|row| usize::try_from(row).ok()) else { return value.text };
-            // The row has a text for each place that is done, in order.
-            let before = value.done & ((1 << place) - 1);
-            let at = row + usize::try_from(before.count_ones()).unwrap_or(0);
-            return self.scratch.rows.get(at).copied().unwrap_or(value.text);
+            return self
+                .scratch
+                .made(value)
+                .find(|(places, _)| places >> place & 1 == 1)
+                .map_or(value.text, |made| made.1);
         }
         let plan = self.plan;
         let mut text = found.text;

@@ -3,13 +3,19 @@
 
 use std::borrow::Cow;
 
+use regex_automata::hybrid::dfa::DFA;
+
 use super::{
     Transaction,
     scratch::{Class, Scratch, Span, push, slice},
 };
 use crate::{
-    pattern::lanes,
-    plan::{Plan, scanner::Scanner},
+    pattern::lanes::{self, States},
+    plan::{
+        Plan,
+        scanner::{Joined, Scanner},
+    },
+    transform::Transformation,
 };
 
 /// A text from this length on, in bytes, is searched for several patterns at once.
@@ -20,21 +26,23 @@ impl Transaction<'_> {
     pub(super) fn scan(&mut self, response: bool) {
         let plan = self.plan;
         let scanner = if response { &plan.response } else { &plan.request };
+        let mut states = plan.states();
         while self.scratch.scanned < self.scratch.values.len() && !self.exhausted {
             let before = self.scratch.len();
             let index = self.scratch.scanned;
             self.scratch.scanned += 1;
-            let length = self.one(scanner, index);
+            let length = self.one(scanner, &mut states, index);
             let made = self.scratch.len().saturating_sub(before);
             self.spend(length.saturating_add(made) + 256);
             if length >= LONG && !self.exhausted {
-                self.answer_long(scanner, index);
+                self.answer_long(scanner, &mut states, index);
             }
         }
+        plan.keep_states(states);
     }
 
     /// Transforms and scans one value; says how many bytes were scanned.
-    fn one(&mut self, scanner: &Scanner, index: usize) -> usize {
+    fn one(&mut self, scanner: &Scanner, states: &mut States, index: usize) -> usize {
         let Some(value) = self.scratch.values.get(index).copied() else { return 0 };
         let places = scanner.places(value.collection);
         let wanted = places.map_or(0, |places| places.of(slice(&self.scratch.arena, value.name)));
@@ -52,12 +60,15 @@ impl Transaction<'_> {
             // The literals are searched without regard to case: texts that differ in nothing else are searched once.
             let literal_places = literal_places(&self.scratch, at, class);
             scan_class(scanner, &mut self.scratch, class, literal_places, value.collections, index);
+            self.scan_joined(scanner, states, class, value.collections, index);
             self.spend_long(class.text);
         }
-        let scratch = &mut self.scratch;
-        let row = if scratch.classes.len() > 1 { Some(row(scratch, wanted)) } else { None };
-        if let Some(value) = scratch.values.get_mut(index) {
-            value.row = row.flatten();
+        let Scratch { values, made, classes, .. } = &mut self.scratch;
+        if let Some(value) = values.get_mut(index) {
+            let start = made.len();
+            made.extend(classes.iter().skip(1).map(|class| (class.places, class.text)));
+            let number = |size: usize| u32::try_from(size).unwrap_or(0);
+            value.made = (number(start), number(made.len() - start));
             value.done = wanted;
         }
         bytes
@@ -76,6 +87,7 @@ impl Transaction<'_> {
             return;
         }
         scratch.class_of.fill(0);
+        scratch.applied.clear();
         // Parents have lower places than their children.
         while left != 0 && !self.exhausted {
             let scratch = &mut self.scratch;
@@ -85,7 +97,8 @@ impl Transaction<'_> {
             let above = scratch.class_of.get(usize::from(node.parent)).copied().unwrap_or(0);
             let Some(class) = scratch.classes.get(usize::from(above)).copied() else { continue };
             let idle = class.triggered >> place & 1 == 0;
-            let at = if idle { above } else { transformed(plan, scanner, scratch, place, above, class) };
+            let at =
+                if idle { above } else { transformed(plan, scanner, scratch, node.transformation, above) };
             scratch.class_of.get_mut(usize::from(place)).into_iter().for_each(|of| *of = at);
             scratch.classes.get_mut(usize::from(at)).into_iter().for_each(|class| class.places |= 1 << place);
             if !idle {
@@ -102,7 +115,7 @@ impl Transaction<'_> {
     }
 
     /// Searches the long texts of the value that was scanned last for the patterns that rules will ask for.
-    fn answer_long(&mut self, scanner: &Scanner, index: usize) {
+    fn answer_long(&mut self, scanner: &Scanner, states: &mut States, index: usize) {
         let Some(value) = self.scratch.values.get(index).copied() else { return };
         for at in 0..self.scratch.classes.len() {
             let class = self.scratch.classes.get(at).copied().filter(|class| class.text.len() >= LONG);
@@ -118,18 +131,61 @@ impl Transaction<'_> {
             asked.sort_unstable();
             asked.dedup();
             let patterns = &self.plan.patterns;
-            let asked = asked.into_iter().filter_map(|number| Some((number, &**patterns.get(number)?)));
-            let Scratch { arena, states, answered, .. } = &mut self.scratch;
-            let (clock, started_ns, limits) = (self.world.clock, self.started_ns, &self.plan.limits);
-            let goes_on = || clock().saturating_sub(started_ns) <= limits.time_ns_max;
-            self.exhausted |=
-                !lanes::search(asked, slice(arena, class.text), states, goes_on, |number, found| {
-                    answered.insert((class.text, number), found);
-                });
+            let asked =
+                asked.iter().filter_map(|number| Some((*number, patterns.get(*number)?.automaton()?)));
+            let answers = self.search(asked, class.text, states);
+            let answers = answers.into_iter().map(|(number, found)| ((class.text, number), found));
+            self.scratch.answered.extend(answers);
             if self.exhausted {
                 return;
             }
         }
+    }
+
+    /// Notes which guards of joined patterns a text may satisfy.
+    fn scan_joined(
+        &mut self,
+        scanner: &Scanner,
+        states: &mut States,
+        class: Class,
+        collections: u128,
+        index: usize,
+    ) {
+        let asks = |joined: &&Joined| {
+            let is_asked = joined.guards.iter().any(|(_, asked)| asked & collections != 0);
+            is_asked && class.places >> joined.node & 1 == 1
+        };
+        let joined = scanner.joined().iter().filter(asks);
+        let is_long = class.text.len() >= LONG;
+        let automatons = joined.clone().filter_map(|one| Some((one.number, one.joint.automaton()?)));
+        let answers = if is_long { self.search(automatons, class.text, states) } else { Vec::new() };
+        let Scratch { arena, heads, hits, .. } = &mut self.scratch;
+        let text = slice(arena, class.text);
+        for one in joined {
+            let may_match = if is_long {
+                !answers.contains(&(one.number, false))
+            } else {
+                one.joint.may_match(one.number, text, states)
+            };
+            let asked = one.guards.iter().filter(|(_, asked)| may_match && asked & collections != 0);
+            asked.for_each(|(guard, _)| hit(heads, hits, *guard, index));
+        }
+    }
+
+    /// Searches a long text, as long as there is time.
+    fn search<'a>(
+        &mut self,
+        asked: impl Iterator<Item = (usize, &'a DFA)>,
+        text: Span,
+        states: &mut States,
+    ) -> Vec<(usize, bool)> {
+        let (clock, started_ns, limits) = (self.world.clock, self.started_ns, &self.plan.limits);
+        let goes_on = || clock().saturating_sub(started_ns) <= limits.time_ns_max;
+        let mut answers = Vec::new();
+        let text = slice(&self.scratch.arena, text);
+        let answer = |number, found| answers.push((number, found));
+        self.exhausted |= !lanes::search(asked, text, states, goes_on, answer);
+        answers
     }
 }
 
@@ -147,17 +203,32 @@ fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
     behind.iter().filter(|other| same(other)).fold(0, |all, other| all | other.places)
 }
 
-/// The class of what the transformation at a place makes of a text.
+/// The class of what a transformation makes of one, which is worked out once however many places ask for it.
 fn transformed(
     plan: &Plan,
     scanner: &Scanner,
     scratch: &mut Scratch,
-    place: u16,
+    transformation: Transformation,
     above: u8,
-    class: Class,
 ) -> u8 {
-    let Some(node) = plan.tree.node(place) else { return above };
-    let made = match node.transformation.apply(slice(&scratch.arena, class.text)) {
+    let known = scratch.applied.iter().find(|known| known.0 == above && known.1 == transformation);
+    if let Some((.., at)) = known {
+        return *at;
+    }
+    let at = apply(plan, scanner, scratch, transformation, above);
+    scratch.applied.push((above, transformation, at));
+    at
+}
+
+fn apply(
+    plan: &Plan,
+    scanner: &Scanner,
+    scratch: &mut Scratch,
+    transformation: Transformation,
+    above: u8,
+) -> u8 {
+    let Some(class) = scratch.classes.get(usize::from(above)).copied() else { return above };
+    let made = match transformation.apply(slice(&scratch.arena, class.text)) {
         Cow::Borrowed(same) if same.len() == class.text.len() => return above,
         Cow::Borrowed(part) => part.to_vec(),
         Cow::Owned(made) => made,
@@ -180,32 +251,20 @@ fn scan_class(
     collections: u128,
     index: usize,
 ) {
-    let Ok(value) = u32::try_from(index) else { return };
     let Scratch { arena, heads, hits, seen, .. } = scratch;
     let text = slice(arena, class.text);
     let places = (class.places, literal_places);
-    scanner.scan(text, class.sets, places, collections, seen, |guard| {
-        let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
-        let Some(head) = head else { return };
-        let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));
-        if last.is_some_and(|(known, _)| *known == value) {
-            return;
-        }
-        hits.push((value, *head));
-        *head = u32::try_from(hits.len()).unwrap_or(0);
-    });
+    scanner.scan(text, class.sets, places, collections, seen, |guard| hit(heads, hits, guard, index));
 }
 
-/// Writes the value's texts, one for each place that is wanted, in order.
-fn row(scratch: &mut Scratch, wanted: u128) -> Option<u32> {
-    let start = u32::try_from(scratch.rows.len()).ok()?;
-    let mut left = wanted;
-    while left != 0 {
-        let place = usize::try_from(left.trailing_zeros()).unwrap_or(0);
-        left &= left - 1;
-        let class = scratch.class_of.get(place).copied().unwrap_or(0);
-        let text = scratch.classes.get(usize::from(class)).map(|class| class.text).unwrap_or_default();
-        scratch.rows.push(text);
+/// Notes that a value satisfies a guard.
+fn hit(heads: &mut [u32], hits: &mut Vec<(u32, u32)>, guard: u32, index: usize) {
+    let head = usize::try_from(guard).ok().and_then(|at| heads.get_mut(at));
+    let (Some(head), Ok(value)) = (head, u32::try_from(index)) else { return };
+    let last = head.checked_sub(1).and_then(|at| hits.get(usize::try_from(at).ok()?));
+    if last.is_some_and(|(known, _)| *known == value) {
+        return;
     }
-    Some(start)
+    hits.push((value, *head));
+    *head = u32::try_from(hits.len()).unwrap_or(0);
 }

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    pattern::lanes::States,
     plan::{Plan, program::TxValue, scanner::Seen},
     seclang::variable::Collection,
+    transform::Transformation,
 };
 
 /// A range of the transaction's bytes.
@@ -37,9 +37,9 @@ pub(crate) struct Value {
     pub(crate) collections: u128,
     pub(crate) name: Span,
     pub(crate) text: Span,
-    /// Where its transformed texts begin in `rows`: one for each place of `done`, in order.
-    pub(crate) row: Option<u32>,
-    /// The places of the tree whose text is known: in its row, or the value itself where it has none.
+    /// Its transformed texts in `made`: where they begin, and how many they are.
+    pub(crate) made: (u32, u32),
+    /// The places of the tree whose text is known: it is in `made`, or the value itself.
     pub(crate) done: u128,
     /// The last link whose guard it satisfied.
     pub(crate) mark: u32,
@@ -70,7 +70,8 @@ pub(crate) struct Scratch {
     pub(super) arena: Vec<u8>,
     pub(super) values: Vec<Value>,
     pub(super) lists: Vec<Vec<u32>>,
-    pub(super) rows: Vec<Span>,
+    /// Transformed texts, and the places at which a value is that text.
+    pub(super) made: Vec<(u128, Span)>,
     pub(super) tx: Vec<TxValue>,
     pub(super) extra: Vec<(Span, TxValue)>,
     /// By guard: one more than the place of its last hit, or 0.
@@ -82,15 +83,13 @@ pub(crate) struct Scratch {
     pub(super) scanned: usize,
     pub(super) classes: Vec<Class>,
     pub(super) class_of: Vec<u8>,
+    /// Of the value that is looked at: a class, a transformation, and the class of what it makes.
+    pub(super) applied: Vec<(u8, Transformation, u8)>,
     /// Long texts and the numbers of patterns: whether they match, where that is known.
     pub(super) answered: HashMap<(Span, usize), bool>,
-    pub(super) states: States,
     pub(super) matched: Vec<Matched>,
     pub(super) last: Option<Matched>,
 }
-
-/// Bytes that the states of patterns may take between two transactions.
-const STATES_MAX: usize = 32 << 20;
 
 /// Bytes beyond which a buffer is not kept for the next transaction.
 const KEPT_MAX: usize = 512 << 10;
@@ -110,20 +109,17 @@ impl Scratch {
     pub(crate) fn begin(&mut self, plan: &Plan) {
         self.arena.clear();
         self.values.clear();
-        self.rows.clear();
+        self.made.clear();
         self.hits.clear();
         if self.arena.capacity() > KEPT_MAX
-            || self.rows.capacity() > KEPT_MAX
+            || self.made.capacity() > KEPT_MAX
             || self.hits.capacity() > KEPT_MAX
         {
-            (self.arena, self.rows) = (Vec::new(), Vec::new());
+            (self.arena, self.made) = (Vec::new(), Vec::new());
             (self.hits, self.values) = (Vec::new(), Vec::new());
         }
         if !self.answered.is_empty() {
             self.answered = HashMap::new();
-            if self.states.memory_usage() > STATES_MAX {
-                self.states = States::default();
-            }
         }
         self.lists.iter_mut().for_each(Vec::clear);
         self.tx.clone_from(&plan.initial);
@@ -169,7 +165,7 @@ impl Scratch {
             collections |= 1 << one.index();
             self.lists.get_mut(one.index()).into_iter().for_each(|list| list.push(index));
         }
-        self.values.push(Value { collection, collections, name, text, row: None, done: 0, mark: 0 });
+        self.values.push(Value { collection, collections, name, text, made: (0, 0), done: 0, mark: 0 });
     }
 
     pub(super) fn list(&self, collection: Collection) -> &[u32] {
@@ -178,6 +174,13 @@ impl Scratch {
 
     pub(super) fn value(&self, index: u32) -> Option<&Value> {
         self.values.get(usize::try_from(index).ok()?)
+    }
+
+    /// The texts that transformations made of a value, and where it is them.
+    pub(super) fn made(&self, value: &Value) -> impl Iterator<Item = (u128, Span)> {
+        let size = |number: u32| usize::try_from(number).unwrap_or(0);
+        let (start, length) = (size(value.made.0), size(value.made.1));
+        self.made.get(start..start + length).unwrap_or_default().iter().copied()
     }
 
     /// Whether the value was the last to satisfy a guard.
