@@ -122,6 +122,35 @@ fn policies_are_checked_offline() {
     home.run(&["policy", "check", "p.cedar"]).fails(7, "nmae");
 }
 
+/// What a set of rules names is read, and what cannot be read is said with its place, never passed over.
+#[test]
+fn files_that_rules_include_are_checked_offline() {
+    let home = Home::new();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let test = || home.run(&["shield", "test", "--rules", "set", "--tests", "tests"]);
+    let rule = |id: u32| format!("SecRule ARGS \"@contains x\" \"id:{id},phase:2,deny\"\n");
+    fs::create_dir_all(home.path().join("tests")).unwrap();
+    write("set/more/one.conf", &rule(2));
+    for (named, says) in [
+        ("IncludeOptional more/*/*.conf", "set/a.conf:2: cannot read `more/*/*.conf`: one `*`"),
+        ("IncludeOptional more/*e*.conf", "set/a.conf:2: cannot read `more/*e*.conf`: one `*`"),
+        ("Include none.conf", "set/a.conf:2: cannot read `none.conf`"),
+    ] {
+        write("set/a.conf", &format!("{}{named}\n", rule(1)));
+        test().fails(7, says);
+    }
+    write("set/more/one.conf", "SecRule ARGS \"@rx (\" \"id:2,phase:2,deny\"\n");
+    write("set/a.conf", &format!("{}IncludeOptional more/*.conf\nIncludeOptional none/*.conf\n", rule(1)));
+    test().fails(7, "one.conf:1");
+    write("set/more/one.conf", &rule(2));
+    let said = test();
+    assert!(!said.err.contains("cannot read"), "{said:?}");
+}
+
 #[test]
 fn schemas_and_completions() {
     let home = Home::new();
