@@ -7,8 +7,7 @@ use crate::pattern::literals::literal_cost;
 /// Bits of the table for windows of four bytes: 16 KiB.
 const BITS: u32 = 17;
 const WORDS: usize = 1 << (BITS - 6);
-/// Two bits for each pair of bytes: 16 KiB.
-const PAIRS: usize = 1 << 11;
+const PAIRS: usize = 1 << 16;
 
 /// A text from this length on, in bytes, is searched with a table of those literals alone that are wanted and not found
 /// yet, made again whenever as much of the text is behind as before.
@@ -39,8 +38,8 @@ fn head(text: &[u8]) -> u64 {
 struct Table {
     /// Hashes of windows of four bytes.
     fours: Box<[u64; WORDS]>,
-    /// By the last two bytes: a literal of two (lower bit), and one of three (upper bit), ends in them.
-    shorts: Box<[u64; PAIRS]>,
+    /// By the last two bytes: a literal of two (1), and one of three (2), ends in them. Texts use little of it.
+    shorts: Box<[u8; PAIRS]>,
 }
 
 impl Default for Table {
@@ -62,8 +61,7 @@ impl Table {
             return;
         }
         let flag = if window.width == 2 { 1 } else { 2 };
-        let pair = window.bits & 0xffff;
-        self.shorts.get_mut(size(pair >> 5)).into_iter().for_each(|word| *word |= flag << (2 * (pair & 31)));
+        self.shorts.get_mut(size(window.bits & 0xffff)).into_iter().for_each(|flags| *flags |= flag);
     }
 }
 
@@ -88,7 +86,8 @@ impl Window {
 /// What the search of a long text writes on.
 #[derive(Debug, Default)]
 pub(crate) struct Narrowed {
-    table: Table,
+    /// Made for the first long text.
+    table: Option<Table>,
     /// The literals that are still searched.
     left: Vec<u32>,
 }
@@ -193,21 +192,23 @@ impl Literals {
             self.part(&self.table, text, (0, text.len()), &wanted, &mut found);
             return;
         }
-        narrowed.left.clear();
-        narrowed.left.extend(0..number(self.windows.len()));
+        let Narrowed { table, left } = narrowed;
+        let table = table.get_or_insert_default();
+        left.clear();
+        left.extend(0..number(self.windows.len()));
         let (mut from, mut to) = (0, LONG);
         while from < text.len() {
-            let before = narrowed.left.len();
-            narrowed.left.retain(|literal| wanted(size(*literal)));
-            if narrowed.left.is_empty() {
+            let before = left.len();
+            left.retain(|literal| wanted(size(*literal)));
+            if left.is_empty() {
                 return;
             }
-            if narrowed.left.len() < before || from == 0 {
-                narrowed.table.clear();
-                let windows = narrowed.left.iter().filter_map(|literal| self.windows.get(size(*literal)));
-                windows.for_each(|window| narrowed.table.mark(*window));
+            if left.len() < before || from == 0 {
+                table.clear();
+                let windows = left.iter().filter_map(|literal| self.windows.get(size(*literal)));
+                windows.for_each(|window| table.mark(*window));
             }
-            self.part(&narrowed.table, text, (from, to.min(text.len())), &wanted, &mut found);
+            self.part(table, text, (from, to.min(text.len())), &wanted, &mut found);
             (from, to) = (to, to * 2);
         }
     }
@@ -228,8 +229,8 @@ impl Literals {
             window = window << 8 | fold(*byte);
             let (hash, pair) = (hash(window), window & 0xffff);
             let four = table.fours.get(size(hash >> 6)).copied().unwrap_or(0) >> (hash & 63) & 1;
-            let short = table.shorts.get(size(pair >> 5)).copied().unwrap_or(0) >> (2 * (pair & 31)) & 3;
-            if four | short == 0 {
+            let short = table.shorts.get(size(pair)).copied().unwrap_or(0);
+            if four == 0 && short == 0 {
                 continue;
             }
             let end = from + at + 1;

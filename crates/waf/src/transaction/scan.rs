@@ -200,7 +200,7 @@ fn literal_places(scratch: &Scratch, at: usize, class: Class) -> u128 {
     if before.iter().any(same) {
         return 0;
     }
-    behind.iter().filter(|other| same(other)).fold(0, |all, other| all | other.places)
+    behind.iter().skip(1).filter(|other| same(other)).fold(class.places, |all, other| all | other.places)
 }
 
 /// The class of what a transformation makes of one, which is worked out once however many places ask for it.
