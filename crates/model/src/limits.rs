@@ -307,8 +307,7 @@ pub const INSPECTED_BODY_BYTES: u64 = 128 * KIB;
 pub const INSPECTED_BODY_BYTES_MAX: u64 = MIB;
 /// How much of an answer's body rules look at where a function asks for it, in bytes.
 pub const INSPECTED_ANSWER_BYTES: u64 = 128 * KIB;
-/// How long rules may look at one request, all phases together, in milliseconds. With the piece of work behind which it is
-/// noticed, no request takes 20.
+/// How long rules may look at one request, all phases together, in milliseconds.
 pub const INSPECTION_MS: u64 = 18;
 /// How long rules that are added may take for a long text that is made to be slow, in milliseconds.
 pub const RULES_PROBE_MS: u64 = 500;

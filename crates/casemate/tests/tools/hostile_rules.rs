@@ -163,11 +163,16 @@ fn nested_repetitions_are_taken_and_cost_little() {
     });
 }
 
-/// A pattern with states by the thousand is slow on text that keeps them all busy; one that is far too slow is refused.
+/// It has states by the thousand, and is slow on text that keeps them all busy.
+const BUSY: &str = "[ab]*a[ab]{2400}c";
+
+/// What only the second link of a chain asks is searched by itself; one that is far too slow then is refused.
 #[test]
 fn what_takes_far_too_long_is_refused() {
     let site = Site::start();
-    let text = rule(1, "[ab]*a[ab]{2400}c");
+    let text = format!(
+        "SecRule ARGS \"@rx [ab]\" \"id:1,phase:2,deny,chain\"\nSecRule ARGS \"@rx {BUSY}\" \"t:none\"\n"
+    );
     site.refuses("busy", &[("a.conf", text.as_bytes())], "ms to look at a long text");
 }
 
@@ -175,15 +180,25 @@ fn what_takes_far_too_long_is_refused() {
 #[test]
 fn what_uses_up_its_budget_is_cut_off() {
     let site = Site::start();
-    let text = many(1_000, |n| rule(n, &format!("[a-z]{{3}}[^a-z]{{2}}[A-Z]{{{}}}", n % 40 + 1)));
+    let distinct = |n: usize| format!("[a-z]{{3}}[^a-z]{{2}}[A-Z]{{{}}}[0-9]{{{}}}", n % 40 + 1, n / 40 + 1);
+    let text = many(1_000, |n| rule(n, &distinct(n)));
     site.add("dear", &[("a.conf", text.as_bytes())]).ok();
     assert_eq!(site.node.call("GET", "/echo?id=1", None, b"").status, 200);
     friend::asks_on(&site.node, "/echo/friend", "dear rules", || {
         let (answer, taken) = site.form(&"abc--".repeat(24 << 10));
-        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.status, 503, "{:.200}", answer.text());
         assert_eq!(answer.json()["code"], "inspection-exhausted");
         assert!(taken < Duration::from_secs(1), "{taken:?}");
     });
     site.node.run(&["shield", "rules", "rollback"]).ok();
     assert_eq!(site.node.call("GET", ATTACK, None, b"").status, 403);
+    site.add("busy", &[("a.conf", rule(1, BUSY).as_bytes())]).ok();
+    let text: String = (0_u32..120 << 10)
+        .map(|n| if n.wrapping_mul(0x9e37_79b1).wrapping_add(n >> 3) >> 31 == 0 { 'a' } else { 'b' })
+        .collect();
+    friend::asks_on(&site.node, "/echo/friend", "a busy pattern", || {
+        let (answer, taken) = site.form(&text);
+        assert_eq!(answer.status, 503, "{:.200}", answer.text());
+        assert!(taken < Duration::from_secs(1), "{taken:?}");
+    });
 }

@@ -134,7 +134,10 @@ impl Transaction<'_> {
             let asked =
                 asked.iter().filter_map(|number| Some((*number, patterns.get(*number)?.automaton()?)));
             let answers = self.search(asked, class.text, states);
-            let answers = answers.into_iter().map(|(number, found)| ((class.text, number), found));
+            // What takes more states than are kept would take as many by any other way, and no clock would end that.
+            self.exhausted |= answers.iter().any(|(_, found)| found.is_none());
+            let answers =
+                answers.into_iter().filter_map(|(number, found)| Some(((class.text, number), found?)));
             self.scratch.answered.extend(answers);
             if self.exhausted {
                 return;
@@ -163,7 +166,7 @@ impl Transaction<'_> {
         let text = slice(arena, class.text);
         for one in joined {
             let may_match = if is_long {
-                !answers.contains(&(one.number, false))
+                !answers.contains(&(one.number, Some(false)))
             } else {
                 one.joint.may_match(one.number, text, states)
             };
@@ -178,7 +181,7 @@ impl Transaction<'_> {
         asked: impl Iterator<Item = (usize, &'a DFA)>,
         text: Span,
         states: &mut States,
-    ) -> Vec<(usize, bool)> {
+    ) -> Vec<(usize, Option<bool>)> {
         let (clock, started_ns, limits) = (self.world.clock, self.started_ns, &self.plan.limits);
         let goes_on = || clock().saturating_sub(started_ns) <= limits.time_ns_max;
         let mut answers = Vec::new();
