@@ -13,6 +13,9 @@ use regex_syntax::hir::Hir;
 
 use super::{CACHE_MAX, Pattern, SIZE_MAX, parse};
 
+/// What one pattern, or a few that are joined, are searched with.
+pub(crate) type Automaton = DFA;
+
 /// How many are searched at a time: more have no registers left.
 pub(crate) const LANES: usize = 3;
 
@@ -334,7 +337,7 @@ mod tests {
         assert!(states.memory_usage() > 0);
     }
 
-    /// An automaton with more states than are kept says so, and is searched otherwise.
+    /// An automaton that a text leads to more states than are kept has no answer, and what it kept stays bounded.
     #[test]
     fn too_many_states_are_no_answer() {
         let mut patterns = Patterns::default();

@@ -3,14 +3,12 @@
 
 use std::borrow::Cow;
 
-use regex_automata::hybrid::dfa::DFA;
-
 use super::{
     Transaction,
     scratch::{Class, Scratch, Span, push, slice},
 };
 use crate::{
-    pattern::lanes::{self, States},
+    pattern::lanes::{self, Automaton, States},
     plan::{
         Plan,
         scanner::{Joined, Scanner},
@@ -178,7 +176,7 @@ impl Transaction<'_> {
     /// Searches a long text, as long as there is time.
     fn search<'a>(
         &mut self,
-        asked: impl Iterator<Item = (usize, &'a DFA)>,
+        asked: impl Iterator<Item = (usize, &'a Automaton)>,
         text: Span,
         states: &mut States,
     ) -> Vec<(usize, Option<bool>)> {
